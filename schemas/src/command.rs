@@ -1,0 +1,768 @@
+//! What a caller may ask for. A command is well formed or malformed, which needs no state to tell
+//! ([`Command::check`]); whether it is taken or refused is the ledger's decision.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use smallvec::SmallVec;
+
+use crate::{
+    ActivityId, ActorId, ChannelId, Coins, CommandId, ItemId, LotId, Money, OrderId, Origin, ProviderId, ReasonCode,
+    RoomId, Shard, StreamerId, Subject, Timestamp, TransactionId, UserId, reference::Change,
+};
+
+/// A command with what identifies it. In JSON the command stands under its own name:
+/// `{"id": "g-1", "gift": {"user": "u1", "item": "rose"}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Envelope {
+    /// The caller's id of the command: the idempotency key within its subject, for ever.
+    pub id: CommandId,
+    /// When it happened, if not now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<Timestamp>,
+    /// Who acted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<ActorId>,
+    /// The user's app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Client>,
+    /// What is asked for.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+/// The app that a user acted with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// The kind of device.
+    #[serde(default)]
+    pub device: Option<ReasonCode>,
+    /// The app's package.
+    #[serde(default)]
+    pub package: Option<ReasonCode>,
+    /// The app's version.
+    #[serde(default)]
+    pub version: Option<ReasonCode>,
+}
+
+/// Everything that can be asked of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Change reference data.
+    Publish(Publish),
+    /// A channel took a payment for coins.
+    TopUp(TopUp),
+    /// A channel gave a payment back.
+    Chargeback(Chargeback),
+    /// Give bonus coins.
+    Grant(Grant),
+    /// Give a gift.
+    Gift(Gift),
+    /// Hold coins for a game order.
+    Hold(Hold),
+    /// The provider is about to be called for an order.
+    Send(Send),
+    /// The provider is about to be asked about an order.
+    Query(Query),
+    /// The provider's answer did not settle an order.
+    Unresolved(Unresolved),
+    /// A person takes an order over.
+    HandOver(HandOver),
+    /// The provider delivered: charge what was held, in part or whole.
+    Capture(Capture),
+    /// The provider did not deliver: give back what was held.
+    Release(Release),
+    /// Give back what was charged, in part or whole.
+    Refund(Refund),
+    /// Take a refund back.
+    RollBackRefund(RollBackRefund),
+    /// Several commands of one subject: all or none.
+    Group(Vec<Command>),
+    /// Dispatched by a top-up: the coins arrive at the user.
+    Credit(Credit),
+    /// Dispatched by a chargeback: the coins leave the user.
+    TakeBack(TakeBack),
+    /// Dispatched by a publish: a shard takes a version.
+    TakeReference(TakeReference),
+    /// A timer: a lot has lapsed.
+    ExpireLot(ExpireLot),
+    /// A timer: a hold was not sent before its deadline.
+    ExpireHold(ExpireHold),
+}
+
+/// One part of a version of the reference data. A version is taken when its last part is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// The version's number: one more than the last.
+    pub version: u64,
+    /// The number of this part, from 0.
+    pub part: u32,
+    /// Whether it is the last part.
+    pub last: bool,
+    /// From when the version holds, at the earliest.
+    pub from: Timestamp,
+    /// What changes; at most 1,000 a part.
+    pub changes: Vec<Change>,
+}
+
+/// A payment for coins. Counts once per channel and transaction, whoever presents it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopUp {
+    /// Who receives the coins.
+    pub user: UserId,
+    /// Who took the payment.
+    pub channel: ChannelId,
+    /// The channel's number of the payment.
+    pub transaction: TransactionId,
+    /// The coins bought.
+    pub coins: Coins,
+    /// What was paid.
+    pub paid: Money,
+}
+
+/// A channel gave a payment back; its coins are taken from the user, and what is spent becomes debt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chargeback {
+    /// The channel of the payment.
+    pub channel: ChannelId,
+    /// The channel's number of the payment.
+    pub transaction: TransactionId,
+}
+
+/// Bonus coins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Who receives them.
+    pub user: UserId,
+    /// How many.
+    pub coins: Coins,
+    /// When they lapse; never where absent.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+    /// Why.
+    pub reason: ReasonCode,
+}
+
+/// A gift from a user to streamers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gift {
+    /// Who pays.
+    pub user: UserId,
+    /// What is given.
+    pub item: ItemId,
+    /// How many.
+    #[serde(default = "one")]
+    pub quantity: u64,
+    /// Who receives it; the house where empty.
+    #[serde(default)]
+    #[schemars(with = "Vec<Recipient>")]
+    pub to: SmallVec<[Recipient; 1]>,
+    /// Where.
+    #[serde(default)]
+    pub room: Option<RoomId>,
+    /// Which step of a combo it is; each counts once.
+    #[serde(default)]
+    pub combo: Option<Combo>,
+    /// The campaign it counts for.
+    #[serde(default)]
+    pub activity: Option<ActivityId>,
+    /// The price of one that the payer was shown; another one is refused.
+    #[serde(default)]
+    pub expected_price: Option<Coins>,
+}
+
+/// One recipient of a gift.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recipient {
+    /// Who.
+    pub streamer: StreamerId,
+    /// Their weight among the recipients.
+    #[serde(default = "one_weight")]
+    pub weight: u32,
+}
+
+/// A step of a combo.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Combo {
+    /// The combo.
+    pub id: CommandId,
+    /// The step.
+    pub count: u32,
+}
+
+fn one() -> u64 {
+    1
+}
+fn one_weight() -> u32 {
+    1
+}
+
+/// Coins held for a third party's delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Who pays.
+    pub user: UserId,
+    /// Who delivers.
+    pub provider: ProviderId,
+    /// How much is held.
+    pub coins: Coins,
+    /// Until when the order must be sent or captured.
+    pub deadline: Timestamp,
+}
+
+/// Names an order of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRef {
+    /// Whose order.
+    pub user: UserId,
+    /// Which one.
+    pub name: OrderName,
+}
+
+/// Two ways to name an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderName {
+    /// By its number.
+    Number(OrderId),
+    /// By the id of the command that placed it.
+    Command(CommandId),
+}
+
+/// Marks an order as sent, before the provider is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Send {
+    /// Which order.
+    pub order: OrderRef,
+}
+
+/// Records that the provider is about to be asked, before it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Which order.
+    pub order: OrderRef,
+}
+
+/// Records a call whose answer does not settle the order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unresolved {
+    /// Which order.
+    pub order: OrderRef,
+    /// What came back, in a code: `timeout`, `pending`, `wrong_order`.
+    pub reason: ReasonCode,
+}
+
+/// Gives an order to a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandOver {
+    /// Which order.
+    pub order: OrderRef,
+    /// Why.
+    pub reason: ReasonCode,
+}
+
+/// Ends a hold by charging it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Capture {
+    /// Which order.
+    pub order: OrderRef,
+    /// How much of the hold; all of it where absent. The rest is released.
+    #[serde(default)]
+    pub coins: Option<Coins>,
+}
+
+/// Ends a hold without a charge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Which order.
+    pub order: OrderRef,
+    /// Why.
+    pub reason: ReasonCode,
+}
+
+/// Gives charged coins back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refund {
+    /// Which order.
+    pub order: OrderRef,
+    /// How much; everything that is left where absent.
+    #[serde(default)]
+    pub coins: Option<Coins>,
+    /// Why.
+    pub reason: ReasonCode,
+}
+
+/// Takes a refund back, as far as the coins are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollBackRefund {
+    /// Which order.
+    pub order: OrderRef,
+    /// The command id of the refund.
+    pub refund: CommandId,
+    /// Why.
+    pub reason: ReasonCode,
+}
+
+/// Coins of a claimed top-up arrive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credit {
+    /// Who receives them.
+    pub user: UserId,
+    /// How many.
+    pub coins: Coins,
+    /// The channel of the payment.
+    pub channel: ChannelId,
+    /// The channel's number of the payment.
+    pub transaction: TransactionId,
+}
+
+/// Coins of a payment that was given back leave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TakeBack {
+    /// Whose.
+    pub user: UserId,
+    /// How many.
+    pub coins: Coins,
+    /// The channel of the payment.
+    pub channel: ChannelId,
+    /// The channel's number of the payment.
+    pub transaction: TransactionId,
+    /// The number of the dispatch that credited the payment, from the same claim.
+    pub credit: u64,
+}
+
+/// A shard takes one part of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TakeReference {
+    /// Which shard.
+    pub shard: Shard,
+    /// The part, with only what the shard's decisions read.
+    pub publish: Publish,
+}
+
+/// A lot has lapsed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpireLot {
+    /// Whose.
+    pub user: UserId,
+    /// Which lot.
+    pub lot: LotId,
+}
+
+/// A hold was not sent in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpireHold {
+    /// Whose.
+    pub user: UserId,
+    /// Which order.
+    pub order: OrderId,
+}
+
+/// The most changes in one part of a version: with 250 bytes each a part stays under 256 KiB, half
+/// of what a record may have.
+pub const MAX_CHANGES_A_PART: usize = 1_000;
+/// The most commands in an atomic group. Each takes at most 4 KiB of its record without lots.
+pub const MAX_GROUP: usize = 64;
+/// The most recipients of one gift: 64 ids of 64 bytes are 4 KiB of a record.
+pub const MAX_RECIPIENTS: usize = 64;
+
+impl Command {
+    /// The subject, once everything that needs no state to tell is found in order.
+    ///
+    /// # Errors
+    /// Says what is malformed, in words for whoever wrote the command.
+    pub fn check(&self, origin: Origin) -> Result<Subject, String> {
+        if origin != self.origin() {
+            return Err(format!("`{}` is the ledger's own command and cannot be submitted", self.kind()));
+        }
+        self.check_fields()?;
+        self.subject()
+    }
+
+    fn check_fields(&self) -> Result<(), String> {
+        match self {
+            Self::Publish(publish) => publish.check(),
+            Self::TopUp(top_up) => {
+                positive("coins", top_up.coins)?;
+                if top_up.paid.minor() < 0 {
+                    return Err(format!("paid must not be negative, it is {}", top_up.paid));
+                }
+                Ok(())
+            }
+            Self::Grant(grant) => positive("coins", grant.coins),
+            Self::Gift(gift) => gift.check(),
+            Self::Hold(hold) => positive("coins", hold.coins),
+            Self::Capture(Capture { coins: Some(coins), .. }) | Self::Refund(Refund { coins: Some(coins), .. }) => {
+                positive("coins", *coins)
+            }
+            Self::Group(members) => check_group(members),
+            _ => Ok(()),
+        }
+    }
+
+    /// The subject; see the table in `subject.rs`.
+    fn subject(&self) -> Result<Subject, String> {
+        let user = |user: &UserId| Ok(Subject::User(user.clone()));
+        match self {
+            Self::Publish(_) => Ok(Subject::Reference),
+            Self::TopUp(TopUp { channel, transaction, .. }) | Self::Chargeback(Chargeback { channel, transaction }) => {
+                Ok(Subject::Transaction { channel: channel.clone(), transaction: transaction.clone() })
+            }
+            Self::Grant(c) => user(&c.user),
+            Self::Gift(c) => user(&c.user),
+            Self::Hold(c) => user(&c.user),
+            Self::Credit(c) => user(&c.user),
+            Self::TakeBack(c) => user(&c.user),
+            Self::ExpireLot(c) => user(&c.user),
+            Self::ExpireHold(c) => user(&c.user),
+            Self::Send(Send { order })
+            | Self::Query(Query { order })
+            | Self::Unresolved(Unresolved { order, .. })
+            | Self::HandOver(HandOver { order, .. })
+            | Self::Capture(Capture { order, .. })
+            | Self::Release(Release { order, .. })
+            | Self::Refund(Refund { order, .. })
+            | Self::RollBackRefund(RollBackRefund { order, .. }) => user(&order.user),
+            Self::TakeReference(c) => Ok(Subject::Shard(c.shard)),
+            Self::Group(members) => {
+                let mut subjects = members.iter().map(Self::subject);
+                let first = subjects.next().unwrap_or_else(|| Err("a group must not be empty".to_owned()))?;
+                for other in subjects {
+                    let other = other?;
+                    if other != first {
+                        return Err(format!("a group has one subject, this one has {first} and {other}"));
+                    }
+                }
+                Ok(first)
+            }
+        }
+    }
+
+    /// The order that it is about, where it names one.
+    pub fn order(&self) -> Option<&OrderRef> {
+        match self {
+            Self::Send(Send { order })
+            | Self::Query(Query { order })
+            | Self::Unresolved(Unresolved { order, .. })
+            | Self::HandOver(HandOver { order, .. })
+            | Self::Capture(Capture { order, .. })
+            | Self::Release(Release { order, .. })
+            | Self::Refund(Refund { order, .. })
+            | Self::RollBackRefund(RollBackRefund { order, .. }) => Some(order),
+            _ => None,
+        }
+    }
+
+    /// Every user that it touches: the one whose later commands must wait until this one has ended.
+    pub fn touches(&self) -> Option<&UserId> {
+        match self {
+            Self::TopUp(c) => Some(&c.user),
+            Self::Grant(c) => Some(&c.user),
+            Self::Gift(c) => Some(&c.user),
+            Self::Hold(c) => Some(&c.user),
+            Self::Group(members) => members.first().and_then(Self::touches),
+            _ => self.order().map(|order| &order.user),
+        }
+    }
+
+    /// Who may submit it.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::Credit(_) | Self::TakeBack(_) | Self::TakeReference(_) => Origin::Dispatch,
+            Self::ExpireLot(_) | Self::ExpireHold(_) => Origin::Timer,
+            _ => Origin::Caller,
+        }
+    }
+
+    /// Its name in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Publish(_) => "publish",
+            Self::TopUp(_) => "top_up",
+            Self::Chargeback(_) => "chargeback",
+            Self::Grant(_) => "grant",
+            Self::Gift(_) => "gift",
+            Self::Hold(_) => "hold",
+            Self::Send(_) => "send",
+            Self::Query(_) => "query",
+            Self::Unresolved(_) => "unresolved",
+            Self::HandOver(_) => "hand_over",
+            Self::Capture(_) => "capture",
+            Self::Release(_) => "release",
+            Self::Refund(_) => "refund",
+            Self::RollBackRefund(_) => "roll_back_refund",
+            Self::Group(_) => "group",
+            Self::Credit(_) => "credit",
+            Self::TakeBack(_) => "take_back",
+            Self::TakeReference(_) => "take_reference",
+            Self::ExpireLot(_) => "expire_lot",
+            Self::ExpireHold(_) => "expire_hold",
+        }
+    }
+}
+
+fn positive(what: &str, coins: Coins) -> Result<(), String> {
+    if coins.is_zero() { Err(format!("{what} must be at least 1")) } else { Ok(()) }
+}
+
+fn check_group(members: &[Command]) -> Result<(), String> {
+    if members.is_empty() || members.len() > MAX_GROUP {
+        return Err(format!("a group has 1 to {MAX_GROUP} commands, this one has {}", members.len()));
+    }
+    for (i, member) in members.iter().enumerate() {
+        let grouped = matches!(
+            member,
+            Command::Grant(_)
+                | Command::Gift(_)
+                | Command::Hold(_)
+                | Command::Send(_)
+                | Command::Capture(_)
+                | Command::Release(_)
+                | Command::Refund(_)
+        );
+        if !grouped {
+            return Err(format!("command {i} of the group: `{}` cannot be part of a group", member.kind()));
+        }
+        member.check_fields().map_err(|e| format!("command {i} of the group: {e}"))?;
+    }
+    Ok(())
+}
+
+impl Gift {
+    fn check(&self) -> Result<(), String> {
+        if self.quantity == 0 {
+            return Err("quantity must be at least 1".to_owned());
+        }
+        if self.to.len() > MAX_RECIPIENTS {
+            return Err(format!("a gift has at most {MAX_RECIPIENTS} recipients, this one has {}", self.to.len()));
+        }
+        if !self.to.is_empty() && self.to.iter().all(|r| r.weight == 0) {
+            return Err("the weights of the recipients are all 0".to_owned());
+        }
+        for (i, recipient) in self.to.iter().enumerate() {
+            if self.to[..i].iter().any(|earlier| earlier.streamer == recipient.streamer) {
+                return Err(format!("streamer {} is named twice; use weights", recipient.streamer));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Publish {
+    fn check(&self) -> Result<(), String> {
+        if self.changes.len() > MAX_CHANGES_A_PART {
+            return Err(format!(
+                "a part has at most {MAX_CHANGES_A_PART} changes, this one has {}",
+                self.changes.len()
+            ));
+        }
+        for change in &self.changes {
+            match change {
+                Change::Item(item) => {
+                    positive("price", item.price).map_err(|e| format!("item {}: {e}", item.item))?;
+                    if item.from.zip(item.until).is_some_and(|(from, until)| until <= from) {
+                        return Err(format!("item {}: it would be on sale until before it is from", item.item));
+                    }
+                }
+                Change::Entity(entity) if entity.coins_per_unit == 0 => {
+                    return Err("entity: coins_per_unit must be at least 1".to_owned());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Envelope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EnvelopeVisitor)
+    }
+}
+
+struct EnvelopeVisitor;
+
+const ENVELOPE_FIELDS: &str = "id, occurred_at, actor, client";
+const CALLER_COMMANDS: &str = "publish, top_up, chargeback, grant, gift, hold, send, query, unresolved, hand_over, \
+                               capture, release, refund, roll_back_refund, group";
+
+impl<'de> de::Visitor<'de> for EnvelopeVisitor {
+    type Value = Envelope;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with an id and one command, such as {\"id\": \"g-1\", \"gift\": {…}}")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
+        let (mut id, mut occurred_at, mut actor, mut client, mut command) = (None, None, None, None, None);
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            match key.as_ref() {
+                "id" => set(&mut id, "id", map.next_value()?)?,
+                "occurred_at" => set(&mut occurred_at, "occurred_at", map.next_value()?)?,
+                "actor" => set(&mut actor, "actor", map.next_value()?)?,
+                "client" => set(&mut client, "client", map.next_value()?)?,
+                kind => {
+                    if command.is_some() {
+                        return Err(de::Error::custom(format!("`{kind}` is a second command; a line has one")));
+                    }
+                    command = Some(Command::deserialize(OneEntry { kind, map: &mut map })?);
+                }
+            }
+        }
+        let command =
+            command.ok_or_else(|| de::Error::custom(format!("there is no command; one of {CALLER_COMMANDS}")))?;
+        Ok(Envelope {
+            id: id.ok_or_else(|| de::Error::missing_field("id"))?,
+            occurred_at: occurred_at.flatten(),
+            actor: actor.flatten(),
+            client: client.flatten(),
+            command,
+        })
+    }
+}
+
+fn set<T, E: de::Error>(field: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+    if field.replace(value).is_some() { Err(E::duplicate_field(name)) } else { Ok(()) }
+}
+
+/// Presents one entry of a map, whose key is already read, as the enum that serde's derive expects.
+struct OneEntry<'a, A> {
+    kind: &'a str,
+    map: &'a mut A,
+}
+
+impl<'de, A: de::MapAccess<'de>> Deserializer<'de> for OneEntry<'_, A> {
+    type Error = A::Error;
+
+    fn deserialize_any<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
+        visitor.visit_enum(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de, 'a, A: de::MapAccess<'de>> de::EnumAccess<'de> for OneEntry<'a, A> {
+    type Error = A::Error;
+    type Variant = OneValue<'a, A>;
+
+    fn variant_seed<V: de::DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), A::Error> {
+        let variant =
+            seed.deserialize(de::value::StrDeserializer::<de::value::Error>::new(self.kind)).map_err(|_| {
+                de::Error::custom(format!(
+                    "`{}` is neither a field of a command line ({ENVELOPE_FIELDS}) nor a command ({CALLER_COMMANDS})",
+                    self.kind
+                ))
+            })?;
+        Ok((variant, OneValue(self.map)))
+    }
+}
+
+struct OneValue<'a, A>(&'a mut A);
+
+impl<'de, A: de::MapAccess<'de>> de::VariantAccess<'de> for OneValue<'_, A> {
+    type Error = A::Error;
+
+    fn unit_variant(self) -> Result<(), A::Error> {
+        Err(de::Error::custom("a command is an object"))
+    }
+    fn newtype_variant_seed<T: de::DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, A::Error> {
+        self.0.next_value_seed(seed)
+    }
+    fn tuple_variant<V: de::Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, A::Error> {
+        self.unit_variant().and(Err(de::Error::custom("a command is an object")))
+    }
+    fn struct_variant<V: de::Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, A::Error> {
+        self.unit_variant().and(Err(de::Error::custom("a command is an object")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Envelope, String> {
+        serde_json::from_str(line).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_line_is_an_id_and_a_command() {
+        let line = r#"{"id":"g-1","gift":{"user":"u1","item":"rose","to":[{"streamer":"s1"}]}}"#;
+        let gift = parse(line).unwrap();
+        let Command::Gift(Gift { quantity: 1, to, .. }) = &gift.command else { panic!("{gift:?}") };
+        assert_eq!(to[0].weight, 1);
+        let again: Envelope = parse(&serde_json::to_string(&gift).unwrap()).unwrap();
+        assert_eq!(again, gift);
+    }
+
+    #[test]
+    fn malformed_lines_say_what_is_wrong() {
+        for (line, said) in [
+            (r#"{"gift":{"user":"u1","item":"rose"}}"#, "missing field `id`"),
+            (r#"{"id":"a"}"#, "there is no command; one of publish"),
+            (r#"{"id":"a","gfit":{}}"#, "`gfit` is neither a field of a command line"),
+            (r#"{"id":"a","gift":{"user":"u1","item":"rose","colour":"red"}}"#, "unknown field `colour`"),
+            (
+                r#"{"id":"a","grant":{"user":"u1","coins":-5,"reason":"r"}}"#,
+                "integer `-5`, expected a whole number of coins from 0",
+            ),
+            (r#"{"id":"a","grant":{"user":"u1","coins":9007199254740992,"reason":"r"}}"#, "are more than"),
+            (r#"{"id":"a","grant":{"user":"u1","coins":1.5,"reason":"r"}}"#, "a whole number of coins"),
+            (r#"{"id":"a","grant":{},"gift":{}}"#, "missing field `user`"),
+            (r#"{"id":"a","id":"b"}"#, "duplicate field `id`"),
+            (r#"{"id":"","grant":{}}"#, "a command id must not be empty"),
+            ("[]", "an object with an id and one command"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(said), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn checks_need_no_state() {
+        for (command, said) in [
+            (r#"{"grant":{"user":"u1","coins":0,"reason":"r"}}"#, "coins must be at least 1"),
+            (r#"{"gift":{"user":"u1","item":"rose","quantity":0}}"#, "quantity must be at least 1"),
+            (r#"{"gift":{"user":"u1","item":"rose","to":[{"streamer":"s","weight":0}]}}"#, "all 0"),
+            (r#"{"gift":{"user":"u1","item":"rose","to":[{"streamer":"s"},{"streamer":"s"}]}}"#, "named twice"),
+            (r#"{"group":[]}"#, "a group has 1 to 64 commands"),
+            (
+                r#"{"group":[{"grant":{"user":"a","coins":1,"reason":"r"}},{"grant":{"user":"b","coins":1,"reason":"r"}}]}"#,
+                "a group has one subject, this one has user:a and user:b",
+            ),
+            (r#"{"group":[{"group":[]}]}"#, "`group` cannot be part of a group"),
+            (r#"{"credit":{"user":"u","coins":1,"channel":"c","transaction":"t"}}"#, "the ledger's own command"),
+        ] {
+            let command: Command = serde_json::from_str(command).unwrap();
+            let error = command.check(Origin::Caller).unwrap_err();
+            assert!(error.contains(said), "{command:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Canonical bytes: one version byte, then the record in postcard. Whatever decodes encodes to the
+//! same bytes again, so a hash over them is a hash over the meaning.
+//!
+//! Version 1 is frozen: fields and variants are never removed, reordered or changed. What
+//! must change becomes a new variant at the end of its enum, or a new version byte.
+
+use std::{fmt, str::FromStr};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Command, Record, Timestamp, ids::TextVisitor};
+
+/// The version of the canonical bytes that this release writes.
+const VERSION: u8 = 1;
+
+/// The most bytes that a record may have: what a Kafka broker takes by default, halved.
+pub const MAX_RECORD_BYTES: usize = 512 * 1024;
+
+/// Why bytes are not a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// No bytes.
+    #[error("a record of no bytes")]
+    Empty,
+    /// Written by a later release.
+    #[error("a record of format version {0}; this release reads up to {VERSION}: use a newer release")]
+    NewerVersion(u8),
+    /// Damaged, or not a record.
+    #[error("not a record: {0}")]
+    Malformed(postcard::Error),
+    /// A record with something behind it.
+    #[error("{0} bytes behind the end of a record")]
+    Trailing(usize),
+}
+
+/// Appends the canonical bytes of `record` to `bytes`.
+pub fn encode_record(record: &Record, bytes: Vec<u8>) -> Vec<u8> {
+    let mut bytes = bytes;
+    bytes.push(VERSION);
+    postcard::to_extend(record, bytes).expect("every record has a postcard form, and a vector takes all of it")
+}
+
+/// Reads a record from its canonical bytes.
+///
+/// # Errors
+/// If `bytes` are anything but exactly one record of a version that this release knows.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
+    match bytes.split_first() {
+        None => Err(DecodeError::Empty),
+        Some((&VERSION, body)) => {
+            let (record, rest) = postcard::take_from_bytes(body).map_err(DecodeError::Malformed)?;
+            if rest.is_empty() { Ok(record) } else { Err(DecodeError::Trailing(rest.len())) }
+        }
+        Some((&version, _)) => Err(DecodeError::NewerVersion(version)),
+    }
+}
+
+/// What a command asks for, in 128 bits: BLAKE3 over its postcard form and its `occurred_at`. The
+/// actor, the client and the encoding that it came in are not part of it, and a default that was
+/// spelled out equals one that was left out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 16]);
+
+impl Digest {
+    /// The digest of a command.
+    pub fn of(command: &Command, occurred_at: Option<Timestamp>) -> Self {
+        let bytes = postcard::to_extend(&(command, occurred_at), smallvec::SmallVec::<[u8; 512]>::new())
+            .expect("every command has a postcard form");
+        let hash = blake3::hash(&bytes);
+        Self(hash.as_bytes()[..16].try_into().expect("a hash has 32 bytes"))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+impl FromStr for Digest {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_hex(text).map(Self).ok_or_else(|| format!("{text:?} is not a digest of 32 hexadecimal digits"))
+    }
+}
+
+/// Reads lower-case hexadecimal digits.
+pub(crate) fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N || !digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+    }
+}
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(TextVisitor { expected: "digest", parse: str::parse })
+        } else {
+            <[u8; 16]>::deserialize(deserializer).map(Self)
+        }
+    }
+}
+impl JsonSchema for Digest {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Digest".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9a-f]{32}$"})
+    }
+}

@@ -1,0 +1,412 @@
+//! What has happened. An event carries everything that applying it needs: prices, lots, remaining
+//! state. Variants and fields are only ever added at the end, and never change once released.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::{
+    ActivityId, ChannelId, Coins, Combo, Command, CommandId, ItemId, Lots, Money, Order, OrderId, OrderKind,
+    ProviderId, ReasonCode, RoomId, Shard, ShareHeld, Status, Timestamp, TransactionId, UserId, reference::Change,
+};
+
+/// A fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A part of a version of the reference data was published.
+    ReferencePublished(ReferencePublished),
+    /// A shard took a part of a version.
+    ReferenceTaken(ReferenceTaken),
+    /// A channel's payment was claimed for a user; its coins are on their way.
+    TopUpClaimed(TopUpClaimed),
+    /// The coins of a top-up arrived.
+    TopUpCredited(TopUpCredited),
+    /// A channel's payment was given back; its coins are to be taken.
+    ChargebackClaimed(ChargebackClaimed),
+    /// The coins of a payment that was given back were taken, or became debt.
+    ChargedBack(ChargedBack),
+    /// Bonus coins were given.
+    Granted(Granted),
+    /// A lot lapsed.
+    LotExpired(LotExpired),
+    /// A gift was given.
+    GiftGiven(GiftGiven),
+    /// Coins were held for a game order.
+    Held(Held),
+    /// An order was marked as sent, before the provider was called.
+    Sent(OrderStep),
+    /// The provider was about to be asked.
+    Queried(OrderStep),
+    /// A call to the provider did not settle the order.
+    Unresolved(OrderStep),
+    /// A person took the order over.
+    HandedOver(OrderStep),
+    /// A hold was charged, in part or whole.
+    Captured(Captured),
+    /// A hold ended without a charge.
+    Released(Released),
+    /// Charged coins were given back.
+    Refunded(Refunded),
+    /// A refund was taken back.
+    RefundRolledBack(RefundRolledBack),
+    /// Several events of one atomic group, in order.
+    Group(Vec<Event>),
+}
+
+/// A command for another subject, carried by the record that caused it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dispatch {
+    /// The shard that takes it.
+    pub target: Shard,
+    /// Its number from the record's shard to that one, from 1 without a gap.
+    pub number: u64,
+    /// What is to be done.
+    pub command: Box<Command>,
+}
+
+/// See [`Event::ReferencePublished`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReferencePublished {
+    /// The version.
+    pub version: u64,
+    /// The part, from 0.
+    pub part: u32,
+    /// Whether the version is complete with it.
+    pub last: bool,
+    /// From when it holds.
+    pub from: Timestamp,
+    /// What changed.
+    pub changes: Vec<Change>,
+    /// What each shard is to take of it.
+    pub dispatches: Vec<Dispatch>,
+}
+
+/// See [`Event::ReferenceTaken`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceTaken {
+    /// The version.
+    pub version: u64,
+    /// The part, from 0.
+    pub part: u32,
+    /// Whether the version is complete with it, so that it now holds in this shard.
+    pub last: bool,
+    /// From when it holds, though not before it was taken.
+    pub from: Timestamp,
+    /// What changed that decisions read.
+    pub changes: Vec<Change>,
+}
+
+/// See [`Event::TopUpClaimed`]. The subject names channel and transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopUpClaimed {
+    /// Whose top-up it is.
+    pub user: UserId,
+    /// The coins bought.
+    pub coins: Coins,
+    /// What was paid.
+    pub paid: Money,
+    /// The credit.
+    pub dispatch: Dispatch,
+}
+
+/// See [`Event::TopUpCredited`]. The new lot has the record's sequence as its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopUpCredited {
+    /// The shard of the claim.
+    pub source: Shard,
+    /// The coins that arrived.
+    pub coins: Coins,
+    /// What of them paid debt; the rest is the new lot.
+    pub debt_paid: Coins,
+    /// The channel of the payment.
+    pub channel: ChannelId,
+    /// The channel's number of the payment.
+    pub transaction: TransactionId,
+}
+
+/// See [`Event::ChargebackClaimed`]. The subject names channel and transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChargebackClaimed {
+    /// Whose top-up it was.
+    pub user: UserId,
+    /// The coins to be taken.
+    pub coins: Coins,
+    /// What the channel gave back.
+    pub returned: Money,
+    /// The take-back.
+    pub dispatch: Dispatch,
+}
+
+/// See [`Event::ChargedBack`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChargedBack {
+    /// The shard of the claim.
+    pub source: Shard,
+    /// What was taken: of the payment's own lot, then of other paid lots, newest first.
+    #[schemars(with = "Vec<crate::Lot>")]
+    pub taken: Lots,
+    /// What was not there and is now owed.
+    pub debt: Coins,
+    /// The channel of the payment.
+    pub channel: ChannelId,
+    /// The channel's number of the payment.
+    pub transaction: TransactionId,
+}
+
+/// See [`Event::Granted`]. The new lot has the record's sequence as its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Granted {
+    /// How many.
+    pub coins: Coins,
+    /// When they lapse.
+    pub expires: Option<Timestamp>,
+    /// Why.
+    pub reason: ReasonCode,
+}
+
+/// See [`Event::LotExpired`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LotExpired {
+    /// The lot with what was left of it.
+    pub lot: crate::Lot,
+}
+
+/// See [`Event::GiftGiven`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GiftGiven {
+    /// The item.
+    pub item: ItemId,
+    /// The version of the reference data that priced it.
+    pub version: u64,
+    /// How many.
+    pub quantity: u64,
+    /// What one cost.
+    pub price: Coins,
+    /// What the payer was charged.
+    pub charged: Coins,
+    /// What the recipients were credited with, shared out.
+    #[schemars(with = "Vec<ShareHeld>")]
+    pub shares: SmallVec<[ShareHeld; 1]>,
+    /// The lots that paid.
+    #[schemars(with = "Vec<crate::Lot>")]
+    pub used: Lots,
+    /// The room.
+    pub room: Option<RoomId>,
+    /// The step of a combo.
+    pub combo: Option<Combo>,
+    /// The campaign.
+    pub activity: Option<ActivityId>,
+}
+
+impl GiftGiven {
+    /// The recipient value as a whole.
+    pub fn value(&self) -> Coins {
+        self.shares.iter().fold(Coins::ZERO, |sum, share| sum.plus(share.value).expect("checked when it was decided"))
+    }
+
+    /// The order that it placed.
+    pub fn order(&self, id: OrderId, given_at: Timestamp) -> Order {
+        Order {
+            id,
+            status: Status::Fulfilled,
+            kind: OrderKind::Gift {
+                item: self.item.clone(),
+                value: self.value(),
+                shares: self.shares.clone(),
+                given_at,
+                room: self.room.clone(),
+                activity: self.activity.clone(),
+            },
+            charged: self.charged,
+            left: self.charged,
+            used: self.used.clone(),
+        }
+    }
+}
+
+/// See [`Event::Held`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// Who delivers.
+    pub provider: ProviderId,
+    /// Until when it may be sent or captured if it was not sent before.
+    pub deadline: Timestamp,
+    /// The lots that are held.
+    #[schemars(with = "Vec<crate::Lot>")]
+    pub used: Lots,
+}
+
+impl Held {
+    /// The order that it placed.
+    pub fn order(&self, id: OrderId) -> Order {
+        let coins = crate::coins_of(&self.used).expect("checked when it was decided");
+        Order {
+            id,
+            status: Status::Held,
+            kind: OrderKind::Game { provider: self.provider.clone(), deadline: self.deadline, attempts: 0 },
+            charged: coins,
+            left: coins,
+            used: self.used.clone(),
+        }
+    }
+}
+
+/// A step of an order that moves no coins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderStep {
+    /// Why, where a reason was given.
+    pub reason: Option<ReasonCode>,
+    /// The order after it.
+    pub order: Order,
+}
+
+/// Where coins went that came back to a user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Returned {
+    /// Back into the wallet, to the lots they came from.
+    #[schemars(with = "Vec<crate::Lot>")]
+    pub restored: Lots,
+    /// Into the user's debt.
+    #[schemars(with = "Vec<crate::Lot>")]
+    pub debt_paid: Lots,
+    /// Nowhere: their lots had lapsed meanwhile.
+    #[schemars(with = "Vec<crate::Lot>")]
+    pub expired: Lots,
+}
+
+/// See [`Event::Captured`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Captured {
+    /// What was held and not charged.
+    pub released: Returned,
+    /// The order after it: `charged` is what was captured.
+    pub order: Order,
+}
+
+/// See [`Event::Released`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Released {
+    /// Why.
+    pub reason: ReasonCode,
+    /// What was held.
+    pub released: Returned,
+    /// The order after it.
+    pub order: Order,
+}
+
+/// See [`Event::Refunded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refunded {
+    /// Why.
+    pub reason: ReasonCode,
+    /// How much was refunded.
+    pub coins: Coins,
+    /// Where it went.
+    pub returned: Returned,
+    /// What each recipient lost by it.
+    #[schemars(with = "Vec<ShareHeld>")]
+    pub taken: SmallVec<[ShareHeld; 1]>,
+    /// What the paid base fell by.
+    pub base: Coins,
+    /// The order after it.
+    pub order: Order,
+}
+
+/// See [`Event::RefundRolledBack`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefundRolledBack {
+    /// The command id of the refund.
+    pub refund: CommandId,
+    /// Why.
+    pub reason: ReasonCode,
+    /// What was taken from the wallet: the restored lots first, then others in burn order.
+    #[schemars(with = "Vec<crate::Lot>")]
+    pub taken: Lots,
+    /// What the refund had let lapse, and is charged again.
+    #[schemars(with = "Vec<crate::Lot>")]
+    pub unexpired: Lots,
+    /// What was not there to take: for a person.
+    pub shortfall: Coins,
+    /// What each recipient got back.
+    #[schemars(with = "Vec<ShareHeld>")]
+    pub given: SmallVec<[ShareHeld; 1]>,
+    /// What the paid base rose by.
+    pub base: Coins,
+    /// The order after it.
+    pub order: Order,
+}
+
+impl Event {
+    /// The commands that it carries for other subjects.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        match self {
+            Self::ReferencePublished(e) => &e.dispatches,
+            Self::TopUpClaimed(e) => std::slice::from_ref(&e.dispatch),
+            Self::ChargebackClaimed(e) => std::slice::from_ref(&e.dispatch),
+            _ => &[],
+        }
+    }
+
+    /// The order after it, where it moved one that an earlier record placed.
+    pub fn moved_order(&self) -> Option<&Order> {
+        match self {
+            Self::Sent(e) | Self::Queried(e) | Self::Unresolved(e) | Self::HandedOver(e) => Some(&e.order),
+            Self::Captured(e) => Some(&e.order),
+            Self::Released(e) => Some(&e.order),
+            Self::Refunded(e) => Some(&e.order),
+            Self::RefundRolledBack(e) => Some(&e.order),
+            _ => None,
+        }
+    }
+
+    /// The events of a group, or the event itself.
+    pub fn parts(&self) -> &[Event] {
+        match self {
+            Self::Group(parts) => parts,
+            single => std::slice::from_ref(single),
+        }
+    }
+
+    /// Its name in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ReferencePublished(_) => "reference_published",
+            Self::ReferenceTaken(_) => "reference_taken",
+            Self::TopUpClaimed(_) => "top_up_claimed",
+            Self::TopUpCredited(_) => "top_up_credited",
+            Self::ChargebackClaimed(_) => "chargeback_claimed",
+            Self::ChargedBack(_) => "charged_back",
+            Self::Granted(_) => "granted",
+            Self::LotExpired(_) => "lot_expired",
+            Self::GiftGiven(_) => "gift_given",
+            Self::Held(_) => "held",
+            Self::Sent(_) => "sent",
+            Self::Queried(_) => "queried",
+            Self::Unresolved(_) => "unresolved",
+            Self::HandedOver(_) => "handed_over",
+            Self::Captured(_) => "captured",
+            Self::Released(_) => "released",
+            Self::Refunded(_) => "refunded",
+            Self::RefundRolledBack(_) => "refund_rolled_back",
+            Self::Group(_) => "group",
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The vocabulary of Giftledger: what callers may say ([`Command`]), what has happened ([`Event`]),
+//! why something was refused ([`Rejection`]) and the [`Record`] that keeps either for ever.
+//!
+//! Nothing here decides anything. A type checks its own limits when it is built or read, so whoever
+//! holds one need not check again.
+
+mod account;
+mod chain;
+mod command;
+mod encoding;
+mod event;
+mod ids;
+mod json_schema;
+mod money;
+mod order;
+mod record;
+mod reference;
+mod rejection;
+mod subject;
+mod time;
+
+pub use account::{Account, Asset, Posting, Purpose};
+pub use chain::{BLOCK_RECORDS, Chain, Hash};
+pub use command::{
+    Capture, Chargeback, Client, Combo, Command, Credit, Envelope, ExpireHold, ExpireLot, Gift, Grant, HandOver, Hold,
+    MAX_CHANGES_A_PART, MAX_GROUP, MAX_RECIPIENTS, OrderName, OrderRef, Publish, Query, Recipient, Refund, Release,
+    RollBackRefund, Send, TakeBack, TakeReference, TopUp, Unresolved,
+};
+pub use encoding::{DecodeError, Digest, MAX_RECORD_BYTES, decode_record, encode_record};
+pub use event::{
+    Captured, ChargebackClaimed, ChargedBack, Dispatch, Event, GiftGiven, Granted, Held, LotExpired, OrderStep,
+    ReferencePublished, ReferenceTaken, RefundRolledBack, Refunded, Released, Returned, TopUpClaimed, TopUpCredited,
+};
+pub use ids::{
+    ActivityId, ActorId, ChannelId, CommandId, GuildId, Id, IdError, ItemId, LotId, OrderId, ProviderId, ReasonCode,
+    RoomId, Shard, StreamerId, TransactionId, UserId,
+};
+pub use json_schema::json_schemas;
+pub use money::{Coins, Currency, Money, MoneyError, Share, split_by_largest_remainder};
+pub use order::{Lot, LotKind, Lots, Order, OrderKind, ShareHeld, Status, coins_of};
+pub use record::{Body, Key, Origin, Record};
+pub use reference::{Change, Entity, GiftItem, GuildTerms, Membership, StreamerTerms, Zone};
+pub use rejection::Rejection;
+pub use subject::Subject;
+pub use time::{Month, TimeError, Timestamp, parse_zone};

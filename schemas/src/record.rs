@@ -1,0 +1,138 @@
+//! The record: one outcome of one command, for ever.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ActorId, ChannelId, Client, Combo, CommandId, Digest, Event, Order, OrderId, Rejection, Shard, Subject, Timestamp,
+    TransactionId, UserId,
+};
+
+/// One outcome of one command. Everything that is known is a fold of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The shard of the subject.
+    pub shard: Shard,
+    /// Its place in the shard, from 1 without a gap.
+    pub sequence: u64,
+    /// The ledger's clock when it was decided; strictly rising in a shard.
+    pub time: Timestamp,
+    /// When it happened; absent where that is `time`.
+    pub occurred_at: Option<Timestamp>,
+    /// Whose state it changes.
+    pub subject: Subject,
+    /// Who submitted the command.
+    pub origin: Origin,
+    /// The command's id, unique within subject and origin.
+    pub id: CommandId,
+    /// What the command asked for, as a digest: the same id with another digest is a conflict.
+    pub digest: Digest,
+    /// Who acted, as the caller named them.
+    pub actor: Option<ActorId>,
+    /// The user's app.
+    pub client: Option<Client>,
+    /// What came of it.
+    pub body: Body,
+}
+
+/// Who submitted a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A caller.
+    Caller,
+    /// The dispatcher; the id is `<source shard>:<number>`.
+    Dispatch,
+    /// A timer; the id is made from what was due.
+    Timer,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// It was taken.
+    Event(Box<Event>),
+    /// It was refused.
+    Rejection(Rejection),
+}
+
+/// What a record can be found by, besides its place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// The outcome of a command.
+    Command(Subject, Origin, CommandId),
+    /// The gift that counted a step of a combo.
+    Combo(UserId, Combo),
+    /// The newest record of an order, where it is not the placing one.
+    Order(OrderId),
+    /// The newest record of a channel's transaction.
+    Transaction(ChannelId, TransactionId),
+    /// The roll-back of a refund, by the sequence of the refund's record in the order's shard.
+    RollBack(Shard, u64),
+}
+
+impl Record {
+    /// When it happened: what months and boards go by.
+    pub fn happened_at(&self) -> Timestamp {
+        self.occurred_at.unwrap_or(self.time)
+    }
+
+    /// The event, where the command was taken.
+    pub fn event(&self) -> Option<&Event> {
+        match &self.body {
+            Body::Event(event) => Some(event),
+            Body::Rejection(_) => None,
+        }
+    }
+
+    /// The events, each with its place in the atomic group (0 where there is none). Empty for a refusal.
+    pub fn events(&self) -> impl Iterator<Item = (u8, &Event)> {
+        let parts = self.event().map_or(&[][..], Event::parts);
+        parts.iter().enumerate().map(|(part, event)| (u8::try_from(part).expect("a group has at most 64 parts"), event))
+    }
+
+    /// The number of the order that part `part` of this record placed.
+    pub fn order_id(&self, part: u8) -> OrderId {
+        OrderId { shard: self.shard, sequence: self.sequence, part }
+    }
+
+    /// The orders as this record left them.
+    pub fn orders(&self) -> impl Iterator<Item = Order> {
+        self.events().filter_map(|(part, event)| self.order_of(part, event))
+    }
+
+    /// The order that `event`, part `part` of this record, placed or moved.
+    pub fn order_of(&self, part: u8, event: &Event) -> Option<Order> {
+        match event {
+            Event::GiftGiven(gift) => Some(gift.order(self.order_id(part), self.happened_at())),
+            Event::Held(held) => Some(held.order(self.order_id(part))),
+            moved => moved.moved_order().cloned(),
+        }
+    }
+
+    /// Gives every key by which this record is found to `visit`. A later record takes a key over.
+    pub fn keys(&self, mut visit: impl FnMut(Key)) {
+        visit(Key::Command(self.subject.clone(), self.origin, self.id.clone()));
+        for (_, event) in self.events() {
+            match (event, &self.subject) {
+                (Event::GiftGiven(gift), Subject::User(user)) => {
+                    if let Some(combo) = &gift.combo {
+                        visit(Key::Combo(user.clone(), combo.clone()));
+                    }
+                }
+                (
+                    Event::TopUpClaimed(_) | Event::ChargebackClaimed(_),
+                    Subject::Transaction { channel, transaction },
+                ) => {
+                    visit(Key::Transaction(channel.clone(), transaction.clone()));
+                }
+                _ => {}
+            }
+            if let Some(order) = event.moved_order() {
+                visit(Key::Order(order.id));
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Reference data: what the catalogue sells and under which terms earnings are paid. Every change
+//! is part of a numbered version on the log, so every price and rate has a history.
+
+use chrono_tz::Tz;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Coins, Currency, GuildId, ItemId, Share, StreamerId, Timestamp, ids::TextVisitor, time};
+
+/// One change of the reference data. Each replaces what held before for the same key from its time on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    /// A gift is sold at these conditions.
+    Item(GiftItem),
+    /// A gift is no longer sold.
+    WithdrawItem(ItemId),
+    /// The books: currency, time zone, worth of a coin.
+    Entity(Entity),
+    /// What a streamer is paid.
+    Streamer(StreamerTerms),
+    /// What a guild is paid.
+    Guild(GuildTerms),
+    /// Which guild a streamer belongs to.
+    Membership(Membership),
+}
+
+/// A gift of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GiftItem {
+    /// Its id.
+    pub item: ItemId,
+    /// What one costs the payer.
+    pub price: Coins,
+    /// What one is worth to the recipient; the price where absent in a file.
+    pub value: Coins,
+    /// On sale from; at once where absent.
+    #[serde(default)]
+    pub from: Option<Timestamp>,
+    /// On sale until; without an end where absent.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+/// The legal entity whose books these are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entity {
+    /// What it pays out in.
+    pub currency: Currency,
+    /// Where its days and months begin.
+    pub zone: Zone,
+    /// How many coins one unit of the currency is worth in a settlement: 100 coins = ¥1.
+    pub coins_per_unit: u32,
+}
+
+/// A streamer's contract from an instant on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StreamerTerms {
+    /// Whose; every streamer without terms of their own where absent.
+    pub streamer: Option<StreamerId>,
+    /// The streamer's share of the paid base.
+    pub share: Share,
+    /// From when, by the time of the gift.
+    pub from: Timestamp,
+}
+
+/// A guild's contract from an instant on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuildTerms {
+    /// Which guild.
+    pub guild: GuildId,
+    /// The guild's share of the paid base of its streamers.
+    pub share: Share,
+    /// From when, by the time of the gift.
+    pub from: Timestamp,
+}
+
+/// A streamer's guild from an instant on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// Who.
+    pub streamer: StreamerId,
+    /// Which guild; none where absent.
+    pub guild: Option<GuildId>,
+    /// From when, by the time of the gift.
+    pub from: Timestamp,
+}
+
+/// A time zone of the tz database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zone(pub Tz);
+
+impl Serialize for Zone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor {
+            expected: "time zone",
+            parse: |text: &str| time::parse_zone(text).map(Self),
+        })
+    }
+}
+impl JsonSchema for Zone {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Zone".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "description": "A name of the tz database, such as Asia/Shanghai."})
+    }
+}
