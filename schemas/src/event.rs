@@ -323,8 +323,6 @@ pub struct Refunded {
     /// What each recipient lost by it.
     #[schemars(with = "Vec<ShareHeld>")]
     pub taken: SmallVec<[ShareHeld; 1]>,
-    /// What the paid base fell by.
-    pub base: Coins,
     /// The order after it.
     pub order: Order,
 }
@@ -348,8 +346,6 @@ pub struct RefundRolledBack {
     /// What each recipient got back.
     #[schemars(with = "Vec<ShareHeld>")]
     pub given: SmallVec<[ShareHeld; 1]>,
-    /// What the paid base rose by.
-    pub base: Coins,
     /// The order after it.
     pub order: Order,
 }

@@ -73,6 +73,8 @@ pub struct ShareHeld {
     pub streamer: StreamerId,
     /// In coins of recipient value.
     pub value: Coins,
+    /// What of it pays out: their part of the paid base.
+    pub base: Coins,
 }
 
 /// The whole remaining state of an order.

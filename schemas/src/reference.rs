@@ -1,6 +1,7 @@
 //! Reference data: what the catalogue sells and under which terms earnings are paid. Every change
 //! is part of a numbered version on the log, so every price and rate has a history.
 
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -55,7 +56,7 @@ pub struct Entity {
     pub coins_per_unit: u32,
 }
 
-/// A streamer's contract from an instant on.
+/// A streamer's contract from a day on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamerTerms {
@@ -63,11 +64,11 @@ pub struct StreamerTerms {
     pub streamer: Option<StreamerId>,
     /// The streamer's share of the paid base.
     pub share: Share,
-    /// From when, by the time of the gift.
-    pub from: Timestamp,
+    /// From which day of the entity's zone on, by the time of the gift.
+    pub from: NaiveDate,
 }
 
-/// A guild's contract from an instant on.
+/// A guild's contract from a day on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuildTerms {
@@ -75,11 +76,11 @@ pub struct GuildTerms {
     pub guild: GuildId,
     /// The guild's share of the paid base of its streamers.
     pub share: Share,
-    /// From when, by the time of the gift.
-    pub from: Timestamp,
+    /// From which day of the entity's zone on, by the time of the gift.
+    pub from: NaiveDate,
 }
 
-/// A streamer's guild from an instant on.
+/// A streamer's guild from a day on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Membership {
@@ -87,8 +88,8 @@ pub struct Membership {
     pub streamer: StreamerId,
     /// Which guild; none where absent.
     pub guild: Option<GuildId>,
-    /// From when, by the time of the gift.
-    pub from: Timestamp,
+    /// From which day of the entity's zone on, by the time of the gift.
+    pub from: NaiveDate,
 }
 
 /// A time zone of the tz database.

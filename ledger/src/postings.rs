@@ -1,0 +1,196 @@
+//! The postings of a record: a pure function of its event, so that nobody needs to store them.
+//! Signs as in `schemas::Account`: plus is what is owed to the holder.
+//!
+//! | event | postings (each line sums to zero) |
+//! |---|---|
+//! | top-up claimed | `platform:issued` −c, `transit:s:t` +c · `channel:…:receivable` −m, `platform:sales` +m |
+//! | top-up credited | `transit:s:t` −c, `user` +c (what paid debt included: debt is a negative balance) |
+//! | chargeback claimed | `transit:s:t` −c, `platform:issued` +c · `platform:sales` −m, `channel:…:receivable` +m |
+//! | charged back | `user` −c (debt included), `transit:s:t` +c |
+//! | granted | `platform:grants` −c, `user` +c |
+//! | lot expired | `user` −c, `platform:expired` +c |
+//! | gift given | `user` −charged, each `streamer:…:turnover` +value, `platform:gifts` + the difference |
+//! | held | `user` −c, `held:<order>` +c |
+//! | captured | `held` −all, `provider:…:payable` +captured, `user` +restored, `platform:expired` +lapsed |
+//! | released | `held` −all, `user` +restored, `platform:expired` +lapsed |
+//! | refunded | the gift or the capture, the other way, for the part refunded |
+//! | refund rolled back | the refund, the other way, for the part taken |
+//!
+//! Steps that move no coins, reference data and refusals have none.
+
+use schemas::{
+    Account, Asset, Coins, Event, Lots, Order, OrderKind, Posting, Purpose, Record, Returned, ShareHeld, Subject,
+    coins_of,
+};
+use smallvec::SmallVec;
+
+/// The postings of one event.
+pub type Postings = SmallVec<[Posting; 4]>;
+
+/// The postings of every event of a record; none for a refusal.
+pub fn postings(record: &Record) -> Postings {
+    let mut lines = Lines { record, lines: Postings::new() };
+    for (part, event) in record.events() {
+        lines.event(part, event);
+    }
+    lines.lines
+}
+
+/// The postings of the part `part` of a record.
+pub fn postings_of(record: &Record, part: u8, event: &Event) -> Postings {
+    let mut lines = Lines { record, lines: Postings::new() };
+    lines.event(part, event);
+    lines.lines
+}
+
+struct Lines<'a> {
+    record: &'a Record,
+    lines: Postings,
+}
+
+impl Lines<'_> {
+    fn add(&mut self, account: Account, amount: i64) {
+        self.add_asset(account, Asset::Coin, amount);
+    }
+
+    fn add_asset(&mut self, account: Account, asset: Asset, amount: i64) {
+        if amount != 0 {
+            self.lines.push(Posting { account, asset, amount });
+        }
+    }
+
+    fn user(&self) -> Account {
+        match &self.record.subject {
+            Subject::User(user) => Account::User(user.clone()),
+            other => panic!("an event of a user's wallet stands under {other}"),
+        }
+    }
+
+    fn event(&mut self, part: u8, event: &Event) {
+        match event {
+            Event::TopUpClaimed(e) => {
+                let coins = amount(e.coins);
+                self.add(Account::Platform(Purpose::Issued), -coins);
+                self.add(self.transit_to(e.dispatch.target), coins);
+                self.channel(e.paid, -1);
+            }
+            Event::ChargebackClaimed(e) => {
+                let coins = amount(e.coins);
+                self.add(self.transit_to(e.dispatch.target), -coins);
+                self.add(Account::Platform(Purpose::Issued), coins);
+                self.channel(e.returned, 1);
+            }
+            Event::TopUpCredited(e) => {
+                self.add(self.transit_from(e.source), -amount(e.coins));
+                self.add(self.user(), amount(e.coins));
+            }
+            Event::ChargedBack(e) => {
+                let coins = total(&e.taken) + amount(e.debt);
+                self.add(self.user(), -coins);
+                self.add(self.transit_from(e.source), coins);
+            }
+            Event::Granted(e) => {
+                self.add(Account::Platform(Purpose::Grants), -amount(e.coins));
+                self.add(self.user(), amount(e.coins));
+            }
+            Event::LotExpired(e) => {
+                self.add(self.user(), -amount(e.lot.coins));
+                self.add(Account::Platform(Purpose::Expired), amount(e.lot.coins));
+            }
+            Event::GiftGiven(e) => {
+                self.add(self.user(), -amount(e.charged));
+                self.recipients(&e.shares, amount(e.charged), 1);
+            }
+            Event::Held(e) => {
+                let coins = total(&e.used);
+                self.add(self.user(), -coins);
+                self.add(Account::Held(self.record.order_id(part)), coins);
+            }
+            Event::Captured(e) => {
+                let back = returned(&e.released);
+                self.add(Account::Held(e.order.id), -(amount(e.order.charged) + back));
+                self.provider(&e.order, amount(e.order.charged));
+                self.back(&e.released);
+            }
+            Event::Released(e) => {
+                self.add(Account::Held(e.order.id), -returned(&e.released));
+                self.back(&e.released);
+            }
+            Event::Refunded(e) => {
+                self.back(&e.returned);
+                self.charge(&e.order, &e.taken, amount(e.coins), -1);
+            }
+            Event::RefundRolledBack(e) => {
+                let (taken, unexpired) = (total(&e.taken), total(&e.unexpired));
+                self.add(self.user(), -taken);
+                self.add(Account::Platform(Purpose::Expired), -unexpired);
+                self.charge(&e.order, &e.given, taken + unexpired, 1);
+            }
+            Event::ReferencePublished(_)
+            | Event::ReferenceTaken(_)
+            | Event::Sent(_)
+            | Event::Queried(_)
+            | Event::Unresolved(_)
+            | Event::HandedOver(_) => {}
+            Event::Group(_) => panic!("a group within a group"),
+        }
+    }
+
+    /// What a channel owes for a payment, and what was sold for it.
+    fn channel(&mut self, money: schemas::Money, sign: i64) {
+        let Subject::Transaction { channel, .. } = &self.record.subject else {
+            panic!("a claim stands under {}", self.record.subject)
+        };
+        let asset = Asset::Currency(money.currency());
+        self.add_asset(Account::ChannelReceivable(channel.clone()), asset, sign * money.minor());
+        self.add_asset(Account::Platform(Purpose::Sales), asset, -sign * money.minor());
+    }
+
+    /// What recipients are credited with (`sign` 1) or lose (−1) for a charge of `coins`.
+    fn recipients(&mut self, shares: &[ShareHeld], coins: i64, sign: i64) {
+        let mut value = 0;
+        for share in shares {
+            value += amount(share.value);
+            self.add(Account::StreamerTurnover(share.streamer.clone()), sign * amount(share.value));
+        }
+        self.add(Account::Platform(Purpose::Gifts), sign * (coins - value));
+    }
+
+    /// Who earned a charge of `coins`, for the kind of order.
+    fn charge(&mut self, order: &Order, shares: &[ShareHeld], coins: i64, sign: i64) {
+        match &order.kind {
+            OrderKind::Gift { .. } => self.recipients(shares, coins, sign),
+            OrderKind::Game { .. } => self.provider(order, sign * coins),
+        }
+    }
+
+    fn provider(&mut self, order: &Order, coins: i64) {
+        let OrderKind::Game { provider, .. } = &order.kind else { panic!("order {} has no provider", order.id) };
+        self.add(Account::ProviderPayable(provider.clone()), coins);
+    }
+
+    fn back(&mut self, returned: &Returned) {
+        self.add(self.user(), total(&returned.restored) + total(&returned.debt_paid));
+        self.add(Account::Platform(Purpose::Expired), total(&returned.expired));
+    }
+
+    fn transit_to(&self, target: schemas::Shard) -> Account {
+        Account::Transit { source: self.record.shard, target }
+    }
+
+    fn transit_from(&self, source: schemas::Shard) -> Account {
+        Account::Transit { source, target: self.record.shard }
+    }
+}
+
+fn amount(coins: Coins) -> i64 {
+    i64::try_from(coins.get()).expect("coins stay below 2^53")
+}
+
+fn total(lots: &Lots) -> i64 {
+    amount(coins_of(lots).expect("an event's lots were summed when it was decided"))
+}
+
+fn returned(returned: &Returned) -> i64 {
+    total(&returned.restored) + total(&returned.debt_paid) + total(&returned.expired)
+}
