@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::{
-    ActivityId, ChannelId, Coins, Combo, Command, CommandId, ItemId, Lots, Money, Order, OrderId, OrderKind,
-    ProviderId, ReasonCode, RoomId, Shard, ShareHeld, Status, Timestamp, TransactionId, UserId, reference::Change,
+    ActivityId, ChannelId, Coins, Combo, CommandId, ItemId, Lots, Money, Order, OrderId, OrderKind, ProviderId,
+    ReasonCode, RoomId, Shard, ShareHeld, Status, Timestamp, TransactionId, UserId, reference::Change,
 };
 
 /// A fact.
@@ -54,16 +54,15 @@ pub enum Event {
     Group(Vec<Event>),
 }
 
-/// A command for another subject, carried by the record that caused it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A command for another subject that a record carries. What is asked is a function of the record
+/// ([`Record::dispatches`](crate::Record::dispatches)), so only its place in the sequence is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dispatch {
     /// The shard that takes it.
     pub target: Shard,
     /// Its number from the record's shard to that one, from 1 without a gap.
     pub number: u64,
-    /// What is to be done.
-    pub command: Box<Command>,
 }
 
 /// See [`Event::ReferencePublished`].
@@ -80,7 +79,7 @@ pub struct ReferencePublished {
     pub from: Timestamp,
     /// What changed.
     pub changes: Vec<Change>,
-    /// What each shard is to take of it.
+    /// Each shard is to take what its decisions read.
     pub dispatches: Vec<Dispatch>,
 }
 
@@ -140,6 +139,8 @@ pub struct ChargebackClaimed {
     pub coins: Coins,
     /// What the channel gave back.
     pub returned: Money,
+    /// The number of the dispatch, of this shard to the same target, that credited the payment.
+    pub credit: u64,
     /// The take-back.
     pub dispatch: Dispatch,
 }
@@ -351,16 +352,6 @@ pub struct RefundRolledBack {
 }
 
 impl Event {
-    /// The commands that it carries for other subjects.
-    pub fn dispatches(&self) -> &[Dispatch] {
-        match self {
-            Self::ReferencePublished(e) => &e.dispatches,
-            Self::TopUpClaimed(e) => std::slice::from_ref(&e.dispatch),
-            Self::ChargebackClaimed(e) => std::slice::from_ref(&e.dispatch),
-            _ => &[],
-        }
-    }
-
     /// The order after it, where it moved one that an earlier record placed.
     pub fn moved_order(&self) -> Option<&Order> {
         match self {

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActorId, ChannelId, Client, Combo, CommandId, Digest, Event, Order, OrderId, Rejection, Shard, Subject, Timestamp,
-    TransactionId, UserId,
+    ActorId, Change, ChannelId, Client, Combo, Command, CommandId, Credit, Digest, Dispatch, Event, Order, OrderId,
+    Publish, Rejection, Shard, Subject, TakeBack, TakeReference, Timestamp, TransactionId, UserId,
 };
 
 /// One outcome of one command. Everything that is known is a fold of these.
@@ -110,6 +110,54 @@ impl Record {
             Event::Held(held) => Some(held.order(self.order_id(part))),
             moved => moved.moved_order().cloned(),
         }
+    }
+
+    /// The commands that it carries for other subjects, each with its place in the sequence.
+    pub fn dispatches(&self) -> Vec<(Dispatch, Command)> {
+        match (self.event(), &self.subject) {
+            (Some(Event::TopUpClaimed(e)), Subject::Transaction { channel, transaction }) => {
+                let credit = Credit {
+                    user: e.user.clone(),
+                    coins: e.coins,
+                    channel: channel.clone(),
+                    transaction: transaction.clone(),
+                };
+                vec![(e.dispatch, Command::Credit(credit))]
+            }
+            (Some(Event::ChargebackClaimed(e)), Subject::Transaction { channel, transaction }) => {
+                let take_back = TakeBack {
+                    user: e.user.clone(),
+                    coins: e.coins,
+                    channel: channel.clone(),
+                    transaction: transaction.clone(),
+                    credit: e.credit,
+                };
+                vec![(e.dispatch, Command::TakeBack(take_back))]
+            }
+            (Some(Event::ReferencePublished(e)), _) => {
+                let changes: Vec<Change> = e.changes.iter().filter(|c| c.is_read_by_decisions()).cloned().collect();
+                let take = |shard| TakeReference {
+                    shard,
+                    publish: Publish {
+                        version: e.version,
+                        part: e.part,
+                        last: e.last,
+                        from: e.from,
+                        changes: changes.clone(),
+                    },
+                };
+                e.dispatches.iter().map(|d| (*d, Command::TakeReference(take(d.target)))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it carries commands for other subjects.
+    pub fn has_dispatches(&self) -> bool {
+        matches!(
+            self.event(),
+            Some(Event::TopUpClaimed(_) | Event::ChargebackClaimed(_) | Event::ReferencePublished(_))
+        )
     }
 
     /// Gives every key by which this record is found to `visit`. A later record takes a key over.

@@ -26,6 +26,13 @@ pub enum Change {
     Membership(Membership),
 }
 
+impl Change {
+    /// Whether a decision reads it, so that every shard holds it; the rest stays with the reference.
+    pub const fn is_read_by_decisions(&self) -> bool {
+        matches!(self, Self::Item(_) | Self::WithdrawItem(_))
+    }
+}
+
 /// A gift of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
