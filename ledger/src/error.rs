@@ -1,1 +1,180 @@
-//! The one error of the crate.
+//! The one error of the crate. A refusal of a command is no error: that is `schemas::Rejection`.
+
+use std::{io, path::PathBuf};
+
+use schemas::Shard;
+use uuid::Uuid;
+
+/// What can go wrong around the decisions: the disk, and what stands on it.
+///
+/// `Display` says what was being done, where, and what to do about it; the cause is the `source`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk refused. The log takes nothing more after it; a new start finds out what was written.
+    #[error("{doing} {} failed; look at the cause, then start again", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No space, or no quota, before anything was decided: nothing was changed, and it can be tried again.
+    #[error("reserving {needed} bytes for {} failed; free some space on its disk and try again", path.display())]
+    Full {
+        /// The file that was to hold them.
+        path: PathBuf,
+        /// How many bytes were to be reserved.
+        needed: u64,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process writes this ledger.
+    #[error(
+        "opening the ledger: {} is locked by {}; stop it, or use this ledger through its server",
+        path.display(),
+        pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    Locked {
+        /// The lock's file.
+        path: PathBuf,
+        /// Who holds it, where that is known.
+        pid: Option<u32>,
+    },
+    /// Written by a later release.
+    #[error("opening {}: it has format version {found}, this release reads up to {supported}; use a newer release", path.display())]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version that this release knows.
+        supported: u32,
+    },
+    /// Bytes that are not what was written.
+    #[error("reading {} at byte {offset}: {what}; {advice}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file.
+        offset: u64,
+        /// What does not check out.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Somebody has stored a position that the log does not reach any more, so its end is lost.
+    #[error(
+        "opening the ledger: the log ends at {on_log} in shard {shard}, but \"{name}\" has stored that it reached \
+         {stored}; its end is lost: restore the log from a backup, do not delete the position"
+    )]
+    BehindStored {
+        /// Who stored the position.
+        name: String,
+        /// The shard.
+        shard: Shard,
+        /// The sequence that was reached.
+        stored: u64,
+        /// The last sequence on the log.
+        on_log: u64,
+    },
+    /// A file or a position of another ledger.
+    #[error("opening {}: it belongs to ledger {found}, this one is {expected}; put back the file that belongs here", path.display())]
+    ForeignLineage {
+        /// The file.
+        path: PathBuf,
+        /// The lineage of this ledger.
+        expected: Uuid,
+        /// The lineage in the file.
+        found: Uuid,
+    },
+    /// A position of this ledger's name with other records before it.
+    #[error(
+        "checking \"{name}\" against the log: the records up to {sequence} of shard {shard} have another hash; \
+         the log, or what goes with the position, was replaced: restore both from one backup"
+    )]
+    HashMismatch {
+        /// Who stored the position.
+        name: String,
+        /// The shard.
+        shard: Shard,
+        /// The sequence whose hash differs.
+        sequence: u64,
+    },
+    /// A folder with other things in it, or a file among ours that is not ours.
+    #[error("opening the ledger: {} is not of a ledger; name another folder, or move it away", path.display())]
+    NotALedger {
+        /// What does not belong.
+        path: PathBuf,
+    },
+    /// There is no ledger to read.
+    #[error("opening the ledger: there is none in {}; name its folder, or start a server there to make one", path.display())]
+    NoLedger {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The number of shards of a ledger never changes.
+    #[error("opening {}: it has {found} shards, not {asked}; leave the number out, or make a new ledger", path.display())]
+    OtherShards {
+        /// The folder.
+        path: PathBuf,
+        /// How many were asked for.
+        asked: Shard,
+        /// How many there are.
+        found: Shard,
+    },
+    /// Options that cannot work.
+    #[error("opening the log: {what}; the limits stand at ledger::log::Options")]
+    BadOptions {
+        /// Why not.
+        what: String,
+    },
+    /// A batch or a record beyond its limit. The engine's own limits lie below, so this is a mistake there.
+    #[error("writing {what} of {bytes} bytes: the limit is {limit}; nothing of it was written")]
+    TooLarge {
+        /// A batch, or a record.
+        what: &'static str,
+        /// Its bytes.
+        bytes: usize,
+        /// The most there may be.
+        limit: usize,
+    },
+    /// A place that holds no record.
+    #[error("reading a record: {place} is not on this log; what named it belongs to another one: rebuild that")]
+    NoRecord {
+        /// The place that was named.
+        place: String,
+    },
+    /// The log failed before and takes nothing more.
+    #[error("writing to the log in {}: an earlier write failed; start again", path.display())]
+    Stopped {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The engine has ended, and why was said to whoever asked first.
+    #[error("the ledger has stopped; start it again and ask with the same ids")]
+    EngineStopped,
+    /// The system gave no thread.
+    #[error("starting a thread of the ledger failed")]
+    Thread(#[source] io::Error),
+}
+
+/// A result with the crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// What to do about most damage.
+    pub(crate) const RESTORE: &'static str = "restore this file from a backup, do not delete it";
+
+    pub(crate) fn damaged(path: PathBuf, offset: u64, what: impl Into<String>) -> Self {
+        Self::Damaged { path, offset, what: what.into(), advice: Self::RESTORE }
+    }
+}
+
+/// Whether the system said that there is no room.
+pub(crate) fn no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,1 +1,12 @@
-//!
+//! Our records against what others say: today a file of gifts, in time the statements of channels
+//! and providers.
+
+mod amount;
+mod error;
+pub mod gifts;
+pub mod proofs;
+mod table;
+
+pub use amount::coins_from_decimal;
+pub use error::Error;
+pub use table::{Line, Table};

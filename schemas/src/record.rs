@@ -69,8 +69,8 @@ pub enum Key {
     Order(OrderId),
     /// The newest record of a channel's transaction.
     Transaction(ChannelId, TransactionId),
-    /// The roll-back of a refund, by the sequence of the refund's record in the order's shard.
-    RollBack(Shard, u64),
+    /// The roll-back of a refund of an order, by the refund's command id.
+    RollBack(OrderId, CommandId),
 }
 
 impl Record {
@@ -177,6 +177,9 @@ impl Record {
                     visit(Key::Transaction(channel.clone(), transaction.clone()));
                 }
                 _ => {}
+            }
+            if let Event::RefundRolledBack(rolled_back) = event {
+                visit(Key::RollBack(rolled_back.order.id, rolled_back.refund.clone()));
             }
             if let Some(order) = event.moved_order() {
                 visit(Key::Order(order.id));

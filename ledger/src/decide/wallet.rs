@@ -1,0 +1,59 @@
+//! What arrives at and leaves a wallet other than by orders.
+
+use schemas::{
+    ChargedBack, Credit, Event, ExpireLot, Grant, Granted, LotExpired, LotId, Rejection, Shard, Subject,
+    TakeBack, TopUpCredited,
+};
+
+use super::{Desk, at_most_max};
+use crate::state::gather;
+
+impl Desk<'_> {
+    pub(super) fn grant(&self, grant: &Grant) -> Result<Event, Rejection> {
+        match grant.expires {
+            Some(expires) if expires <= self.now => Err(Rejection::DeadlinePassed { deadline: expires }),
+            expires => Ok(Event::Granted(Granted { coins: grant.coins, expires, reason: grant.reason.clone() })),
+        }
+    }
+
+    /// Never refused: the money was taken. A debt is paid first.
+    pub(super) fn credit(&self, credit: &Credit) -> Event {
+        let debt_paid = at_most_max(self.user.wallet().debt()).min(credit.coins);
+        Event::TopUpCredited(TopUpCredited {
+            source: self.claimed_in(&credit.channel, &credit.transaction),
+            coins: credit.coins,
+            debt_paid,
+            channel: credit.channel.clone(),
+            transaction: credit.transaction.clone(),
+        })
+    }
+
+    /// What is left of the payment's own lot, then other paid lots, newest first; bonus lots stay;
+    /// the rest is debt.
+    pub(super) fn take_back(&self, take_back: &TakeBack) -> Result<Event, Rejection> {
+        let sequence = self.prefetched.credited.expect("a chargeback follows the credit of its top-up");
+        let own = LotId { sequence, part: 0 };
+        let wallet = self.user.wallet();
+        let paid = || wallet.lots().iter().filter(|lot| lot.kind.is_paid());
+        let order = paid().filter(|lot| lot.id == own).chain(paid().rev().filter(|lot| lot.id != own));
+        // Beyond the lots that one record holds, the rest is debt as well: it is paid by the next top-up.
+        let (taken, debt) = gather(order.take(super::MAX_LOTS), take_back.coins);
+        Ok(Event::ChargedBack(ChargedBack {
+            source: self.claimed_in(&take_back.channel, &take_back.transaction),
+            taken,
+            debt,
+            channel: take_back.channel.clone(),
+            transaction: take_back.transaction.clone(),
+        }))
+    }
+
+    pub(super) fn expire_lot(&self, expire: &ExpireLot) -> Result<Event, Rejection> {
+        let lot = self.user.wallet().lot(expire.lot).filter(|lot| lot.kind.has_expired(self.now));
+        let lot = lot.ok_or(Rejection::NothingToDo)?;
+        Ok(Event::LotExpired(LotExpired { lot: *lot }))
+    }
+
+    fn claimed_in(&self, channel: &schemas::ChannelId, transaction: &schemas::TransactionId) -> Shard {
+        Subject::Transaction { channel: channel.clone(), transaction: transaction.clone() }.shard(self.shards)
+    }
+}

@@ -1,0 +1,113 @@
+//! What a caller is answered.
+
+use schemas::{Coins, Event, OrderId, Record, Rejection, Shard, Timestamp};
+use serde::Serialize;
+
+/// The answer to one command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Answer {
+    /// It was taken, now or when the same command came first.
+    Taken(Taken),
+    /// It was refused, now or when the same command came first; the id is used up.
+    Refused(Refused),
+    /// The id stands for another command of this subject. Nothing was done.
+    Conflict {
+        /// The shard of the record that has the id.
+        shard: Shard,
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// The command cannot be read. Nothing was done, the id is free.
+    Malformed {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Nothing was decided, the id is free: ask again later.
+    Unavailable(Unavailable),
+}
+
+/// Where and how a command was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Taken {
+    /// The shard of its last record.
+    pub shard: Shard,
+    /// The sequence of its last record.
+    pub sequence: u64,
+    /// The ledger's time of that record.
+    pub time: Timestamp,
+    /// What happened.
+    pub event: &'static str,
+    /// The order that it placed or moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderId>,
+    /// What a roll-back could not take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<Coins>,
+}
+
+/// Where and why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// The shard of its record.
+    pub shard: Shard,
+    /// The sequence of its record.
+    pub sequence: u64,
+    /// The ledger's time of that record.
+    pub time: Timestamp,
+    /// The permanent code.
+    pub code: &'static str,
+    /// The same in words.
+    pub message: String,
+    /// The refusal with its details.
+    pub rejection: Rejection,
+}
+
+/// Why nothing was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", tag = "code")]
+pub enum Unavailable {
+    /// The queue is full.
+    #[error("the queue is full: ask again later")]
+    Busy,
+    /// The disk is full.
+    #[error("the disk is full: make room, then ask again")]
+    DiskFull,
+    /// An earlier line of the bulk for the same user did not end in time.
+    #[error("an earlier line of the bulk for the same user has not ended: ask again")]
+    EarlierLineUnfinished,
+    /// The machine's clock is behind the last record's.
+    #[error("the machine's clock is more than 500 ms behind the last record: set it right, then ask again")]
+    ClockBehind,
+    /// The ledger is closing or has stopped.
+    #[error("the ledger has stopped; whether the command was taken is not known: ask again with the same id")]
+    Stopped,
+}
+
+impl Answer {
+    /// The answer that a record gives for ever.
+    pub fn of(record: &Record) -> Self {
+        let (shard, sequence, time) = (record.shard, record.sequence, record.time);
+        match &record.body {
+            schemas::Body::Event(event) => {
+                let order = record.events().find_map(|(part, event)| match event {
+                    Event::GiftGiven(_) | Event::Held(_) => Some(record.order_id(part)),
+                    moved => moved.moved_order().map(|order| order.id),
+                });
+                let shortfall = match &**event {
+                    Event::RefundRolledBack(e) => Some(e.shortfall),
+                    _ => None,
+                };
+                Self::Taken(Taken { shard, sequence, time, event: event.kind(), order, shortfall })
+            }
+            schemas::Body::Rejection(rejection) => Self::Refused(Refused {
+                shard,
+                sequence,
+                time,
+                code: rejection.code(),
+                message: rejection.to_string(),
+                rejection: rejection.clone(),
+            }),
+        }
+    }
+}

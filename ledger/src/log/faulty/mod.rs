@@ -1,0 +1,492 @@
+//! A disk in memory that fails when it is told to and forgets what was not synced. Everything that
+//! it chooses comes from one seed.
+//!
+//! It is at least as unkind as Linux on a journalling file system: pages are written back in any
+//! order, and torn at sectors; names are durable in the order in which they changed, once their
+//! folder was synced; a failed sync leaves pages clean that were never written; the length of a
+//! file may or may not have changed. Folders themselves are durable at once.
+
+mod file;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::disk::{Disk, DiskFile, LockGuard, folder_of};
+use file::SimFile;
+
+/// What goes wrong. Each waits for its turn among the calls that it can hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A write writes some of its bytes, then fails.
+    ShortWrite,
+    /// A write, a reservation or a new file finds no space.
+    NoSpace,
+    /// A sync of a file or a folder fails, and what it should have written is lost in a power cut.
+    SyncError,
+    /// A read fails.
+    ReadError,
+    /// A read returns one wrong bit.
+    BitFlip,
+    /// At a call that changes anything: the power goes. It may have been done in part; all calls
+    /// fail until [`SimDisk::crash`].
+    PowerCut,
+}
+
+/// What calls do, as far as faults care.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Read,
+    Write,
+    Allocate,
+    Create,
+    Sync,
+    Other,
+}
+
+impl Fault {
+    fn hits(self, call: Call) -> bool {
+        match self {
+            Self::ShortWrite => call == Call::Write,
+            Self::NoSpace => matches!(call, Call::Write | Call::Allocate | Call::Create),
+            Self::SyncError => call == Call::Sync,
+            Self::ReadError | Self::BitFlip => call == Call::Read,
+            Self::PowerCut => call != Call::Read,
+        }
+    }
+}
+
+/// All files of a disk with their content, to look at, change and put back.
+pub type Content = BTreeMap<String, Vec<u8>>;
+
+/// A simulated disk. Clones are the same disk.
+#[derive(Clone)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    random: ChaCha8Rng,
+    folders: BTreeSet<String>,
+    files: BTreeMap<u64, SimFile>,
+    names: BTreeMap<String, u64>,
+    durable_names: BTreeMap<String, u64>,
+    /// Changes of names that no sync of their folder covers yet, in order.
+    renamings: Vec<Renaming>,
+    next_file: u64,
+    capacity: u64,
+    /// With how many calls that they can hit from now they strike.
+    faults: Vec<(u64, Fault)>,
+    changes: u64,
+    powered: bool,
+    locked: bool,
+    /// Counts the processes; handles of former ones are dead.
+    life: u64,
+}
+
+/// A name that now stands for another file, or for none. A rename is two, which stay together.
+struct Renaming {
+    folder: String,
+    names: Vec<(String, Option<u64>)>,
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub fn new(seed: u64) -> Self {
+        let state = State {
+            random: ChaCha8Rng::seed_from_u64(seed),
+            folders: BTreeSet::new(),
+            files: BTreeMap::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            renamings: Vec::new(),
+            next_file: 0,
+            capacity: u64::MAX,
+            faults: Vec::new(),
+            changes: 0,
+            powered: true,
+            locked: false,
+            life: 0,
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// A disk with these files, all durable.
+    pub fn with(seed: u64, content: &Content) -> Self {
+        let disk = Self::new(seed);
+        disk.restore(content);
+        disk
+    }
+
+    /// Lets a fault strike at the n-th call from now that it can hit.
+    ///
+    /// # Panics
+    /// If `n` is 0: the next call is the first.
+    pub fn inject(&self, n: u64, fault: Fault) {
+        assert!(n > 0, "the next call is the first");
+        self.state().faults.push((n, fault));
+    }
+
+    /// How many faults have not struck yet.
+    pub fn waiting_faults(&self) -> usize {
+        self.state().faults.len()
+    }
+
+    /// How many calls have changed anything: the steps at which a test can let the power go.
+    pub fn changes(&self) -> u64 {
+        self.state().changes
+    }
+
+    /// Limits the bytes of all files together.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state().capacity = bytes;
+    }
+
+    /// The bytes of all files together, reserved ones included.
+    pub fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    /// The power goes and comes back: what was not synced is lost, in part or whole, and so are all
+    /// open files, locks and waiting faults.
+    pub fn crash(&self) {
+        let state = &mut *self.state();
+        let kept = state.random.random_range(0..=state.renamings.len());
+        for renaming in std::mem::take(&mut state.renamings).into_iter().take(kept) {
+            renaming.apply(&mut state.durable_names);
+        }
+        state.names = state.durable_names.clone();
+        for file in state.files.values_mut() {
+            file.lose_power(&mut state.random);
+        }
+        state.restart();
+    }
+
+    /// The process is killed and the machine goes on: only open files, locks and waiting faults go.
+    pub fn kill(&self) {
+        self.state().restart();
+    }
+
+    /// All files as a process sees them.
+    ///
+    /// # Panics
+    /// If they are beyond this machine's memory.
+    pub fn snapshot(&self) -> Content {
+        let state = self.state();
+        let read = |id: &u64| {
+            let file = &state.files[id];
+            let mut bytes = vec![0; usize::try_from(file.len()).expect("a simulated file fits in memory")];
+            file.read(0, &mut bytes);
+            bytes
+        };
+        state.names.iter().map(|(name, id)| (name.clone(), read(id))).collect()
+    }
+
+    /// Puts back files as they were, all durable, and takes everything else away.
+    pub fn restore(&self, content: &Content) {
+        let state = &mut *self.state();
+        state.restart();
+        state.renamings.clear();
+        state.files.clear();
+        state.names.clear();
+        for (name, bytes) in content {
+            let id = state.new_file(SimFile::durable(bytes));
+            state.names.insert(name.clone(), id);
+            state.folders.insert(folder_of(name).to_owned());
+        }
+        state.durable_names = state.names.clone();
+    }
+
+    /// Flips bits of a file.
+    ///
+    /// # Panics
+    /// If there is no such byte.
+    pub fn flip(&self, name: &str, offset: u64, bits: u8) {
+        let state = &mut *self.state();
+        let id = state.names[name];
+        let file = state.files.get_mut(&id).expect("a name stands for a file");
+        let mut byte = [0];
+        assert_eq!(file.read(offset, &mut byte), 1, "{name} has no byte {offset}");
+        file.write(offset, &[byte[0] ^ bits]);
+        file.sync();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, id: u64, life: u64) -> Arc<dyn DiskFile> {
+        Arc::new(Handle { disk: self.clone(), id, life })
+    }
+}
+
+impl Renaming {
+    fn apply(self, names: &mut BTreeMap<String, u64>) {
+        for (name, id) in self.names {
+            match id {
+                Some(id) => names.insert(name, id),
+                None => names.remove(&name),
+            };
+        }
+    }
+}
+
+impl State {
+    /// Counts a call, and says which fault strikes it.
+    fn strike(&mut self, call: Call) -> io::Result<Option<Fault>> {
+        if !self.powered {
+            return Err(failed("the power is gone"));
+        }
+        if call != Call::Read {
+            self.changes += 1;
+        }
+        let mut struck = None;
+        for (left, fault) in &mut self.faults {
+            if fault.hits(call) {
+                *left -= 1;
+                if *left == 0 {
+                    struck = Some(*fault);
+                }
+            }
+        }
+        self.faults.retain(|(left, _)| *left > 0);
+        match struck {
+            Some(Fault::NoSpace) => return Err(io::ErrorKind::StorageFull.into()),
+            Some(Fault::ReadError) => return Err(failed("the disk cannot read")),
+            Some(Fault::PowerCut) => self.powered = false,
+            _ => {}
+        }
+        Ok(struck)
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().map(|id| self.files[id].len()).sum()
+    }
+
+    /// Whether a file may grow to a length.
+    fn room(&self, id: u64, len: u64) -> io::Result<()> {
+        let grown = len.saturating_sub(self.files[&id].len());
+        if grown > 0 && self.used() + grown > self.capacity {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.faults.clear();
+        self.powered = true;
+        self.locked = false;
+        self.life += 1;
+    }
+
+    fn new_file(&mut self, file: SimFile) -> u64 {
+        self.next_file += 1;
+        self.files.insert(self.next_file, file);
+        self.next_file
+    }
+
+    fn rename(&mut self, folder: &str, names: Vec<(String, Option<u64>)>) {
+        let renaming = |names| Renaming { folder: folder.to_owned(), names };
+        renaming(names.clone()).apply(&mut self.names);
+        self.renamings.push(renaming(names));
+    }
+
+    fn find(&self, name: &str) -> io::Result<u64> {
+        self.names.get(name).copied().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, name.to_owned()))
+    }
+}
+
+/// An error that is none of the kinds that anybody handles.
+fn failed(what: &str) -> io::Error {
+    io::Error::other(format!("simulated: {what}"))
+}
+
+/// Lets a changing call fail, where a fault says so before it did anything.
+fn or_fail(struck: Option<Fault>) -> io::Result<()> {
+    struck.map_or(Ok(()), |fault| Err(failed(&format!("{fault:?}"))))
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("SimDisk").field("names", &state.names).field("faults", &state.faults).finish_non_exhaustive()
+    }
+}
+
+impl Disk for SimDisk {
+    fn path(&self, name: &str) -> PathBuf {
+        PathBuf::from("/simulated").join(name)
+    }
+
+    fn create_dir(&self, dir: &str) -> io::Result<()> {
+        let mut state = self.state();
+        or_fail(state.strike(Call::Create)?)?;
+        state.folders.insert(dir.to_owned());
+        Ok(())
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let state = self.state();
+        let mut names: BTreeSet<&str> = state.names.keys().map(String::as_str).collect();
+        names.extend(state.folders.iter().map(String::as_str).filter(|folder| !folder.is_empty()));
+        let inside = names.into_iter().filter(|name| folder_of(name) == dir);
+        Ok(inside.map(|name| name.rsplit('/').next().unwrap_or(name).to_owned()).collect())
+    }
+
+    fn open(&self, name: &str, create: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = self.state();
+        let id = match state.find(name) {
+            Err(_) if create => {
+                or_fail(state.strike(Call::Create)?)?;
+                let id = state.new_file(SimFile::default());
+                state.rename(folder_of(name), vec![(name.to_owned(), Some(id))]);
+                id
+            }
+            found => found?,
+        };
+        Ok(self.handle(id, state.life))
+    }
+
+    fn open_existing(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(name, false)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        or_fail(state.strike(Call::Other)?)?;
+        let id = state.find(from)?;
+        state.rename(folder_of(to), vec![(from.to_owned(), None), (to.to_owned(), Some(id))]);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        or_fail(state.strike(Call::Other)?)?;
+        state.find(name)?;
+        state.rename(folder_of(name), vec![(name.to_owned(), None)]);
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        let state = &mut *self.state();
+        or_fail(state.strike(Call::Sync)?)?;
+        for renaming in std::mem::take(&mut state.renamings) {
+            if renaming.folder == dir {
+                renaming.apply(&mut state.durable_names);
+            } else {
+                state.renamings.push(renaming);
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> io::Result<LockGuard> {
+        let mut state = self.state();
+        if state.locked {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        state.locked = true;
+        Ok(Box::new(Lock { disk: self.clone(), life: state.life }))
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(self.state().locked)
+    }
+}
+
+struct Lock {
+    disk: SimDisk,
+    life: u64,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.life == self.life {
+            state.locked = false;
+        }
+    }
+}
+
+struct Handle {
+    disk: SimDisk,
+    id: u64,
+    life: u64,
+}
+
+impl Handle {
+    /// Counts a call on an open file.
+    fn call<T>(&self, call: Call, f: impl FnOnce(&mut State, Option<Fault>) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.disk.state();
+        if state.life != self.life {
+            return Err(failed("the process that opened this file is dead"));
+        }
+        let struck = state.strike(call)?;
+        f(&mut state, struck)
+    }
+
+    fn with<T>(&self, state: &mut State, f: impl FnOnce(&mut SimFile) -> T) -> T {
+        f(state.files.get_mut(&self.id).expect("files stay while anybody may have them open"))
+    }
+}
+
+impl DiskFile for Handle {
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        self.call(Call::Read, |state, struck| {
+            let read = self.with(state, |file| file.read(offset, bytes));
+            if struck == Some(Fault::BitFlip) && read > 0 {
+                let at = state.random.random_range(0..read);
+                bytes[at] ^= 1 << state.random.random_range(0..8);
+            }
+            Ok(read)
+        })
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.call(Call::Write, |state, struck| {
+            let done = if struck.is_some() { state.random.random_range(0..=bytes.len()) } else { bytes.len() };
+            state.room(self.id, offset + done as u64)?;
+            self.with(state, |file| file.write(offset, &bytes[..done]));
+            or_fail(struck)
+        })
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.call(Call::Other, |state, struck| {
+            or_fail(struck)?;
+            self.with(state, |file| file.set_len(len));
+            Ok(())
+        })
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.call(Call::Allocate, |state, struck| {
+            or_fail(struck)?;
+            state.room(self.id, len)?;
+            self.with(state, |file| file.set_len(len.max(file.len())));
+            Ok(())
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.call(Call::Sync, |state, struck| {
+            if struck == Some(Fault::SyncError) {
+                self.with(state, SimFile::lose_sync);
+            }
+            or_fail(struck)?;
+            self.with(state, SimFile::sync);
+            Ok(())
+        })
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let mut state = self.disk.state();
+        Ok(self.with(&mut state, |file| file.len()))
+    }
+}

@@ -1,0 +1,156 @@
+//! The embedded log: one writer, one sequence of segment files for all shards, durable before
+//! anybody hears of it.
+//!
+//! ```text
+//! LOCK                        held by the one writer, names its process
+//! log/<offset, 16 hex>.seg    segments: a header, frames, and zeros as reserve behind the last frame
+//! log/next.tmp                a segment that is reserved but not begun
+//! positions/<name>.json       how far somebody is known to have come; never cut below
+//! cut/<segment>-<offset>.bin  what recovery cut from the end, kept
+//! ```
+//!
+//! | file here | its story |
+//! |---|---|
+//! | `frame`, `segment`, `position` | the bytes on disk, with their layouts and limits |
+//! | `encoder`, `block` | from records to the bytes of a frame, and back |
+//! | `chain` | the hash of a shard's records |
+//! | `writer` | [`Log`]: reserve, append, seal |
+//! | `recovery` | what a start finds at the end of the log |
+//! | `shared` | the segments and the durable end, between one writer and any readers |
+//! | `scan`, `frames`, `reader`, `find`, `inspect` | reading: in order, one record, by sequence, by segment |
+//! | `disk`, `faulty` | what all of it asks of a disk, and a disk that fails |
+//!
+//! Invariants. A frame is whole or not there. At most one frame is written and not yet synced, so at
+//! most the last one can be torn; recovery cuts nothing else. Sequences of a shard run from 1
+//! without a gap, its times rise strictly, and each frame carries the hash behind its last record.
+
+mod block;
+mod chain;
+pub mod disk;
+mod encoder;
+pub mod faulty;
+mod find;
+mod frame;
+mod frames;
+mod inspect;
+mod position;
+mod reader;
+mod recent;
+mod recovery;
+mod scan;
+mod segment;
+mod shared;
+mod writer;
+
+use std::fmt;
+
+use schemas::{Hash, Shard};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use disk::{Disk, DiskFile, OsDisk};
+pub use frames::{Check, Frame, Frames};
+pub use inspect::SegmentInfo;
+pub use reader::Reader;
+pub use recovery::{Cut, Recovery};
+pub use writer::{Log, Stats};
+
+/// How a log is written.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many shards a new ledger has (16 if not named); for an existing one, how many it must have.
+    pub shards: Option<Shard>,
+    /// How large a segment becomes. It is made larger where two of the largest batches need it.
+    pub segment_bytes: u64,
+    /// The most bytes of encoded records that one batch may have.
+    pub max_frame_bytes: usize,
+}
+
+impl Options {
+    /// The shards of a new ledger.
+    pub const SHARDS: Shard = 16;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { shards: None, segment_bytes: 64 << 20, max_frame_bytes: 8 << 20 }
+    }
+}
+
+/// Where a record is: the offset of its frame in the log (44 bits), and its place in the frame (20
+/// bits). Rises with the log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Locator(u64);
+
+impl Locator {
+    const ORDINAL_BITS: u32 = 20;
+    const ORDINAL_MASK: u64 = (1 << Self::ORDINAL_BITS) - 1;
+
+    /// The first record of the frame at an offset.
+    pub(crate) fn new(offset: u64) -> Self {
+        assert!(offset < 1 << (64 - Self::ORDINAL_BITS), "a log of more than 16 TiB");
+        Self(offset << Self::ORDINAL_BITS)
+    }
+
+    /// The record that stands `n` places further in the same frame.
+    ///
+    /// # Panics
+    /// Beyond 2^20 records, which no frame has.
+    #[must_use]
+    pub fn nth(self, n: u32) -> Self {
+        let ordinal = self.ordinal() + n;
+        assert!(ordinal < 1 << Self::ORDINAL_BITS, "a frame of more than 2^20 records");
+        Self(self.0 + u64::from(n))
+    }
+
+    /// The offset of its frame in the log.
+    pub fn offset(self) -> u64 {
+        self.0 >> Self::ORDINAL_BITS
+    }
+
+    /// Its place in the frame, from 0.
+    pub fn ordinal(self) -> u32 {
+        (self.0 & Self::ORDINAL_MASK) as u32
+    }
+}
+
+impl From<u64> for Locator {
+    fn from(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+impl From<Locator> for u64 {
+    fn from(at: Locator) -> Self {
+        at.0
+    }
+}
+impl fmt::Display for Locator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}+{}", self.offset(), self.ordinal())
+    }
+}
+impl fmt::Debug for Locator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How far a shard is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardHead {
+    /// The sequence of its last record; 0 before the first.
+    pub sequence: u64,
+    /// The hash of its records up to there.
+    pub hash: Hash,
+}
+
+/// How far a ledger is: a position in all shards, with what proves that it is this ledger's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// The ledger's own id, from when it was made.
+    pub lineage: Uuid,
+    /// Each shard, from 0.
+    pub shards: Vec<ShardHead>,
+}

@@ -1,0 +1,242 @@
+//! What one writer and its readers share: the segments, and the end up to which the log is durable.
+//! Only what is durable is ever read, so readers need no other lock.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use schemas::Shard;
+use uuid::Uuid;
+
+use super::{
+    Head, ShardHead,
+    disk::{Disk, DiskFile, UNFINISHED},
+    find::Marks,
+    frame::Section,
+    scan::{Depth, Scan, Step},
+    segment::{self, Header, Tip},
+};
+use crate::{Error, Result};
+
+/// The log as its readers see it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub disk: Arc<dyn Disk>,
+    pub lineage: Uuid,
+    pub shards: Shard,
+    durable: RwLock<Durable>,
+}
+
+#[derive(Debug)]
+struct Durable {
+    segments: Vec<Arc<Segment>>,
+    /// The offset behind the last durable frame.
+    end: u64,
+    heads: Vec<ShardHead>,
+}
+
+/// A segment file.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub name: String,
+    /// Its offset in the log.
+    pub base: u64,
+    /// Its header's bytes and crc.
+    pub header: u64,
+    pub crc: u32,
+    /// Each shard's last sequence before it.
+    pub before: Vec<u64>,
+    /// For look-ups by sequence; made when they are first needed.
+    pub marks: Mutex<Marks>,
+}
+
+impl Segment {
+    pub fn new(header: &Header, bytes: u64) -> Self {
+        Self {
+            name: segment::name(header.base),
+            base: header.base,
+            header: bytes,
+            crc: header.crc,
+            before: header.tips.iter().map(|tip| tip.head.sequence).collect(),
+            marks: Mutex::default(),
+        }
+    }
+}
+
+impl Shared {
+    /// A log whose durable end is where its last segment begins.
+    pub fn new(disk: Arc<dyn Disk>, segments: Vec<Arc<Segment>>, last: &Header) -> Self {
+        let tail = segments.last().expect("a log has a segment");
+        let end = tail.base + tail.header;
+        let heads = last.tips.iter().map(|tip| tip.head).collect();
+        let shards = Shard::try_from(last.tips.len()).expect("a header holds 16 bits of shards");
+        Self { disk, lineage: last.lineage, shards, durable: RwLock::new(Durable { segments, end, heads }) }
+    }
+
+    /// The durable head.
+    pub fn head(&self) -> Head {
+        Head { lineage: self.lineage, shards: self.read(|durable| durable.heads.clone()) }
+    }
+
+    /// One shard of the durable head.
+    pub fn shard_head(&self, shard: Shard) -> Option<ShardHead> {
+        self.read(|durable| durable.heads.get(usize::from(shard)).copied())
+    }
+
+    /// The offset behind the last durable frame.
+    pub fn end(&self) -> u64 {
+        self.read(|durable| durable.end)
+    }
+
+    /// Moves the durable end behind a frame.
+    pub fn advance(&self, end: u64, sections: &[Section]) {
+        self.write(|durable| {
+            durable.end = end;
+            for section in sections {
+                durable.heads[usize::from(section.shard)] = ShardHead { sequence: section.last(), hash: section.hash };
+            }
+        });
+    }
+
+    /// Begins a segment right behind the durable end.
+    pub fn begin(&self, segment: Arc<Segment>) {
+        self.write(|durable| {
+            durable.end = segment.base + segment.header;
+            durable.segments.push(segment);
+        });
+    }
+
+    /// The n-th segment, the offset behind its last durable frame, and whether it is the last.
+    pub fn nth(&self, n: usize) -> Option<(Arc<Segment>, u64, bool)> {
+        self.read(|durable| {
+            let segment = durable.segments.get(n)?.clone();
+            let next = durable.segments.get(n + 1);
+            Some((segment, next.map_or(durable.end, |next| next.base), next.is_none()))
+        })
+    }
+
+    /// The number of the last segment.
+    pub fn last_number(&self) -> usize {
+        self.read(|durable| durable.segments.len() - 1)
+    }
+
+    /// The number of the segment that holds an offset below the durable end.
+    pub fn number_at(&self, offset: u64) -> Option<usize> {
+        self.read(|durable| {
+            let number = durable.segments.partition_point(|segment| segment.base <= offset).checked_sub(1)?;
+            (offset < durable.end).then_some(number)
+        })
+    }
+
+    /// The number of the segment that holds a sequence which the shard has reached.
+    pub fn number_of(&self, shard: Shard, sequence: u64) -> usize {
+        let shard = usize::from(shard);
+        let behind = |segment: &Arc<Segment>| segment.before[shard] < sequence;
+        self.read(|durable| durable.segments.partition_point(behind)).saturating_sub(1)
+    }
+
+    /// Opens a segment's file to read it.
+    pub fn file(&self, segment: &Segment) -> Result<Arc<dyn DiskFile>> {
+        self.disk.open(&segment.name, false).map_err(|source| Error::Io {
+            doing: "opening",
+            path: self.disk.path(&segment.name),
+            source,
+        })
+    }
+
+    /// A walk over a segment from its first frame.
+    pub fn scan(&self, segment: &Segment) -> Result<Scan> {
+        self.scan_from(segment, segment.header, Some(segment.crc))
+    }
+
+    /// A walk over a segment from a frame inside.
+    pub fn scan_from(&self, segment: &Segment, position: u64, previous: Option<u32>) -> Result<Scan> {
+        let path = self.disk.path(&segment.name);
+        Ok(Scan::new(self.file(segment)?, path, segment.base, position, previous))
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&Durable) -> T) -> T {
+        // No code that can panic half-way runs under this lock, so it is sound even if poisoned.
+        f(&self.durable.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, f: impl FnOnce(&mut Durable) -> T) -> T {
+        f(&mut self.durable.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The segments of a folder, in order, and the header of the last. `None` where there is no log yet.
+pub(super) fn segments(disk: &dyn Disk) -> Result<Option<(Vec<Arc<Segment>>, Header)>> {
+    let io = |doing, name: &str, source| Error::Io { doing, path: disk.path(name), source };
+    let mut bases = VecDeque::new();
+    for file in disk.list(segment::FOLDER).map_err(|source| io("listing", segment::FOLDER, source))? {
+        match segment::base_of(&file) {
+            Some(base) => bases.push_back(base),
+            None if file.ends_with(UNFINISHED) => {}
+            None => return Err(Error::NotALedger { path: disk.path(&format!("{}/{file}", segment::FOLDER)) }),
+        }
+    }
+    let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(bases.len());
+    let (mut last, mut expected): (Option<Header>, u64) = (None, 0);
+    for base in bases {
+        let name = segment::name(base);
+        if base != expected {
+            let (path, what) = match segments.last() {
+                None => (disk.path(&segment::name(0)), "the log's first segment is missing".to_owned()),
+                Some(before) => (
+                    disk.path(&before.name),
+                    format!(
+                        "this segment ends at {expected:#x} of the log, and the next one begins at {base:#x}: one was cut or is missing"
+                    ),
+                ),
+            };
+            let offset = segments.last().map_or(0, |before| expected - before.base);
+            return Err(Error::damaged(path, offset, what));
+        }
+        let file = disk.open(&name, false).map_err(|source| io("opening", &name, source))?;
+        let (header, bytes) = Header::read(disk, &name, &*file)?;
+        check_header(disk, &name, &header, base, last.as_ref())?;
+        expected = base + file.len().map_err(|source| io("looking at the length of", &name, source))?;
+        segments.push(Arc::new(Segment::new(&header, bytes)));
+        last = Some(header);
+    }
+    Ok(last.map(|last| (segments, last)))
+}
+
+fn check_header(disk: &dyn Disk, name: &str, header: &Header, base: u64, last: Option<&Header>) -> Result<()> {
+    if header.base != base {
+        return Err(Error::damaged(disk.path(name), 40, "the segment names another place: the file was renamed"));
+    }
+    let Some(last) = last else { return Ok(()) };
+    if header.lineage != last.lineage {
+        let (expected, found) = (last.lineage, header.lineage);
+        return Err(Error::ForeignLineage { path: disk.path(name), expected, found });
+    }
+    let rises = |(now, before): (&Tip, &Tip)| now.head.sequence >= before.head.sequence;
+    if header.tips.len() != last.tips.len() || !header.tips.iter().zip(&last.tips).all(rises) {
+        return Err(Error::damaged(disk.path(name), 48, "the segment does not follow the one before it"));
+    }
+    Ok(())
+}
+
+impl Shared {
+    /// Walks the last segment from its header to the last whole frame before `end`, checks that each
+    /// frame continues its shards, and makes them durable in `self` as `took` takes them. Returns the
+    /// walk, which stands where no valid frame follows.
+    pub fn walk_tail(&self, segment: &Segment, end: u64, mut took: impl FnMut(&Scan) -> Result<()>) -> Result<Scan> {
+        let mut scan = self.scan(segment)?;
+        while let Step::Frame = scan.next(end, Depth::Whole)? {
+            for section in &scan.meta().sections {
+                let head = self.shard_head(section.shard);
+                if head.is_none_or(|head| head.sequence + 1 != section.first) {
+                    let offset = scan.meta().offset - segment.base;
+                    return Err(Error::damaged(scan.path().clone(), offset, "a frame does not continue its shard"));
+                }
+            }
+            took(&scan)?;
+            self.advance(scan.meta().end(), &scan.meta().sections);
+        }
+        Ok(scan)
+    }
+}

@@ -1,0 +1,181 @@
+//! The state of one shard: a fold of its own records, and of nothing else.
+
+mod catalogue;
+mod user;
+mod wallet;
+
+use hashbrown::HashMap;
+use schemas::{Event, Record, Shard, Subject, Timestamp, UserId};
+use serde::Serialize;
+
+pub use catalogue::{Catalogue, Offer};
+pub use user::{Place, User};
+pub use wallet::Wallet;
+pub(crate) use wallet::{gather, take_from_behind};
+
+/// What a shard's decisions read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    shard: Shard,
+    shards: Shard,
+    sequence: u64,
+    time: Timestamp,
+    /// By target shard: the number of the last dispatch that was issued to it.
+    issued: Vec<u64>,
+    /// By source shard: the number of the last dispatch that was taken from it.
+    taken: Vec<u64>,
+    catalogue: Catalogue,
+    reference: Reference,
+    users: HashMap<UserId, User, foldhash::fast::RandomState>,
+}
+
+/// How far the reference data has come; moves only in the shard that holds the `reference` subject.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Reference {
+    /// The last complete version.
+    pub version: u64,
+    /// Parts of the next one that are there.
+    pub parts: u32,
+}
+
+impl State {
+    /// The state before the first record of shard `shard` of `shards`.
+    pub fn new(shard: Shard, shards: Shard) -> Self {
+        assert!(shard < shards, "shard {shard} of {shards}");
+        Self {
+            shard,
+            shards,
+            sequence: 0,
+            time: Timestamp::MIN,
+            issued: vec![0; shards.into()],
+            taken: vec![0; shards.into()],
+            catalogue: Catalogue::default(),
+            reference: Reference::default(),
+            users: HashMap::default(),
+        }
+    }
+
+    /// The shard.
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// How many shards the ledger has.
+    pub fn shards(&self) -> Shard {
+        self.shards
+    }
+
+    /// The sequence of the last record.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The time of the last record.
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// The number of the last dispatch issued to `target`.
+    pub fn issued_to(&self, target: Shard) -> u64 {
+        self.issued[usize::from(target)]
+    }
+
+    /// The number of the last dispatch taken from `source`.
+    pub fn taken_from(&self, source: Shard) -> u64 {
+        self.taken[usize::from(source)]
+    }
+
+    /// The items on sale.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// How far the reference data has come.
+    pub fn reference(&self) -> Reference {
+        self.reference
+    }
+
+    /// A user, where there is anything to remember of them.
+    pub fn user(&self, user: &UserId) -> Option<&User> {
+        self.users.get(user)
+    }
+
+    /// Every user of whom there is anything to remember, in no order.
+    pub fn users(&self) -> impl Iterator<Item = (&UserId, &User)> {
+        self.users.iter()
+    }
+
+    /// Applies the next record. Total: it cannot refuse, and needs nothing but the record.
+    ///
+    /// # Panics
+    /// If the record is not the next one of this shard, or takes what is not there: the log or this
+    /// program is wrong, and nothing may go on from here.
+    pub fn apply(&mut self, record: &Record) {
+        assert_eq!((record.shard, record.sequence), (self.shard, self.sequence + 1), "the next record of the shard");
+        assert!(record.time > self.time, "times rise strictly within a shard");
+        self.sequence = record.sequence;
+        self.time = record.time;
+        if record.origin == schemas::Origin::Dispatch {
+            let (source, number) = parse_dispatch_id(record.id.as_str()).expect("the dispatcher made this id");
+            self.taken[usize::from(source)] = number;
+        }
+        for (part, event) in record.events() {
+            self.apply_event(record, part, event);
+        }
+    }
+
+    fn apply_event(&mut self, record: &Record, part: u8, event: &Event) {
+        match (event, &record.subject) {
+            (Event::ReferencePublished(e), _) => {
+                self.reference = if e.last {
+                    Reference { version: e.version, parts: 0 }
+                } else {
+                    Reference { version: self.reference.version, parts: e.part + 1 }
+                };
+                for dispatch in &e.dispatches {
+                    self.issue(*dispatch);
+                }
+            }
+            (Event::ReferenceTaken(e), _) => self.catalogue.take(e, record.time),
+            (Event::TopUpClaimed(e), _) => self.issue(e.dispatch),
+            (Event::ChargebackClaimed(e), _) => self.issue(e.dispatch),
+            (event, Subject::User(user)) => {
+                let place =
+                    Place { shard: record.shard, sequence: record.sequence, part, happened_at: record.happened_at() };
+                let known = self.users.get_mut(user);
+                let known = match known {
+                    Some(known) => known,
+                    None => self.users.entry(user.clone()).or_default(),
+                };
+                known.apply(event, place);
+                if known.is_empty() {
+                    self.users.remove(user);
+                }
+            }
+            (event, subject) => panic!("`{}` under {subject}", event.kind()),
+        }
+    }
+
+    fn issue(&mut self, dispatch: schemas::Dispatch) {
+        self.issued[usize::from(dispatch.target)] = dispatch.number;
+    }
+
+    /// The state as bytes in one order, to compare two folds bit for bit.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut users: Vec<_> = self.users.iter().collect();
+        users.sort_unstable_by_key(|(user, _)| *user);
+        let head = (self.shard, self.shards, self.sequence, self.time, &self.issued, &self.taken);
+        postcard::to_stdvec(&(head, &self.catalogue, self.reference, users)).expect("every state has a postcard form")
+    }
+}
+
+/// The id of a dispatched command: `<source shard>:<number>`.
+pub(crate) fn dispatch_id(source: Shard, number: u64) -> schemas::CommandId {
+    schemas::CommandId::new(&format!("{source}:{number}")).expect("two numbers and a colon are a command id")
+}
+
+/// Reads the id of a dispatched command.
+pub fn parse_dispatch_id(id: &str) -> Option<(Shard, u64)> {
+    let (source, number) = id.split_once(':')?;
+    Some((source.parse().ok()?, number.parse().ok()?))
+}

@@ -1,0 +1,125 @@
+//! What the ledger remembers of a user: the wallet and the orders whose coins are on hold.
+
+use schemas::{Event, Lot, LotId, LotKind, Order, OrderId, Returned, Shard, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::wallet::Wallet;
+
+/// A user's wallet and open orders.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    wallet: Wallet,
+    /// Orders whose coins are on hold, by number.
+    open: Vec<Order>,
+}
+
+/// Where an event stands: what its lots and orders are numbered by.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The shard.
+    pub shard: Shard,
+    /// The sequence of the record.
+    pub sequence: u64,
+    /// The place in an atomic group, from 0.
+    pub part: u8,
+    /// When it happened.
+    pub happened_at: Timestamp,
+}
+
+impl Place {
+    fn lot(self) -> LotId {
+        LotId { sequence: self.sequence, part: self.part }
+    }
+
+    pub(crate) fn order(self) -> OrderId {
+        OrderId { shard: self.shard, sequence: self.sequence, part: self.part }
+    }
+}
+
+impl User {
+    /// The wallet.
+    pub fn wallet(&self) -> &Wallet {
+        &self.wallet
+    }
+
+    /// The orders whose coins are on hold, by number.
+    pub fn open_orders(&self) -> &[Order] {
+        &self.open
+    }
+
+    /// An order whose coins are on hold.
+    pub fn open_order(&self, id: OrderId) -> Option<&Order> {
+        self.open.binary_search_by_key(&id, |order| order.id).ok().map(|at| &self.open[at])
+    }
+
+    /// Whether nothing need be remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.wallet.is_empty() && self.open.is_empty()
+    }
+
+    /// Applies an event of this user. Total: whatever was decided fits.
+    pub(crate) fn apply(&mut self, event: &Event, place: Place) {
+        match event {
+            Event::TopUpCredited(e) => {
+                self.wallet.pay_debt(e.debt_paid);
+                let coins = e.coins.less(e.debt_paid);
+                self.wallet.put(Lot { id: place.lot(), kind: LotKind::Paid, coins });
+            }
+            Event::ChargedBack(e) => {
+                self.wallet.take(&e.taken);
+                self.wallet.owe(e.debt);
+            }
+            Event::Granted(e) => {
+                let kind = LotKind::Bonus { expires: e.expires };
+                self.wallet.put(Lot { id: place.lot(), kind, coins: e.coins });
+            }
+            Event::LotExpired(e) => self.wallet.take(&[e.lot]),
+            Event::GiftGiven(e) => self.wallet.take(&e.used),
+            Event::Held(e) => {
+                self.wallet.take(&e.used);
+                self.remember(e.order(place.order()));
+            }
+            Event::Sent(e) | Event::Queried(e) | Event::Unresolved(e) | Event::HandedOver(e) => {
+                self.remember(e.order.clone());
+            }
+            Event::Captured(e) => {
+                self.put_back(&e.released);
+                self.forget(e.order.id);
+            }
+            Event::Released(e) => {
+                self.put_back(&e.released);
+                self.forget(e.order.id);
+            }
+            Event::Refunded(e) => self.put_back(&e.returned),
+            Event::RefundRolledBack(e) => self.wallet.take(&e.taken),
+            Event::ReferencePublished(_)
+            | Event::ReferenceTaken(_)
+            | Event::TopUpClaimed(_)
+            | Event::ChargebackClaimed(_)
+            | Event::Group(_) => panic!("`{}` is no event of a user", event.kind()),
+        }
+    }
+
+    fn put_back(&mut self, returned: &Returned) {
+        for lot in &returned.debt_paid {
+            self.wallet.pay_debt(lot.coins);
+        }
+        for lot in &returned.restored {
+            self.wallet.put(*lot);
+        }
+    }
+
+    fn remember(&mut self, order: Order) {
+        match self.open.binary_search_by_key(&order.id, |open| open.id) {
+            Ok(at) => self.open[at] = order,
+            Err(at) => self.open.insert(at, order),
+        }
+    }
+
+    fn forget(&mut self, id: OrderId) {
+        self.open.retain(|order| order.id != id);
+        if self.open.is_empty() {
+            self.open = Vec::new(); // a finished order costs no memory
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The journal for finance: every record that moves something, as entries of double-entry books.
+//!
+//! The ledger's plus is what is owed to an account's holder, a credit; so beancount and hledger,
+//! where credits are negative, show each amount the other way round. An entry is one event; its id
+//! is `<shard>-<sequence>` of the record, `.n` behind it for the later events of an atomic group.
+//! Its date is the day on which it happened, in the zone of the books; entries come in the order in
+//! which records are given, not sorted by date.
+//!
+//! Written as a stream: what is kept is one balance per account, without holds that have ended.
+//! beancount and hledger get a balance assertion for every account, so that they derive each
+//! balance themselves and compare.
+
+mod beancount;
+mod general;
+mod hledger;
+mod names;
+mod opened;
+
+use std::{fmt, io::Write, str::FromStr};
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use ledger::postings_of;
+use schemas::{Event, OrderId, Posting, Record, Subject};
+use smallvec::SmallVec;
+
+use crate::Result;
+use beancount::Beancount;
+use general::General;
+use hledger::Hledger;
+
+/// A form of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// For beancount 2 and 3: `bean-check`, fava.
+    Beancount,
+    /// For hledger, and near enough for ledger-cli.
+    Hledger,
+    /// A general journal, a row per posting: `date,entry_id,account,debit,credit,currency,memo,source_event`.
+    Csv,
+    /// Every record as it is, in JSON, one a line.
+    Ndjson,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Beancount, Self::Hledger, Self::Csv, Self::Ndjson];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Beancount => "beancount",
+            Self::Hledger => "hledger",
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|format| format.name() == text);
+        found.ok_or_else(|| format!("{text:?} is not a form of the journal: beancount, hledger, csv or ndjson"))
+    }
+}
+
+/// Writes the journal, record by record. Give it a buffered writer, and end with [`Books::finish`].
+#[derive(Debug)]
+pub struct Books<W: Write> {
+    zone: Tz,
+    form: Form<W>,
+}
+
+#[derive(Debug)]
+enum Form<W: Write> {
+    Beancount(Beancount<W>),
+    Hledger(Hledger<W>),
+    Csv(Box<General<W>>),
+    Ndjson(W),
+}
+
+/// What one event moved.
+struct Entry {
+    day: NaiveDate,
+    id: OrderId,
+    event: &'static str,
+    /// Ids that others chose; may hold any visible ASCII.
+    memo: String,
+    postings: SmallVec<[Posting; 4]>,
+}
+
+impl<W: Write> Books<W> {
+    /// Begins a journal whose days are those of `zone`.
+    ///
+    /// # Errors
+    /// If `writer` does not take its head.
+    pub fn new(writer: W, format: Format, zone: Tz) -> Result<Self> {
+        let form = match format {
+            Format::Beancount => Form::Beancount(Beancount::new(writer)?),
+            Format::Hledger => Form::Hledger(Hledger::new(writer)?),
+            Format::Csv => Form::Csv(Box::new(General::new(writer)?)),
+            Format::Ndjson => Form::Ndjson(writer),
+        };
+        Ok(Self { zone, form })
+    }
+
+    /// Writes the entries of a record; as NDJSON the record itself, refusals included.
+    ///
+    /// # Errors
+    /// If the writer does not take them.
+    pub fn write(&mut self, record: &Record) -> Result<()> {
+        if let Form::Ndjson(writer) = &mut self.form {
+            serde_json::to_writer(&mut *writer, record).map_err(std::io::Error::from)?;
+            return Ok(writer.write_all(b"\n")?);
+        }
+        for (part, event) in record.events() {
+            let postings = postings_of(record, part, event);
+            if postings.is_empty() {
+                continue;
+            }
+            let entry = Entry {
+                day: record.happened_at().day_in(self.zone),
+                id: record.order_id(part),
+                event: event.kind(),
+                memo: memo(&record.subject, event),
+                postings,
+            };
+            match &mut self.form {
+                Form::Beancount(beancount) => beancount.write(&entry)?,
+                Form::Hledger(hledger) => hledger.write(&entry)?,
+                Form::Csv(general) => general.write(&entry)?,
+                Form::Ndjson(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the journal with the balance of every account, where the form has a place for it, and
+    /// gives the flushed writer back.
+    ///
+    /// # Errors
+    /// If the writer does not take it.
+    pub fn finish(self) -> Result<W> {
+        let mut writer = match self.form {
+            Form::Beancount(beancount) => beancount.finish()?,
+            Form::Hledger(hledger) => hledger.finish()?,
+            Form::Csv(general) => general.finish()?,
+            Form::Ndjson(writer) => writer,
+        };
+        writer.flush()?;
+        Ok(writer)
+    }
+}
+
+/// What an entry is about, in ids.
+fn memo(subject: &Subject, event: &Event) -> String {
+    match event {
+        Event::TopUpClaimed(_) | Event::ChargebackClaimed(_) => match subject {
+            Subject::Transaction { channel, transaction } => format!("{channel}/{transaction}"),
+            other => other.to_string(),
+        },
+        Event::TopUpCredited(e) => format!("{}/{}", e.channel, e.transaction),
+        Event::ChargedBack(e) => format!("{}/{}", e.channel, e.transaction),
+        Event::Granted(e) => e.reason.to_string(),
+        Event::LotExpired(e) => format!("lot {}", e.lot.id),
+        Event::GiftGiven(e) => e.item.to_string(),
+        Event::Held(e) => e.provider.to_string(),
+        Event::Captured(e) => format!("order {}", e.order.id),
+        Event::Released(e) => format!("{} order {}", e.reason, e.order.id),
+        Event::Refunded(e) => format!("{} order {}", e.reason, e.order.id),
+        Event::RefundRolledBack(e) => format!("{} order {}", e.reason, e.order.id),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The accounts that a journal has named, with their balances.
+
+use chrono::NaiveDate;
+use hashbrown::{HashMap, HashSet, hash_map::Entry};
+use schemas::{Account, Asset, Posting};
+use smallvec::SmallVec;
+
+/// What is kept while a journal is written.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    accounts: HashMap<Account, State, foldhash::fast::RandomState>,
+    assets: HashSet<Asset, foldhash::fast::RandomState>,
+    last_day: Option<NaiveDate>,
+}
+
+#[derive(Debug)]
+struct State {
+    balances: SmallVec<[(Asset, i128); 1]>,
+    last_day: NaiveDate,
+}
+
+/// What a posting did to its account.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It is the first one there.
+    Opens,
+    /// Nothing special.
+    Moves,
+    /// It was the last one of a hold, whose latest posting is of that day.
+    Ends(NaiveDate),
+}
+
+impl Opened {
+    /// Takes a posting of `day`.
+    pub fn post(&mut self, posting: &Posting, day: NaiveDate) -> Effect {
+        self.last_day = self.last_day.max(Some(day));
+        let amount = i128::from(posting.amount);
+        let mut entry = match self.accounts.entry(posting.account.clone()) {
+            Entry::Vacant(vacant) => {
+                let mut balances = SmallVec::new();
+                balances.push((posting.asset, amount));
+                vacant.insert(State { balances, last_day: day });
+                return Effect::Opens;
+            }
+            Entry::Occupied(occupied) => occupied,
+        };
+        let state = entry.get_mut();
+        state.last_day = state.last_day.max(day);
+        match state.balances.iter_mut().find(|(asset, _)| *asset == posting.asset) {
+            Some((_, balance)) => *balance += amount,
+            None => state.balances.push((posting.asset, amount)),
+        }
+        let (last_day, empty) = (state.last_day, state.balances.iter().all(|(_, balance)| *balance == 0));
+        if empty && matches!(posting.account, Account::Held(_)) {
+            entry.remove();
+            return Effect::Ends(last_day);
+        }
+        Effect::Moves
+    }
+
+    /// Whether an asset occurs for the first time.
+    pub fn is_new(&mut self, asset: Asset) -> bool {
+        self.assets.insert(asset)
+    }
+
+    /// The day after the last entry, and what every account then holds, sorted; nothing where there
+    /// was no entry.
+    pub fn closing(&self) -> Option<(NaiveDate, Vec<(&Account, Asset, i128)>)> {
+        let day = day_after(self.last_day?);
+        let balances = |(account, state): (_, &State)| {
+            let lines = state.balances.iter().map(move |&(asset, balance)| (account, asset, balance));
+            lines.collect::<SmallVec<[_; 1]>>()
+        };
+        let mut lines: Vec<_> = self.accounts.iter().flat_map(balances).collect();
+        lines.sort_unstable();
+        Some((day, lines))
+    }
+}
+
+pub(super) fn day_after(day: NaiveDate) -> NaiveDate {
+    day.succ_opt().expect("records end in the year 2262")
+}

@@ -1,0 +1,132 @@
+//! The log up to a moment.
+//!
+//! All records have one order, (time, shard, sequence), whatever frames they came in; a moment cuts
+//! all shards alike.
+
+use std::{fmt, str::FromStr};
+
+use ledger::{
+    Result,
+    log::{Check, Frames, Reader},
+};
+use schemas::{Record, Shard, Timestamp};
+
+/// A moment to fold the log up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// Everything there is.
+    End,
+    /// Up to and with a time of the ledger's clock.
+    Time(Timestamp),
+    /// Up to and with a record, in the order of all shards.
+    Position {
+        /// The record's shard.
+        shard: Shard,
+        /// Its sequence.
+        sequence: u64,
+    },
+}
+
+impl FromStr for AsOf {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(time) = text.parse() {
+            return Ok(Self::Time(time));
+        }
+        let position = text.split_once('-').and_then(|(shard, sequence)| {
+            Some(Self::Position { shard: shard.parse().ok()?, sequence: sequence.parse().ok()? })
+        });
+        position.ok_or_else(|| {
+            format!("{text:?} is neither a time such as 2026-11-21T08:30:00Z nor a position such as 3-17")
+        })
+    }
+}
+
+impl fmt::Display for AsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::End => f.write_str("the end of the log"),
+            Self::Time(time) => time.fmt(f),
+            Self::Position { shard, sequence } => write!(f, "record {shard}-{sequence}"),
+        }
+    }
+}
+
+/// The place in the order of all records behind which nothing counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cut(Timestamp, Shard, u64);
+
+impl Cut {
+    /// The cut that `as_of` names on this log; none for its end.
+    ///
+    /// # Errors
+    /// If the position names no record, or the log cannot be read.
+    pub fn at(as_of: AsOf, reader: &mut Reader) -> Result<Option<Self>> {
+        match as_of {
+            AsOf::End => Ok(None),
+            AsOf::Time(time) => Ok(Some(Self(time, Shard::MAX, u64::MAX))),
+            AsOf::Position { shard, sequence } => {
+                let found = if shard < reader.shards() { reader.find(shard, sequence)? } else { None };
+                let (_, record) =
+                    found.ok_or_else(|| ledger::Error::NoRecord { place: format!("{shard}-{sequence}") })?;
+                Ok(Some(Self(record.time, shard, sequence)))
+            }
+        }
+    }
+
+    /// Whether a record lies at or before it.
+    pub fn has(&self, record: &Record) -> bool {
+        Self(record.time, record.shard, record.sequence) <= *self
+    }
+}
+
+/// The records up to a moment, in the order of their times.
+///
+/// # Errors
+/// If the moment names no record; the iterator ends with an error where the log cannot be read.
+pub fn records(reader: &mut Reader, as_of: AsOf) -> Result<Records> {
+    let cut = Cut::at(as_of, reader)?;
+    Ok(Records { frames: reader.frames(Check::Frame), ready: Vec::new().into_iter(), cut, ended: false })
+}
+
+/// See [`records`].
+pub struct Records {
+    frames: Frames,
+    ready: std::vec::IntoIter<Record>,
+    cut: Option<Cut>,
+    ended: bool,
+}
+
+impl Iterator for Records {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(record) = self.ready.next() {
+                return Some(Ok(record));
+            }
+            if self.ended {
+                return None;
+            }
+            match self.frames.next() {
+                None => self.ended = true,
+                Some(Err(error)) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+                Some(Ok(frame)) => {
+                    let mut records = frame.records;
+                    // A frame groups its records by shard, and no frame holds an earlier time than the one before.
+                    records.sort_unstable_by_key(|record| (record.time, record.shard));
+                    if let Some(cut) = self.cut {
+                        let whole = records.len();
+                        records.retain(|record| cut.has(record));
+                        self.ended = records.len() < whole;
+                    }
+                    self.ready = records.into_iter();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The driver: brings game orders that were sent and not answered to an end.
+//!
+//! It follows the log and submits commands back; it keeps nothing that the log does not have. Each
+//! call of the provider is on the log before (`query`) and after it (`capture`, `release` or
+//! `unresolved`), under ids made from the order and the attempt, so that it can stop at any point
+//! and be started again. An answer that does not settle the order is never taken for a no: it is asked again on the schedule,
+//! and when that ends a person takes over.
+
+mod partner;
+mod schedule;
+mod simulator;
+
+use std::collections::BTreeMap;
+
+use ledger::{Answer, Engine, Lines, Result, log::Reader};
+use schemas::{
+    ActorId, Capture, Coins, Command, CommandId, Envelope, HandOver, Order, OrderId, OrderKind, OrderName, OrderRef,
+    Query, ReasonCode, Record, Release, Send, Status, Subject, Timestamp, Unresolved, UserId,
+};
+
+pub use partner::{Partner, Reply, Verdict};
+pub use schedule::Schedule;
+pub use simulator::{Behaviour, Simulator};
+
+use crate::as_of::{AsOf, records};
+
+/// Follows game orders and ends them.
+#[derive(Debug)]
+pub struct Driver<P> {
+    partner: P,
+    schedule: Schedule,
+    waiting: BTreeMap<OrderId, Waiting>,
+    /// By shard: the sequence of the last record that was seen.
+    seen: Vec<u64>,
+    counts: Counts,
+}
+
+/// An order that waits for an answer.
+#[derive(Debug, Clone)]
+struct Waiting {
+    user: UserId,
+    order: Order,
+    /// When its newest record was made.
+    since: Timestamp,
+}
+
+/// What a driver did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls of the provider.
+    pub calls: u64,
+    /// Answers that settled nothing: lost, late, about another order, or for more than was held.
+    pub unresolved: u64,
+    /// Orders that the provider turned out to have delivered.
+    pub captured: u64,
+    /// Orders that it turned out to have refused: compensated.
+    pub released: u64,
+    /// Orders that a person has to take over.
+    pub handed_over: u64,
+}
+
+impl<P: Partner> Driver<P> {
+    /// A driver that asks `partner` on `schedule`.
+    pub fn new(partner: P, schedule: Schedule) -> Self {
+        Self { partner, schedule, waiting: BTreeMap::new(), seen: Vec::new(), counts: Counts::default() }
+    }
+
+    /// What it did so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How many orders wait for an answer.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// When the next order is to be asked about.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.waiting.values().map(|waiting| self.due(waiting)).min()
+    }
+
+    /// Reads what the log has since the last time.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn follow(&mut self, reader: &mut Reader) -> Result<()> {
+        self.seen.resize(reader.shards().into(), 0);
+        for record in records(reader, AsOf::End)? {
+            self.note(&record?);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, record: &Record) {
+        let seen = &mut self.seen[usize::from(record.shard)];
+        if record.sequence <= *seen {
+            return;
+        }
+        *seen = record.sequence;
+        let Subject::User(user) = &record.subject else { return };
+        for order in record.orders() {
+            match order.status {
+                Status::Sent | Status::Unknown => {
+                    self.waiting.insert(order.id, Waiting { user: user.clone(), order, since: record.time });
+                }
+                _ => {
+                    self.waiting.remove(&order.id);
+                }
+            }
+        }
+    }
+
+    /// Marks a held order as sent and calls the provider for it.
+    pub fn send(&mut self, engine: &Engine, user: &UserId, order: &Order) -> Answer {
+        let reference = OrderRef { user: user.clone(), name: OrderName::Number(order.id) };
+        let sent = self.submit(engine, order, "send", Command::Send(Send { order: reference }));
+        if matches!(sent, Answer::Taken(_)) {
+            let reply = self.partner.send(user, order);
+            return self.settle(engine, user, order, reply);
+        }
+        sent
+    }
+
+    /// Asks about every order whose time has come at `now`.
+    pub fn ask_due(&mut self, engine: &Engine, now: Timestamp) {
+        let due: Vec<Waiting> = self.waiting.values().filter(|waiting| self.due(waiting) <= now).cloned().collect();
+        for Waiting { user, order, .. } in due {
+            let reference = OrderRef { user: user.clone(), name: OrderName::Number(order.id) };
+            if self.schedule.has_ended(attempts(&order)) {
+                let reason = code("schedule_ended");
+                let over = self.submit(
+                    engine,
+                    &order,
+                    "hand-over",
+                    Command::HandOver(HandOver { order: reference, reason }),
+                );
+                self.counts.handed_over += u64::from(matches!(over, Answer::Taken(_)));
+                continue;
+            }
+            let asked = self.submit(engine, &order, "query", Command::Query(Query { order: reference }));
+            if matches!(asked, Answer::Taken(_)) {
+                let reply = self.partner.query(&user, &order);
+                self.settle(engine, &user, &order, reply);
+            }
+        }
+    }
+
+    /// Records what came back.
+    fn settle(&mut self, engine: &Engine, user: &UserId, order: &Order, reply: Option<Reply>) -> Answer {
+        self.counts.calls += 1;
+        let reference = OrderRef { user: user.clone(), name: OrderName::Number(order.id) };
+        let (step, command) = match judge(order, reply) {
+            Ok(Some(coins)) => {
+                self.counts.captured += 1;
+                ("capture", Command::Capture(Capture { order: reference, coins: Some(coins) }))
+            }
+            Ok(None) => {
+                self.counts.released += 1;
+                ("release", Command::Release(Release { order: reference, reason: code("provider_rejected") }))
+            }
+            Err(reason) => {
+                self.counts.unresolved += 1;
+                ("unresolved", Command::Unresolved(Unresolved { order: reference, reason: code(reason) }))
+            }
+        };
+        self.submit(engine, order, step, command)
+    }
+
+    /// The id names order, step and attempt: what was submitted before a stop is not done twice.
+    fn submit(&self, engine: &Engine, order: &Order, step: &str, command: Command) -> Answer {
+        let id = format!("driver:{step}:{}:{}", order.id, attempts(order));
+        let envelope = Envelope {
+            id: CommandId::new(&id).expect("words and numbers are a command id"),
+            occurred_at: None,
+            actor: Some(ActorId::new("driver").expect("a word is an actor id")),
+            client: None,
+            command,
+        };
+        let mut answers = engine.execute(vec![envelope], Lines::Independent);
+        answers.pop().expect("one command has one answer")
+    }
+
+    fn due(&self, waiting: &Waiting) -> Timestamp {
+        waiting.since.plus_millis(self.schedule.delay_ms(attempts(&waiting.order)))
+    }
+}
+
+/// What a reply means: what to capture, that there is nothing to capture, or why it settles nothing.
+fn judge(order: &Order, reply: Option<Reply>) -> Result<Option<Coins>, &'static str> {
+    match reply {
+        None => Err("timeout"),
+        Some(reply) if reply.order != order.id => Err("wrong_order"),
+        Some(Reply { verdict: Verdict::Pending, .. }) => Err("pending"),
+        Some(Reply { verdict: Verdict::Rejected, .. }) => Ok(None),
+        Some(Reply { verdict: Verdict::Delivered(coins), .. }) if coins > order.left || coins.is_zero() => {
+            Err("wrong_amount")
+        }
+        Some(Reply { verdict: Verdict::Delivered(coins), .. }) => Ok(Some(coins)),
+    }
+}
+
+fn attempts(order: &Order) -> u32 {
+    match order.kind {
+        OrderKind::Game { attempts, .. } => attempts,
+        OrderKind::Gift { .. } => 0,
+    }
+}
+
+fn code(reason: &str) -> ReasonCode {
+    ReasonCode::new(reason).expect("a word is a reason code")
+}

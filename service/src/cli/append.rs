@@ -1,0 +1,134 @@
+//! `append`: NDJSON in, an answer line each out.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    sync::mpsc,
+};
+
+use anyhow::{Context, Result};
+use ledger::{Answer, Engine, Lines};
+use schemas::{CommandId, Envelope, Shard};
+use serde::Serialize;
+
+use super::{Ended, Global};
+use crate::output::{json_line, stdout};
+
+/// The longest line: twice what a record may have.
+const MAX_LINE_BYTES: u64 = 1 << 20;
+/// Lines submitted at once, when so many are there.
+const CHUNK: usize = 8_189;
+
+/// Append commands: one JSON object a line, such as
+/// {"id": "g-1", "gift": {"user": "u1", "item": "rose", "to": [{"streamer": "s1"}]}}
+#[derive(Debug, clap::Args)]
+pub struct Append {
+    /// The file of commands; standard input where absent or `-`.
+    file: Option<PathBuf>,
+    /// How many shards a new ledger has.
+    #[arg(long)]
+    shards: Option<Shard>,
+    /// Let the lines of a user run independently instead of one after the other.
+    #[arg(long)]
+    unordered: bool,
+}
+
+/// The answer to a line.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a CommandId>,
+    #[serde(flatten)]
+    answer: &'a Answer,
+}
+
+/// A line as it was read.
+struct Input {
+    line: u64,
+    command: Result<Envelope, String>,
+}
+
+impl Append {
+    pub fn run(self, global: &Global) -> Result<Ended> {
+        let input = open(self.file.as_deref())?;
+        let engine = global.ledger().start(self.shards)?;
+        let lines = if self.unordered { Lines::Independent } else { Lines::InOrder };
+        let well = append(&engine, input, lines, &mut stdout());
+        engine.close()?;
+        Ok(Ended::with(well?))
+    }
+}
+
+fn open(file: Option<&Path>) -> Result<Box<dyn Read + Send>> {
+    match file {
+        None => Ok(Box::new(io::stdin())),
+        Some(path) if path == Path::new("-") => Ok(Box::new(io::stdin())),
+        Some(path) => Ok(Box::new(File::open(path).with_context(|| format!("opening {}", path.display()))?)),
+    }
+}
+
+/// Submits what is there, up to a chunk, and answers it before it takes more. Whether all were taken.
+fn append(engine: &Engine, input: Box<dyn Read + Send>, lines: Lines, out: &mut impl Write) -> Result<bool> {
+    let (sender, receiver) = mpsc::sync_channel(CHUNK);
+    let reader = std::thread::spawn(move || read_lines(BufReader::new(input), &sender));
+    let mut well = true;
+    while let Ok(first) = receiver.recv() {
+        let mut inputs = vec![first];
+        inputs.extend(receiver.try_iter().take(CHUNK - 1));
+        well &= answer(engine, inputs, lines, out)?;
+        out.flush()?;
+    }
+    reader.join().expect("reading lines does not panic").context("reading the commands")?;
+    Ok(well)
+}
+
+fn answer(engine: &Engine, inputs: Vec<Input>, lines: Lines, out: &mut impl Write) -> Result<bool> {
+    let mut commands = Vec::with_capacity(inputs.len());
+    let mut places = Vec::with_capacity(inputs.len());
+    for Input { line, command } in inputs {
+        match command {
+            Ok(envelope) => {
+                places.push((line, Ok(envelope.id.clone())));
+                commands.push(envelope);
+            }
+            Err(message) => places.push((line, Err(message))),
+        }
+    }
+    let mut answers = engine.execute(commands, lines).into_iter();
+    let mut well = true;
+    for (line, place) in places {
+        let (id, answer) = match place {
+            Ok(id) => (Some(id), answers.next().expect("each command has an answer")),
+            Err(message) => (None, Answer::Malformed { message }),
+        };
+        well &= matches!(answer, Answer::Taken(_));
+        json_line(out, &Line { line, id: id.as_ref(), answer: &answer })?;
+    }
+    Ok(well)
+}
+
+fn read_lines(mut input: impl BufRead, sender: &mpsc::SyncSender<Input>) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for line in 1.. {
+        bytes.clear();
+        if input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)? == 0 {
+            break;
+        }
+        let whole = bytes.last() == Some(&b'\n') || (bytes.len() as u64) < MAX_LINE_BYTES;
+        let command = if whole {
+            if bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+        } else {
+            input.skip_until(b'\n')?;
+            Err(format!("a line of more than {MAX_LINE_BYTES} bytes"))
+        };
+        if sender.send(Input { line, command }).is_err() {
+            break; // who asked has stopped
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! The command line: one file per command.
+
+mod append;
+mod apply;
+mod balance;
+mod bench;
+mod board;
+mod demo;
+mod events;
+mod export;
+mod import;
+mod log;
+mod order;
+mod reconcile;
+mod settle;
+mod verify;
+mod wallet;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::ledger_dir::LedgerDir;
+
+/// The event-sourced gift and settlement ledger of live-streaming platforms.
+#[derive(Debug, Parser)]
+#[command(name = "giftledger", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// The folder of the ledger.
+    #[arg(long, global = true, value_name = "DIR", default_value = "giftledger-data", env = "GIFTLEDGER_DATA")]
+    data: PathBuf,
+    /// Print objects, one a line, instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Global {
+    fn ledger(&self) -> LedgerDir {
+        LedgerDir::new(&self.data)
+    }
+}
+
+/// How a command ended that could be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing to complain about.
+    Well,
+    /// It found a fault, or something was refused.
+    WithFault,
+}
+
+impl Ended {
+    fn with(ok: bool) -> Self {
+        if ok { Self::Well } else { Self::WithFault }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fill an empty folder with a synthetic platform and show what a ledger does.
+    Demo(demo::Demo),
+    /// Show what a platform file changes in the reference data, and append it as one version.
+    Apply(apply::Apply),
+    /// Append commands: NDJSON in, an answer line each out.
+    Append(append::Append),
+    /// Import gifts from a CSV file.
+    Import(import::Import),
+    /// Print records of the log.
+    Events(events::Events),
+    /// Show an order and everything that happened to it.
+    Order(order::Order),
+    /// Show balances of accounts.
+    Balance(balance::Balance),
+    /// Show a user's lots, debt and open orders.
+    Wallet(wallet::Wallet),
+    /// Show a leaderboard.
+    Board(board::Board),
+    /// Calculate what a month pays.
+    Settle(settle::Settle),
+    /// Prove the books: hashes, sequences, balances, views.
+    Verify(verify::Verify),
+    /// Compare the log with somebody else's file.
+    #[command(subcommand)]
+    Reconcile(reconcile::Reconcile),
+    /// Write the journal for finance.
+    Export(export::Export),
+    /// Look at the log's files.
+    #[command(subcommand)]
+    Log(log::Log),
+    /// Measure what this machine does.
+    Bench(bench::Bench),
+    /// Print the completions of a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Carries the command out.
+    pub fn run(self) -> Result<Ended> {
+        let global = &self.global;
+        match self.command {
+            Command::Demo(command) => command.run(global),
+            Command::Apply(command) => command.run(global),
+            Command::Append(command) => command.run(global),
+            Command::Import(command) => command.run(global),
+            Command::Events(command) => command.run(global),
+            Command::Order(command) => command.run(global),
+            Command::Balance(command) => command.run(global),
+            Command::Wallet(command) => command.run(global),
+            Command::Board(command) => command.run(global),
+            Command::Settle(command) => command.run(global),
+            Command::Verify(command) => command.run(global),
+            Command::Reconcile(command) => command.run(global),
+            Command::Export(command) => command.run(global),
+            Command::Log(command) => command.run(global),
+            Command::Bench(command) => command.run(global),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Cli::command(), "giftledger", &mut std::io::stdout());
+                Ok(Ended::Well)
+            }
+        }
+    }
+}

@@ -1,0 +1,536 @@
+//! The rules of the ledger once more, written from the domain alone: plain collections, wide
+//! integers, obvious code. It shares nothing with the ledger but the vocabulary.
+//!
+//! It is told the same commands in the same order with the ledger's time of each, and tells what
+//! has to be answered and what everything has to look like afterwards. [`Model::say`] plays a command with
+//! all that follows from it; [`Model::hear`], [`Model::take_dispatch`] and the timers play one record at a
+//! time, for when the ledger's own order has to be followed.
+
+mod catalogue;
+mod orders;
+mod purse;
+mod shares;
+
+use std::collections::BTreeMap;
+
+use schemas::{
+    Account, Asset, ChannelId, Chargeback, Coins, Combo, Command, CommandId, Digest, Envelope, Grant, LotId, LotKind,
+    Money, OrderId, Origin, Publish, Purpose, Rejection, Shard, Status, Subject, Timestamp, TopUp, TransactionId,
+    UserId,
+};
+
+use self::{catalogue::Catalogue, purse::total};
+pub use self::{
+    orders::{About, Order},
+    purse::{Piece, Purse},
+    shares::Share,
+};
+
+/// How far `occurred_at` may be ahead.
+const AHEAD_MS: i64 = 500;
+
+/// What has to be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Taken, in the last record of the command.
+    Taken {
+        /// Its shard.
+        shard: Shard,
+        /// Its sequence.
+        sequence: u64,
+        /// What happened.
+        event: &'static str,
+        /// The order placed or moved.
+        order: Option<OrderId>,
+        /// What a roll-back could not take.
+        shortfall: Option<i128>,
+    },
+    /// Refused.
+    Refused {
+        /// The record's shard.
+        shard: Shard,
+        /// Its sequence.
+        sequence: u64,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The id stands for something else.
+    Conflict {
+        /// The shard of the record that has the id.
+        shard: Shard,
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// Not a command.
+    Malformed,
+}
+
+/// What identifies a command.
+pub type Key = (Subject, CommandId);
+
+/// A command that has had its record.
+#[derive(Debug, Clone)]
+struct Heard {
+    digest: Digest,
+    shard: Shard,
+    sequence: u64,
+    /// None as long as a dispatch is on its way.
+    answer: Option<Expected>,
+}
+
+/// A payment that was claimed.
+#[derive(Debug, Clone)]
+struct Claim {
+    by: CommandId,
+    user: UserId,
+    coins: i128,
+    paid: Money,
+    /// Its lot, once it arrived.
+    lot: Option<LotId>,
+    charged_back_by: Option<CommandId>,
+}
+
+/// Something that another shard is to take.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// From.
+    pub source: Shard,
+    /// To.
+    pub target: Shard,
+    /// Its number among those from there to there.
+    pub number: u64,
+    what: Dispatched,
+    asked_by: Key,
+}
+
+#[derive(Debug, Clone)]
+enum Dispatched {
+    Credit(ChannelId, TransactionId),
+    TakeBack(ChannelId, TransactionId),
+    Reference(Publish),
+}
+
+/// Something that has fallen due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// A lot lapses.
+    Lot(LotId),
+    /// A hold was not sent.
+    Hold(OrderId),
+}
+
+/// Where and when something is decided.
+#[derive(Debug, Clone)]
+struct Place {
+    shard: Shard,
+    sequence: u64,
+    part: u8,
+    now: Timestamp,
+    id: CommandId,
+    /// When it happened, if that is not when it was decided.
+    happened: Option<Timestamp>,
+}
+
+impl Place {
+    fn order(&self) -> OrderId {
+        OrderId { shard: self.shard, sequence: self.sequence, part: self.part }
+    }
+
+    fn lot(&self) -> LotId {
+        LotId { sequence: self.sequence, part: self.part }
+    }
+}
+
+/// What a command that was taken did.
+#[derive(Debug, Clone)]
+struct Done {
+    event: &'static str,
+    order: Option<OrderId>,
+    shortfall: Option<i128>,
+}
+
+impl Done {
+    fn plain(event: &'static str) -> Self {
+        Self { event, order: None, shortfall: None }
+    }
+
+    fn order(event: &'static str, order: OrderId) -> Self {
+        Self { event, order: Some(order), shortfall: None }
+    }
+}
+
+/// Everything that is known.
+#[derive(Debug, Clone)]
+pub struct Model {
+    shards: Shard,
+    /// How many records each shard has.
+    pub sequences: Vec<u64>,
+    /// What each user has.
+    pub users: BTreeMap<UserId, Purse>,
+    /// Every order there ever was.
+    pub orders: BTreeMap<OrderId, Order>,
+    /// What each account holds; accounts that hold nothing may be listed.
+    pub balances: BTreeMap<(Account, Asset), i128>,
+    catalogues: Vec<Catalogue>,
+    version: u64,
+    heard: BTreeMap<Key, Heard>,
+    claims: BTreeMap<(ChannelId, TransactionId), Claim>,
+    combos: BTreeMap<(UserId, Combo), OrderId>,
+    /// The first order that a command placed.
+    placed: BTreeMap<(UserId, CommandId), OrderId>,
+    dispatched: BTreeMap<(Shard, Shard), u64>,
+    dispatches: Vec<Dispatch>,
+}
+
+impl Model {
+    /// Before the first command.
+    pub fn new(shards: Shard) -> Self {
+        Self {
+            shards,
+            sequences: vec![0; shards.into()],
+            users: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            balances: BTreeMap::new(),
+            catalogues: vec![Catalogue::default(); shards.into()],
+            version: 0,
+            heard: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            combos: BTreeMap::new(),
+            placed: BTreeMap::new(),
+            dispatched: BTreeMap::new(),
+            dispatches: Vec::new(),
+        }
+    }
+
+    /// A command with all that follows from it.
+    pub fn say(&mut self, envelope: &Envelope, now: Timestamp) -> Expected {
+        let heard = self.hear(envelope, now);
+        while let Some(next) = self.dispatches.first().cloned() {
+            self.take_dispatch(next.source, next.target, now);
+        }
+        match heard {
+            Ok(key) => self.answer(&key),
+            Err(unheard) => unheard,
+        }
+    }
+
+    /// The record of a command itself, unless it has one: where its answer will be found. An error is the answer
+    /// to what makes no record.
+    ///
+    /// # Errors
+    /// Malformed, and conflict.
+    pub fn hear(&mut self, envelope: &Envelope, now: Timestamp) -> Result<Key, Expected> {
+        let key = Self::key(envelope, now)?;
+        let digest = Digest::of(&envelope.command, envelope.occurred_at);
+        if let Some(heard) = self.heard.get(&key) {
+            let same = heard.digest == digest;
+            return if same { Ok(key) } else { Err(Self::conflict(heard)) };
+        }
+        let (subject, id) = key.clone();
+        let shard = subject.shard(self.shards);
+        let sequence = self.next_sequence(shard);
+        let happened = envelope.occurred_at.filter(|at| *at < now);
+        let place = Place { shard, sequence, part: 0, now, id, happened };
+        let waits = self.dispatches.len();
+        let outcome = self.perform(&place, &envelope.command);
+        let is_publish = matches!(envelope.command, Command::Publish(_));
+        let answer = (is_publish || self.dispatches.len() == waits).then(|| Self::outcome(&place, outcome));
+        self.heard.insert(key.clone(), Heard { digest, shard, sequence, answer });
+        Ok(key)
+    }
+
+    /// What identifies a command, if it is well-formed.
+    ///
+    /// # Errors
+    /// Malformed.
+    pub fn key(envelope: &Envelope, now: Timestamp) -> Result<Key, Expected> {
+        let subject = envelope.command.check(Origin::Caller).map_err(|_| Expected::Malformed)?;
+        if envelope.occurred_at.is_some_and(|at| at > now.plus_millis(AHEAD_MS)) {
+            return Err(Expected::Malformed);
+        }
+        Ok((subject, envelope.id.clone()))
+    }
+
+    /// What is answered to whoever says this now, without any record coming of it.
+    ///
+    /// # Panics
+    /// If it was not heard before.
+    pub fn answer_again(&self, envelope: &Envelope, now: Timestamp) -> Expected {
+        let key = match Self::key(envelope, now) {
+            Ok(key) => key,
+            Err(malformed) => return malformed,
+        };
+        let heard = self.heard.get(&key).expect("it was heard before");
+        if heard.digest == Digest::of(&envelope.command, envelope.occurred_at) {
+            self.answer(&key)
+        } else {
+            Self::conflict(heard)
+        }
+    }
+
+    /// Whether a command with this key has had its record.
+    pub fn has_heard(&self, key: &Key) -> bool {
+        self.heard.contains_key(key)
+    }
+
+    fn answer(&self, key: &Key) -> Expected {
+        self.heard[key].answer.clone().expect("every dispatch was taken")
+    }
+
+    fn conflict(heard: &Heard) -> Expected {
+        Expected::Conflict { shard: heard.shard, sequence: heard.sequence }
+    }
+
+    fn outcome(place: &Place, outcome: Result<Done, Rejection>) -> Expected {
+        let (shard, sequence) = (place.shard, place.sequence);
+        match outcome {
+            Ok(Done { event, order, shortfall }) => Expected::Taken { shard, sequence, event, order, shortfall },
+            Err(rejection) => Expected::Refused { shard, sequence, rejection },
+        }
+    }
+
+    fn next_sequence(&mut self, shard: Shard) -> u64 {
+        let sequence = &mut self.sequences[usize::from(shard)];
+        *sequence += 1;
+        *sequence
+    }
+
+    fn perform(&mut self, at: &Place, command: &Command) -> Result<Done, Rejection> {
+        match command {
+            Command::Publish(publish) => self.publish(at, publish),
+            Command::TopUp(top_up) => self.top_up(at, top_up),
+            Command::Chargeback(chargeback) => self.chargeback(at, chargeback),
+            Command::Grant(grant) => self.grant(at, grant),
+            Command::Group(members) => self.group(at, members),
+            Command::Gift(gift) => self.gift(at, gift),
+            Command::Hold(hold) => self.hold(at, hold),
+            Command::Send(send) => self.send(at, &send.order),
+            Command::Query(query) => self.query(&query.order),
+            Command::Unresolved(unresolved) => self.unresolved(&unresolved.order),
+            Command::HandOver(hand_over) => self.hand_over(&hand_over.order),
+            Command::Capture(capture) => self.capture(at, capture),
+            Command::Release(release) => self.release(at, &release.order),
+            Command::Refund(refund) => self.refund(at, refund),
+            Command::RollBackRefund(roll_back) => self.roll_back(at, roll_back),
+            Command::Credit(_)
+            | Command::TakeBack(_)
+            | Command::TakeReference(_)
+            | Command::ExpireLot(_)
+            | Command::ExpireHold(_) => panic!("no caller's command"),
+        }
+    }
+
+    fn group(&mut self, at: &Place, members: &[Command]) -> Result<Done, Rejection> {
+        let before = self.clone();
+        let mut order = None;
+        for (part, member) in (0..).zip(members) {
+            match self.perform(&Place { part, ..at.clone() }, member) {
+                Ok(done) => order = order.or(done.order),
+                Err(rejection) => {
+                    *self = before;
+                    return Err(Rejection::Member { member: part.into(), rejection: Box::new(rejection) });
+                }
+            }
+        }
+        Ok(Done { event: "group", order, shortfall: None })
+    }
+
+    fn publish(&mut self, at: &Place, publish: &Publish) -> Result<Done, Rejection> {
+        // Only versions of a single part are said here.
+        if publish.version != self.version + 1 || publish.part != 0 {
+            return Err(Rejection::VersionNotNext { version: self.version + 1, part: 0 });
+        }
+        self.version = publish.version;
+        for target in 0..self.shards {
+            self.dispatch(at, Subject::Reference, target, Dispatched::Reference(publish.clone()));
+        }
+        Ok(Done::plain("reference_published"))
+    }
+
+    fn top_up(&mut self, at: &Place, top_up: &TopUp) -> Result<Done, Rejection> {
+        let payment = (top_up.channel.clone(), top_up.transaction.clone());
+        if let Some(claim) = self.claims.get(&payment) {
+            return Err(Rejection::TransactionClaimed { first: claim.by.clone() });
+        }
+        let coins = i128::from(top_up.coins.get());
+        let (user, paid) = (top_up.user.clone(), top_up.paid);
+        let claim = Claim { by: at.id.clone(), user, coins, paid, lot: None, charged_back_by: None };
+        self.claims.insert(payment.clone(), claim);
+        self.sale(&payment.0, paid, 1);
+        self.post(Account::Platform(Purpose::Issued), -coins);
+        self.dispatch_payment(at, &top_up.user, payment, Dispatched::Credit);
+        Ok(Done::plain("top_up_claimed"))
+    }
+
+    fn chargeback(&mut self, at: &Place, chargeback: &Chargeback) -> Result<Done, Rejection> {
+        let payment = (chargeback.channel.clone(), chargeback.transaction.clone());
+        let claim = self.claims.get_mut(&payment).ok_or(Rejection::TransactionNotFound)?;
+        if let Some(first) = &claim.charged_back_by {
+            return Err(Rejection::AlreadyChargedBack { first: first.clone() });
+        }
+        claim.charged_back_by = Some(at.id.clone());
+        let claim = claim.clone();
+        self.sale(&payment.0, claim.paid, -1);
+        self.post(Account::Platform(Purpose::Issued), claim.coins);
+        self.dispatch_payment(at, &claim.user, payment, Dispatched::TakeBack);
+        Ok(Done::plain("chargeback_claimed"))
+    }
+
+    fn grant(&mut self, at: &Place, grant: &Grant) -> Result<Done, Rejection> {
+        if let Some(deadline) = grant.expires.filter(|expires| *expires <= at.now) {
+            return Err(Rejection::DeadlinePassed { deadline });
+        }
+        let coins = i128::from(grant.coins.get());
+        let kind = LotKind::Bonus { expires: grant.expires };
+        self.purse(&grant.user).put(Piece { lot: at.lot(), kind, coins });
+        self.post(Account::Platform(Purpose::Grants), -coins);
+        self.post(Account::User(grant.user.clone()), coins);
+        Ok(Done::plain("granted"))
+    }
+
+    fn dispatch_payment(
+        &mut self,
+        at: &Place,
+        user: &UserId,
+        payment: (ChannelId, TransactionId),
+        what: fn(ChannelId, TransactionId) -> Dispatched,
+    ) {
+        let target = Subject::User(user.clone()).shard(self.shards);
+        let subject = Subject::Transaction { channel: payment.0.clone(), transaction: payment.1.clone() };
+        self.dispatch(at, subject, target, what(payment.0, payment.1));
+    }
+
+    fn dispatch(&mut self, at: &Place, subject: Subject, target: Shard, what: Dispatched) {
+        let number = self.dispatched.entry((at.shard, target)).or_insert(0);
+        *number += 1;
+        let asked_by = (subject, at.id.clone());
+        self.dispatches.push(Dispatch { source: at.shard, target, number: *number, what, asked_by });
+    }
+
+    /// The next record that takes something from `source` to `target`: its number there.
+    ///
+    /// # Panics
+    /// If nothing is on its way.
+    pub fn take_dispatch(&mut self, source: Shard, target: Shard, now: Timestamp) -> u64 {
+        let next = self.dispatches.iter().position(|d| (d.source, d.target) == (source, target));
+        let dispatch = self.dispatches.remove(next.expect("something is on its way"));
+        let sequence = self.next_sequence(target);
+        let lot = LotId { sequence, part: 0 };
+        let event = match dispatch.what {
+            Dispatched::Reference(publish) => {
+                self.catalogues[usize::from(target)].take(publish, now);
+                return dispatch.number; // a version's answer is its own record
+            }
+            Dispatched::Credit(channel, transaction) => {
+                let claim = self.claims.get_mut(&(channel, transaction)).expect("it was claimed");
+                claim.lot = Some(lot);
+                let (user, coins) = (claim.user.clone(), claim.coins);
+                let purse = self.purse(&user);
+                let pays = purse.debt.min(coins);
+                purse.debt -= pays;
+                purse.put(Piece { lot, kind: LotKind::Paid, coins: coins - pays });
+                self.post(Account::User(user), coins);
+                "top_up_credited"
+            }
+            Dispatched::TakeBack(channel, transaction) => {
+                let claim = &self.claims[&(channel, transaction)];
+                let (user, coins) = (claim.user.clone(), claim.coins);
+                let own = claim.lot.expect("a payment is charged back behind its credit");
+                let purse = self.purse(&user);
+                let taken = purse.take_back(own, coins, now);
+                purse.debt += coins - total(&taken);
+                self.post(Account::User(user), -coins);
+                "charged_back"
+            }
+        };
+        let heard = self.heard.get_mut(&dispatch.asked_by).expect("who asked was heard");
+        heard.answer = Some(Expected::Taken { shard: target, sequence, event, order: None, shortfall: None });
+        dispatch.number
+    }
+
+    /// How many dispatches are on their way.
+    pub fn untaken(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// What has fallen due and has no record yet.
+    pub fn due(&self, now: Timestamp) -> Vec<(UserId, Due)> {
+        let mut due = Vec::new();
+        for (user, purse) in &self.users {
+            due.extend(purse.lots.iter().filter(|lot| lot.lapsed(now)).map(|lot| (user.clone(), Due::Lot(lot.lot))));
+        }
+        for (id, order) in &self.orders {
+            if order.status == Status::Held && order.deadline().is_some_and(|deadline| deadline <= now) {
+                due.push((order.user.clone(), Due::Hold(*id)));
+            }
+        }
+        due
+    }
+
+    /// The record of something that is due.
+    pub fn run_timer(&mut self, user: &UserId, due: &Due, now: Timestamp) {
+        let shard = Subject::User(user.clone()).shard(self.shards);
+        self.next_sequence(shard);
+        match due {
+            Due::Lot(lot) => {
+                let lots = &mut self.purse(user).lots;
+                let at = lots.iter().position(|held| held.lot == *lot).expect("a lot that lapses is there");
+                let coins = lots.remove(at).coins;
+                self.post(Account::User(user.clone()), -coins);
+                self.post(Account::Platform(Purpose::Expired), coins);
+            }
+            Due::Hold(order) => self.give_back_held(*order, now),
+        }
+    }
+
+    /// All timers that are due.
+    pub fn run_timers(&mut self, now: Timestamp) {
+        for (user, due) in self.due(now) {
+            self.run_timer(&user, &due, now);
+        }
+    }
+
+    /// When the next thing falls due, if anything does.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let lots = self.users.values().flat_map(|purse| &purse.lots).filter_map(|lot| match lot.kind {
+            LotKind::Bonus { expires } => expires,
+            LotKind::Paid => None,
+        });
+        let held = self.orders.values().filter(|order| order.status == Status::Held).filter_map(Order::deadline);
+        lots.chain(held).min()
+    }
+
+    /// The last version of the reference data.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The command that placed an order, if the order is named by it.
+    pub fn placed_by(&self, order: OrderId) -> Option<&CommandId> {
+        self.placed.iter().find(|(_, placed)| **placed == order).map(|((_, command), _)| command)
+    }
+
+    /// What a user has.
+    pub fn purse(&mut self, user: &UserId) -> &mut Purse {
+        self.users.entry(user.clone()).or_default()
+    }
+
+    fn post(&mut self, account: Account, coins: i128) {
+        *self.balances.entry((account, Asset::Coin)).or_default() += coins;
+    }
+
+    /// A payment (1) or what went back of one (−1): the channel owes it, the platform has sold for it.
+    fn sale(&mut self, channel: &ChannelId, money: Money, sign: i128) {
+        let asset = Asset::Currency(money.currency());
+        let minor = sign * i128::from(money.minor());
+        *self.balances.entry((Account::ChannelReceivable(channel.clone()), asset)).or_default() -= minor;
+        *self.balances.entry((Account::Platform(Purpose::Sales), asset)).or_default() += minor;
+    }
+}
+
+/// An amount as a rejection shows it: no more than there can be of coins.
+fn shown(coins: i128) -> Coins {
+    let most = i128::from(Coins::MAX.get());
+    let capped = u64::try_from(coins.min(most)).expect("what is shown is not negative");
+    Coins::new(capped).expect("it was capped")
+}

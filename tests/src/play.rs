@@ -1,0 +1,415 @@
+//! One script, played by the ledger and by the model, and compared.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use ledger::{
+    Answer, State,
+    log::{Check, Frames},
+    postings,
+};
+use projections::Accounts;
+use schemas::{
+    Account, Asset, Digest, Envelope, OrderId, OrderKind, Origin, Record, Shard, ShareHeld, Timestamp, UserId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{About, Due, Expected, Key, Model, Order, Piece, Purse, Share},
+    world::World,
+};
+
+/// A line of a script. As JSON it can be played again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// Commands that are submitted at once, a user's in their order.
+    Say(Vec<Envelope>),
+    /// The clock moves, and what is due is done.
+    Advance(i64),
+    /// The clock moves, and nobody is woken.
+    AdvanceUnseen(i64),
+    /// The ledger is closed and opened again.
+    Reopen,
+    /// The ledger ends where it is and is opened again.
+    Crash,
+}
+
+/// What differed, in words.
+pub type Differs = String;
+
+/// Both sides of a comparison.
+#[derive(Debug)]
+pub struct Play {
+    /// The ledger.
+    pub world: World,
+    /// The model.
+    pub model: Model,
+    /// What both were told, oldest first.
+    pub script: Vec<Line>,
+    shards: Shard,
+    frames: Frames,
+    /// The first answer to each command that made a record.
+    answers: BTreeMap<Key, (Digest, Answer)>,
+}
+
+impl Play {
+    /// A new ledger in memory, and a new model.
+    pub fn new(shards: Shard) -> Self {
+        let world = World::new(shards);
+        let frames = world.engine().reader().frames(Check::Frame);
+        let model = Model::new(shards);
+        Self { world, model, script: Vec::new(), shards, frames, answers: BTreeMap::new() }
+    }
+
+    /// The script as lines of JSON, to be played again.
+    ///
+    /// # Panics
+    /// Never: every line has a form.
+    pub fn script_as_json(&self) -> String {
+        let mut text = format!("{{\"shards\":{}}}\n", self.shards);
+        for line in &self.script {
+            let line = serde_json::to_string(line).expect("every line has a form");
+            writeln!(text, "{line}").expect("a text takes more");
+        }
+        text
+    }
+
+    /// Plays a script that [`Self::script_as_json`] made.
+    ///
+    /// # Errors
+    /// The first difference.
+    ///
+    /// # Panics
+    /// If it is no script.
+    pub fn replay(script: &str) -> Result<(), Differs> {
+        let mut lines = script.lines().filter(|line| !line.trim().is_empty());
+        let head: BTreeMap<String, Shard> =
+            serde_json::from_str(lines.next().expect("a script has a head")).expect("the head names the shards");
+        let mut play = Self::new(head["shards"]);
+        for line in lines {
+            play.play(serde_json::from_str(line).expect("a line of a script"))?;
+        }
+        play.finish()
+    }
+
+    /// Plays one line.
+    ///
+    /// # Errors
+    /// What differed.
+    pub fn play(&mut self, line: Line) -> Result<(), Differs> {
+        self.script.push(line.clone());
+        match line {
+            Line::Say(envelopes) => {
+                let alone = envelopes.len() == 1 && self.model.due(self.world.now()).is_empty();
+                if alone { self.say_one(&envelopes[0]) } else { self.say_some(&envelopes) }
+            }
+            Line::Advance(millis) => {
+                if self.model.due(self.world.now()).is_empty() {
+                    self.world.advance_millis(millis);
+                    self.model.run_timers(self.world.now());
+                    Ok(())
+                } else {
+                    self.world.advance_unseen(millis);
+                    self.say_some(&[])
+                }
+            }
+            Line::AdvanceUnseen(millis) => {
+                self.world.advance_unseen(millis);
+                Ok(())
+            }
+            Line::Reopen => self.start_again(|world| drop(world.reopen())),
+            Line::Crash => self.start_again(World::crash),
+        }
+    }
+
+    /// The model foretells everything, sequences included.
+    fn say_one(&mut self, envelope: &Envelope) -> Result<(), Differs> {
+        let now = self.world.now();
+        let answer = self.world.execute(vec![envelope.clone()]).remove(0);
+        let expected = self.model.say(envelope, now);
+        self.compare_answer(envelope, &expected, &answer)
+    }
+
+    /// The model follows the order of the ledger's records, and foretells what is in them.
+    fn say_some(&mut self, envelopes: &[Envelope]) -> Result<(), Differs> {
+        self.new_records(); // they were played
+        let answers = self.world.execute(envelopes.to_vec());
+        self.world.rest();
+        let mut records = self.new_records();
+        records.sort_by_key(|record| (record.time, record.shard, record.sequence));
+        let mut lines_of: BTreeMap<UserId, usize> = BTreeMap::new();
+        for record in &records {
+            match record.origin {
+                Origin::Caller => {
+                    let line = self.hear(record, envelopes)?;
+                    if let Some(user) = envelopes[line].command.touches() {
+                        let before = lines_of.insert(user.clone(), line);
+                        if before.is_some_and(|before| before >= line) {
+                            return Err(format!("line {line} of {user} happened after line {before:?}"));
+                        }
+                    }
+                }
+                Origin::Dispatch => {
+                    let parts =
+                        record.id.as_str().split_once(':').map(|(s, n)| (s.parse().ok(), n.parse::<u64>().ok()));
+                    let Some((Some(source), Some(number))) = parts else { return Err(format!("{record:?}")) };
+                    if self.model.take_dispatch(source, record.shard, record.time) != number {
+                        return Err(format!("a dispatch out of its order: {record:?}"));
+                    }
+                }
+                Origin::Timer => self.timer(record)?,
+            }
+            if self.model.sequences[usize::from(record.shard)] != record.sequence {
+                return Err(format!("another sequence than {:?}: {record:?}", self.model.sequences));
+            }
+        }
+        let now = self.world.now();
+        let (untaken, due) = (self.model.untaken(), self.model.due(now));
+        if untaken > 0 || !due.is_empty() {
+            return Err(format!("{untaken} dispatches and {due:?} were not done"));
+        }
+        for (envelope, answer) in envelopes.iter().zip(&answers) {
+            if Model::key(envelope, now).is_ok_and(|key| !self.model.has_heard(&key)) {
+                return Err(format!("no record of {envelope:?}, answered {answer:?}"));
+            }
+            let expected = self.model.answer_again(envelope, now);
+            self.compare_answer(envelope, &expected, answer)?;
+        }
+        Ok(())
+    }
+
+    /// The line of a caller's record.
+    fn hear(&mut self, record: &Record, envelopes: &[Envelope]) -> Result<usize, Differs> {
+        let key = (record.subject.clone(), record.id.clone());
+        let line = envelopes.iter().position(|envelope| {
+            Model::key(envelope, record.time).as_ref() == Ok(&key)
+                && Digest::of(&envelope.command, envelope.occurred_at) == record.digest
+        });
+        let line = line.ok_or_else(|| format!("nobody said what is in {record:?}"))?;
+        if self.model.has_heard(&key) {
+            return Err(format!("a second record for one id: {record:?}"));
+        }
+        self.model.hear(&envelopes[line], record.time).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
+        Ok(line)
+    }
+
+    fn timer(&mut self, record: &Record) -> Result<(), Differs> {
+        let due = match record.id.as_str().split_once(':') {
+            Some(("lot", lot)) => lot.parse().ok().map(Due::Lot),
+            Some(("hold", order)) => order.parse().ok().map(Due::Hold),
+            _ => None,
+        };
+        let Some((due, user)) = due.zip(record.subject.user().cloned()) else {
+            return Err(format!("not a timer's record: {record:?}"));
+        };
+        if !self.model.due(record.time).contains(&(user.clone(), due.clone())) {
+            return Err(format!("nothing is due for {record:?}"));
+        }
+        self.model.run_timer(&user, &due, record.time);
+        Ok(())
+    }
+
+    fn compare_answer(&mut self, envelope: &Envelope, expected: &Expected, answer: &Answer) -> Result<(), Differs> {
+        let said = || serde_json::to_string(envelope).unwrap_or_default();
+        if shown(answer).as_ref() != Some(expected) {
+            return Err(format!("{}\nis answered {answer:?}\nexpected was {expected:?}", said()));
+        }
+        let time = match answer {
+            Answer::Taken(taken) => taken.time,
+            Answer::Refused(refused) => refused.time,
+            _ => return Ok(()),
+        };
+        let now = self.world.now();
+        let key = Model::key(envelope, now).map_err(|_| "a malformed command was recorded".to_owned())?;
+        match self.answers.get(&key) {
+            Some((_, first)) if first != answer => {
+                Err(format!("{}\nis answered {answer:?}\nwas answered {first:?}", said()))
+            }
+            Some(_) => Ok(()),
+            None if time < now || time >= now.plus_millis(1) => Err(format!("{} has time {time:?} at {now:?}", said())),
+            None => {
+                let digest = Digest::of(&envelope.command, envelope.occurred_at);
+                self.answers.insert(key, (digest, answer.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    fn new_records(&mut self) -> Vec<Record> {
+        let frames = std::iter::from_fn(|| self.frames.next());
+        frames.flat_map(|frame| frame.expect("the log is sound").records).collect()
+    }
+
+    fn start_again(&mut self, how: fn(&mut World)) -> Result<(), Differs> {
+        self.say_some(&[])?;
+        let before = self.world.states();
+        how(&mut self.world);
+        self.world.rest();
+        self.frames = self.world.engine().reader().frames(Check::Frame);
+        if self.world.states() == before { Ok(()) } else { Err("another state after a new start".to_owned()) }
+    }
+
+    /// Compares everything.
+    ///
+    /// # Errors
+    /// What differed.
+    pub fn finish(&mut self) -> Result<(), Differs> {
+        self.say_some(&[])?;
+        let records = self.world.records();
+        self.compare_users()?;
+        self.compare_orders(&records)?;
+        self.compare_balances(&records)?;
+        let mut folded: Vec<State> = (0..self.shards).map(|shard| State::new(shard, self.shards)).collect();
+        for record in &records {
+            folded[usize::from(record.shard)].apply(record);
+        }
+        let sequences: Vec<u64> = folded.iter().map(State::sequence).collect();
+        same("sequences", &sequences, &self.model.sequences)?;
+        let folded: Vec<Vec<u8>> = folded.iter().map(State::to_bytes).collect();
+        if folded == self.world.states() { Ok(()) } else { Err("the log folds to another state".to_owned()) }
+    }
+
+    fn compare_users(&self) -> Result<(), Differs> {
+        type Users = BTreeMap<UserId, (Purse, BTreeMap<OrderId, Order>)>;
+        let live: Users = self.world.read(|states| {
+            let users = states.iter().flat_map(State::users);
+            let seen = users.map(|(user, known)| {
+                let lots = known.wallet().lots().iter().map(Piece::of).collect();
+                let debt = i128::try_from(known.wallet().debt()).expect("a debt is a sum of coins");
+                let open = known.open_orders().iter().map(|order| (order.id, plain(order, user, None))).collect();
+                (user.clone(), (Purse { lots, debt }, open))
+            });
+            seen.collect()
+        });
+        let mut expected: Users = BTreeMap::new();
+        for (user, purse) in &self.model.users {
+            expected.insert(user.clone(), (purse.clone(), BTreeMap::new()));
+        }
+        for (id, order) in self.model.orders.iter().filter(|(_, order)| order.status.is_open()) {
+            let (_, open) = expected.get_mut(&order.user).expect("who has an order is known");
+            open.insert(*id, order.without_history());
+        }
+        let nobody = (Purse::default(), BTreeMap::new());
+        for user in expected.keys().chain(live.keys()) {
+            let (live, expected) = (live.get(user).unwrap_or(&nobody), expected.get(user).unwrap_or(&nobody));
+            same(user.as_str(), live, expected)?;
+        }
+        Ok(())
+    }
+
+    fn compare_orders(&self, records: &[Record]) -> Result<(), Differs> {
+        let mut live: BTreeMap<OrderId, Order> = BTreeMap::new();
+        for record in records {
+            for order in record.orders() {
+                let user = record.subject.user().ok_or_else(|| format!("an order of nobody: {record:?}"))?;
+                let given = match order.kind {
+                    OrderKind::Gift { given_at, .. } => self.happened(&order.id, given_at),
+                    OrderKind::Game { .. } => None,
+                };
+                live.insert(order.id, plain(&order, user, given));
+            }
+        }
+        let expected: Vec<OrderId> = self.model.orders.keys().copied().collect();
+        same("orders", &live.keys().copied().collect::<Vec<_>>(), &expected)?;
+        for (id, order) in &self.model.orders {
+            same(&id.to_string(), &live[id], &order.without_history())?;
+        }
+        Ok(())
+    }
+
+    /// The time of a gift, if the model knows it: it does not where that is the record's own.
+    fn happened(&self, order: &OrderId, given_at: Timestamp) -> Option<Timestamp> {
+        match self.model.orders.get(order)?.about {
+            About::Gift { happened, .. } => happened.map(|_| given_at),
+            About::Game { .. } => None,
+        }
+    }
+
+    fn compare_balances(&self, records: &[Record]) -> Result<(), Differs> {
+        let mut accounts = Accounts::new();
+        for record in records {
+            let mut sums: BTreeMap<Asset, i128> = BTreeMap::new();
+            for posting in postings(record) {
+                *sums.entry(posting.asset).or_default() += i128::from(posting.amount);
+            }
+            if sums.values().any(|sum| *sum != 0) {
+                return Err(format!("a record that does not balance: {record:?}"));
+            }
+            accounts.apply(record);
+        }
+        if accounts.totals().values().any(|total| *total != 0) {
+            return Err(format!("the accounts do not sum to zero: {:?}", accounts.totals()));
+        }
+        type Balances = BTreeMap<(Account, Asset), i128>;
+        let live: Balances = accounts
+            .iter()
+            .filter(|(.., balance)| *balance != 0)
+            .map(|(account, asset, balance)| ((account.clone(), asset), balance))
+            .collect();
+        let expected: Balances = self.model.balances.clone().into_iter().filter(|(_, balance)| *balance != 0).collect();
+        same("accounts", &live, &expected)?;
+        for ((account, _), balance) in &live {
+            match account {
+                Account::Transit { .. } => return Err(format!("{account} holds {balance} at rest")),
+                Account::User(user) => {
+                    let purse = self.model.users.get(user).cloned().unwrap_or_default();
+                    same(&format!("{account}"), balance, &purse.balance())?;
+                    if *balance < 0 && purse.debt == 0 {
+                        return Err(format!("{account} is overdrawn: {balance}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, live: &T, expected: &T) -> Result<(), Differs> {
+    if live == expected { Ok(()) } else { Err(format!("{what}\nis {live:?}\nexpected was {expected:?}")) }
+}
+
+/// An answer as the model tells it.
+fn shown(answer: &Answer) -> Option<Expected> {
+    match answer {
+        Answer::Taken(taken) => Some(Expected::Taken {
+            shard: taken.shard,
+            sequence: taken.sequence,
+            event: taken.event,
+            order: taken.order,
+            shortfall: taken.shortfall.map(|coins| i128::from(coins.get())),
+        }),
+        Answer::Refused(refused) if refused.code == refused.rejection.code() => Some(Expected::Refused {
+            shard: refused.shard,
+            sequence: refused.sequence,
+            rejection: refused.rejection.clone(),
+        }),
+        Answer::Conflict { shard, sequence } => Some(Expected::Conflict { shard: *shard, sequence: *sequence }),
+        Answer::Malformed { .. } => Some(Expected::Malformed),
+        Answer::Refused(_) | Answer::Unavailable(_) => None,
+    }
+}
+
+/// An order of the ledger as the model has it.
+fn plain(order: &schemas::Order, user: &UserId, happened: Option<Timestamp>) -> Order {
+    let about = match &order.kind {
+        OrderKind::Gift { item, value, shares, room, activity, .. } => About::Gift {
+            item: item.clone(),
+            value: value.get().into(),
+            shares: shares.iter().map(plain_share).collect(),
+            happened,
+            room: room.clone(),
+            activity: activity.clone(),
+        },
+        OrderKind::Game { provider, deadline, attempts } => {
+            About::Game { provider: provider.clone(), deadline: *deadline, attempts: *attempts }
+        }
+    };
+    let used = order.used.iter().map(Piece::of).collect();
+    let (charged, left) = (order.charged.get().into(), order.left.get().into());
+    Order::seen(user.clone(), order.status, about, (charged, left), used)
+}
+
+fn plain_share(share: &ShareHeld) -> Share {
+    Share { streamer: share.streamer.clone(), value: share.value.get().into(), base: share.base.get().into() }
+}

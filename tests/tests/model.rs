@@ -1,0 +1,565 @@
+//! The ledger against the naive model: random scripts of valid and invalid commands over a few users,
+//! streamers, items, payments and orders, so that they collide.
+//!
+//! `GIFTLEDGER_CASES` says how many scripts are played in all (10,000). A script that fails is made
+//! small and printed as lines of JSON; `GIFTLEDGER_SCRIPT=<file>` plays such lines again.
+
+use std::{
+    fmt::{Debug, Display},
+    str::FromStr,
+};
+
+use giftledger_tests::{
+    model::Model,
+    play::{Line, Play},
+    world::BEGIN,
+};
+use proptest::{
+    prelude::*,
+    sample::{Index, select},
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+use schemas::{
+    Capture, Change, Chargeback, Client, Coins, Combo, Command, CommandId, Credit, Envelope, ExpireHold, Gift,
+    GiftItem, Grant, HandOver, Hold, Money, OrderId, OrderName, OrderRef, Publish, Query, Recipient, Refund, Release,
+    RollBackRefund, Send, Status, Timestamp, TopUp, Unresolved, UserId,
+};
+
+const USERS: u8 = 3;
+
+/// A step of a script, before it is known what it meets.
+#[derive(Debug, Clone)]
+enum Step {
+    Say(Vec<Saying>),
+    Jump { to: Jump, unseen: bool },
+    StartAgain { crash: bool },
+}
+
+#[derive(Debug, Clone)]
+struct Saying {
+    id: Id,
+    occurred: Option<i64>,
+    with_client: bool,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum Id {
+    Fresh,
+    /// A whole command again.
+    Again(Index),
+    /// The id of a command for this one.
+    Reused(Index),
+}
+
+#[derive(Debug, Clone)]
+enum Jump {
+    Millis(i64),
+    /// To when the next thing is due, and so many milliseconds more.
+    Due(i64),
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    TopUp { user: u8, payment: u8, coins: Amount, minor: i64 },
+    Chargeback { payment: u8 },
+    Grant { user: u8, coins: Amount, expires: Option<i64> },
+    Gift(GiftWish),
+    Hold { user: u8, coins: Amount, deadline: i64 },
+    Step { kind: u8, order: Pick },
+    Capture { order: Pick, coins: Option<Amount> },
+    Release { order: Pick },
+    Refund { order: Pick, coins: Option<Amount> },
+    RollBack { refund: Index, astray: u8 },
+    Group { user: Option<u8>, members: Vec<What> },
+    Publish { ahead: i64, version: u64, part: u32, kind: u8 },
+    Internal { user: u8, kind: u8 },
+}
+
+#[derive(Debug, Clone)]
+struct GiftWish {
+    user: u8,
+    item: u8,
+    quantity: u64,
+    to: Vec<(u8, u32)>,
+    combo: Option<(u8, u32)>,
+    expected: Option<u64>,
+    room: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Amount {
+    Of(u64),
+    /// What there is (of the order, or of the user), and so many more.
+    All(i64),
+    Half,
+}
+
+/// Names an order.
+#[derive(Debug, Clone)]
+struct Pick {
+    nth: Index,
+    by: By,
+    /// Whether it is named as somebody else's.
+    astray: bool,
+}
+
+#[derive(Debug, Clone)]
+enum By {
+    Number,
+    Command,
+    /// By the last command that was said, or the group that it is in.
+    Latest,
+    Nobody,
+}
+
+/// The items: price, value, and when they are on sale, in milliseconds from the beginning.
+const ITEMS: [(&str, u64, u64, Option<i64>, Option<i64>); 8] = [
+    ("rose", 1, 1, None, None),
+    ("box", 100, 300, None, None),
+    ("lamp", 7, 3, None, None),
+    ("nil", 10, 0, None, None),
+    ("dear", 1 << 51, 1 << 52, None, None),
+    ("vast", 2, 1 << 52, None, None),
+    ("later", 20, 20, Some(1_000), None),
+    ("short", 30, 33, None, Some(2_000)),
+];
+
+fn amount() -> impl Strategy<Value = Amount> {
+    prop_oneof![
+        24 => (1_u64..400).prop_map(Amount::Of),
+        6 => (400_u64..5_000).prop_map(Amount::Of),
+        8 => (-1_i64..=1).prop_map(Amount::All),
+        6 => Just(Amount::Half),
+        1 => Just(Amount::Of(0)),
+        1 => Just(Amount::Of(Coins::MAX.get() - 20_000)),
+        1 => Just(Amount::Of(Coins::MAX.get())),
+    ]
+}
+
+fn pick() -> impl Strategy<Value = Pick> {
+    let by = prop_oneof![
+        8 => Just(By::Number),
+        5 => Just(By::Command),
+        2 => Just(By::Latest),
+        1 => Just(By::Nobody),
+    ];
+    (any::<Index>(), by, prop::bool::weighted(0.04)).prop_map(|(nth, by, astray)| Pick { nth, by, astray })
+}
+
+fn user() -> impl Strategy<Value = u8> {
+    0..USERS
+}
+
+/// Milliseconds from now: mostly ahead, close, sometimes now or before.
+fn ahead() -> impl Strategy<Value = i64> {
+    prop_oneof![6 => 1_i64..3_000, 2 => select(vec![1_000_i64, 2_000, 5_000]), 1 => -5_i64..=1]
+}
+
+fn gift() -> impl Strategy<Value = What> {
+    let to = prop::collection::vec((0_u8..5, prop_oneof![4 => 1_u32..7, 1 => Just(0_u32)]), 0..4);
+    let combo = prop::option::weighted(0.2, (0_u8..2, 1_u32..4));
+    let quantity = prop_oneof![
+        20 => 1_u64..60,
+        5 => 60_u64..500,
+        1 => Just(0),
+        1 => Just(u64::MAX),
+        1 => (1_u64 << 50)..(1 << 53)
+    ];
+    (user(), 0_u8..10, quantity, to, combo, prop::option::weighted(0.2, select(vec![1, 7, 100, 101])), any::<bool>())
+        .prop_map(|(user, item, quantity, to, combo, expected, room)| {
+            What::Gift(GiftWish { user, item, quantity, to, combo, expected, room })
+        })
+}
+
+fn grouped() -> impl Strategy<Value = What> {
+    prop_oneof![
+        2 => (user(), amount(), prop::option::of(ahead()))
+            .prop_map(|(user, coins, expires)| What::Grant { user, coins, expires }),
+        4 => gift(),
+        3 => (user(), amount(), ahead()).prop_map(|(user, coins, deadline)| What::Hold { user, coins, deadline }),
+        2 => pick().prop_map(|order| What::Step { kind: 0, order }),
+        2 => (pick(), prop::option::of(amount())).prop_map(|(order, coins)| What::Capture { order, coins }),
+        1 => pick().prop_map(|order| What::Release { order }),
+        3 => (pick(), prop::option::weighted(0.7, amount())).prop_map(|(order, coins)| What::Refund { order, coins }),
+    ]
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let group = (prop::option::weighted(0.95, user()), prop::collection::vec(grouped(), 0..5));
+    prop_oneof![
+        12 => (user(), 0_u8..8, amount(), -1_i64..5_000)
+            .prop_map(|(user, payment, coins, minor)| What::TopUp { user, payment, coins, minor }),
+        6 => (0_u8..8).prop_map(|payment| What::Chargeback { payment }),
+        10 => (user(), amount(), prop::option::weighted(0.7, ahead()))
+            .prop_map(|(user, coins, expires)| What::Grant { user, coins, expires }),
+        26 => gift(),
+        12 => (user(), amount(), ahead()).prop_map(|(user, coins, deadline)| What::Hold { user, coins, deadline }),
+        12 => (0_u8..4, pick()).prop_map(|(kind, order)| What::Step { kind, order }),
+        9 => (pick(), prop::option::of(amount())).prop_map(|(order, coins)| What::Capture { order, coins }),
+        4 => pick().prop_map(|order| What::Release { order }),
+        20 => (pick(), prop::option::weighted(0.7, amount())).prop_map(|(order, coins)| What::Refund { order, coins }),
+        12 => (any::<Index>(), 0_u8..20).prop_map(|(refund, astray)| What::RollBack { refund, astray }),
+        9 => group.prop_map(|(user, members)| What::Group { user, members }),
+        3 => (select(vec![-1_000_i64, 0, 0, 500, 3_000]), 0_u64..12, 0_u32..20, 0_u8..4)
+            .prop_map(|(ahead, version, part, kind)| What::Publish { ahead, version, part, kind }),
+        1 => (user(), 0_u8..2).prop_map(|(user, kind)| What::Internal { user, kind }),
+    ]
+}
+
+fn saying() -> impl Strategy<Value = Saying> {
+    let id = prop_oneof![
+        20 => Just(Id::Fresh),
+        2 => any::<Index>().prop_map(Id::Again),
+        1 => any::<Index>().prop_map(Id::Reused),
+    ];
+    let occurred = prop::option::weighted(0.15, prop_oneof![3 => -10_000_i64..=0, 1 => 499_i64..=501]);
+    let parts = (id, occurred, prop::bool::weighted(0.1), what());
+    parts.prop_map(|(id, occurred, with_client, what)| Saying { id, occurred, with_client, what })
+}
+
+fn jump(unseen: bool) -> impl Strategy<Value = Step> {
+    let to = prop_oneof![
+        3 => (1_i64..1_500).prop_map(Jump::Millis),
+        4 => (-1_i64..=1).prop_map(Jump::Due),
+        1 => Just(Jump::Millis(10_000)),
+    ];
+    (to, any::<bool>()).prop_map(move |(to, unlucky)| Step::Jump { to, unseen: unseen && unlucky })
+}
+
+/// One command at a time, or in some cases several, with timers that have not run.
+fn steps(bulky: bool) -> impl Strategy<Value = Vec<Step>> {
+    let several = if bulky { 1..9_usize } else { 1..2 };
+    let step = prop_oneof![
+        40 => prop::collection::vec(saying(), several).prop_map(Step::Say),
+        8 => jump(bulky),
+        1 => prop::bool::ANY.prop_map(|crash| Step::StartAgain { crash }),
+    ];
+    let count = if bulky { 4..14_usize } else { 8..40 };
+    prop::collection::vec(step, count)
+}
+
+fn coins(coins: u64) -> Coins {
+    Coins::new(coins.min(Coins::MAX.get())).expect("it was capped")
+}
+
+fn id<T: FromStr<Err: Debug>>(text: impl Display) -> T {
+    text.to_string().parse().expect("an id")
+}
+
+fn user_id(user: u8) -> UserId {
+    id(format!("u{}", user + 1))
+}
+
+fn begin() -> Timestamp {
+    BEGIN.parse().expect("a time")
+}
+
+/// The items as they are first published, or at other conditions.
+fn catalogue(kind: u8) -> Vec<Change> {
+    let item = |(item, price, value, from, until): (&str, u64, u64, Option<i64>, Option<i64>)| {
+        let at = |millis: Option<i64>| millis.map(|millis| begin().plus_millis(millis));
+        GiftItem { item: id(item), price: coins(price), value: coins(value), from: at(from), until: at(until) }
+    };
+    match kind {
+        0 => ITEMS.iter().map(|conditions| Change::Item(item(*conditions))).collect(),
+        1 => vec![Change::WithdrawItem(id("lamp")), Change::WithdrawItem(id("never"))],
+        2 => vec![Change::Item(item(("lamp", 9, 4, None, None))), Change::Item(item(("rose", 2, 1, None, None)))],
+        _ => vec![Change::Item(item(("box", 0, 300, None, None)))], // malformed: for nothing
+    }
+}
+
+/// Makes lines of steps, from what there is when they are played.
+#[derive(Default)]
+struct Author {
+    said: Vec<Envelope>,
+}
+
+impl Author {
+    fn line(&mut self, step: &Step, play: &Play) -> Line {
+        match step {
+            Step::Say(sayings) => Line::Say(sayings.iter().map(|saying| self.envelope(saying, play)).collect()),
+            Step::StartAgain { crash: true } => Line::Crash,
+            Step::StartAgain { crash: false } => Line::Reopen,
+            Step::Jump { to, unseen } => {
+                let now = play.world.now();
+                let millis = match to {
+                    Jump::Millis(millis) => *millis,
+                    Jump::Due(more) => play
+                        .model
+                        .next_due()
+                        .map_or(50, |due| (due.nanos() - now.nanos()).div_euclid(1_000_000) + more)
+                        .max(0),
+                };
+                if *unseen { Line::AdvanceUnseen(millis) } else { Line::Advance(millis) }
+            }
+        }
+    }
+
+    fn envelope(&mut self, saying: &Saying, play: &Play) -> Envelope {
+        let fresh: CommandId = id(format!("c-{}", self.said.len()));
+        let command = match &saying.id {
+            Id::Again(nth) if !self.said.is_empty() => {
+                let again = nth.get(&self.said).clone();
+                self.said.push(again.clone());
+                return again;
+            }
+            Id::Reused(nth) if !self.said.is_empty() => nth.get(&self.said).id.clone(),
+            _ => fresh,
+        };
+        let occurred_at = saying.occurred.map(|millis| play.world.now().plus_millis(millis));
+        let client = saying.with_client.then(|| Client { device: Some(id("ios")), package: None, version: None });
+        let what = self.command(&saying.what, &command, None, play);
+        let envelope = Envelope { id: command, occurred_at, actor: None, client, command: what };
+        self.said.push(envelope.clone());
+        envelope
+    }
+
+    /// `own` is the id of the command, `grouped` whose group it is in.
+    fn command(&self, what: &What, own: &CommandId, grouped: Option<u8>, play: &Play) -> Command {
+        let now = play.world.now();
+        let user = |user: &u8| user_id(grouped.unwrap_or(*user));
+        let at = |ahead: i64| now.plus_millis(ahead);
+        match what {
+            What::TopUp { user: whose, payment, coins, minor } => Command::TopUp(TopUp {
+                user: user(whose),
+                channel: id(["apple", "wechat"][usize::from(payment % 2)]),
+                transaction: id(format!("t{}", payment / 2)),
+                coins: self.amount(coins, || 500),
+                paid: Money::from_minor(id(["USD", "CNY"][usize::from(payment % 2)]), *minor),
+            }),
+            What::Chargeback { payment } => Command::Chargeback(Chargeback {
+                channel: id(["apple", "wechat"][usize::from(payment % 2)]),
+                transaction: id(format!("t{}", payment / 2)),
+            }),
+            What::Grant { user: whose, coins, expires } => Command::Grant(Grant {
+                user: user(whose),
+                coins: self.amount(coins, || 100),
+                expires: expires.map(at),
+                reason: id("goodwill"),
+            }),
+            What::Gift(wish) => Command::Gift(Gift {
+                user: user(&wish.user),
+                item: id(ITEMS.get(usize::from(wish.item)).map_or("nothing", |item| item.0)),
+                quantity: wish.quantity,
+                to: wish
+                    .to
+                    .iter()
+                    .map(|(s, weight)| Recipient { streamer: id(format!("s{s}")), weight: *weight })
+                    .collect(),
+                room: wish.room.then(|| id("r1")),
+                combo: wish.combo.map(|(combo, count)| Combo { id: id(format!("x{combo}")), count }),
+                activity: None,
+                expected_price: wish.expected.map(self::coins),
+            }),
+            What::Hold { user: whose, coins, deadline } => {
+                let user = user(whose);
+                let there = || play.model.users.get(&user).map_or(0, |purse| purse.spendable(now));
+                let coins = self.amount(coins, there);
+                Command::Hold(Hold { user, provider: id("p1"), coins, deadline: at(*deadline) })
+            }
+            What::Step { kind, order } => {
+                let statuses: &[Status] = if *kind == 0 { &[Status::Held] } else { &[Status::Sent, Status::Unknown] };
+                let (order, _) = self.order(order, statuses, own, grouped, play);
+                match kind {
+                    0 => Command::Send(Send { order }),
+                    1 => Command::Query(Query { order }),
+                    2 => Command::Unresolved(Unresolved { order, reason: id("timeout") }),
+                    _ => Command::HandOver(HandOver { order, reason: id("stuck") }),
+                }
+            }
+            What::Capture { order, coins } => {
+                let (order, left) = self.order(order, &OPEN, own, grouped, play);
+                Command::Capture(Capture { order, coins: coins.as_ref().map(|coins| self.amount(coins, || left)) })
+            }
+            What::Release { order } => {
+                let (order, _) = self.order(order, &OPEN, own, grouped, play);
+                Command::Release(Release { order, reason: id("rejected") })
+            }
+            What::Refund { order, coins } => {
+                let (order, left) = self.order(order, &[Status::Fulfilled], own, grouped, play);
+                let coins = coins.as_ref().map(|coins| self.amount(coins, || left));
+                Command::Refund(Refund { order, coins, reason: id("sorry") })
+            }
+            What::RollBack { refund, astray } => self.roll_back(refund, *astray, own, play),
+            What::Group { user, members } => {
+                let in_group = |member| self.command(member, own, *user, play);
+                Command::Group(members.iter().map(in_group).collect())
+            }
+            What::Publish { ahead, version, part, kind } => Command::Publish(Publish {
+                version: if *version < 10 { play.model.version() + 1 } else { *version - 9 },
+                part: u32::from(*part == 7),
+                last: true,
+                from: at(*ahead),
+                changes: catalogue(*kind),
+            }),
+            What::Internal { user: whose, kind: 0 } => Command::Credit(Credit {
+                user: user(whose),
+                coins: self::coins(10),
+                channel: id("apple"),
+                transaction: id("t0"),
+            }),
+            What::Internal { user: whose, .. } => {
+                Command::ExpireHold(ExpireHold { user: user(whose), order: id("0-2") })
+            }
+        }
+    }
+
+    fn roll_back(&self, refund: &Index, astray: u8, own: &CommandId, play: &Play) -> Command {
+        let orders = play.model.orders.iter();
+        let refunds: Vec<(OrderId, &CommandId)> =
+            orders.flat_map(|(id, order)| order.refunds().map(|refund| (*id, refund))).collect();
+        let reason = id("mistaken");
+        if refunds.is_empty() {
+            let pick = Pick { nth: *refund, by: By::Number, astray: false };
+            let (order, _) = self.order(&pick, &[Status::Fulfilled], own, None, play);
+            return Command::RollBackRefund(RollBackRefund { order, refund: id("c-0"), reason });
+        }
+        let (order, refund) = refund.get(&refunds);
+        let user = play.model.orders[order].user.clone();
+        let other = if astray == 0 { refunds[0].0 } else { *order };
+        let refund = if astray == 1 { id("c-1") } else { (*refund).clone() };
+        Command::RollBackRefund(RollBackRefund {
+            order: OrderRef { user, name: OrderName::Number(other) },
+            refund,
+            reason,
+        })
+    }
+
+    /// An order's name and what is left of it; mostly one in these statuses, if there is one.
+    fn order(
+        &self,
+        pick: &Pick,
+        statuses: &[Status],
+        own: &CommandId,
+        grouped: Option<u8>,
+        play: &Play,
+    ) -> (OrderRef, i128) {
+        let model: &Model = &play.model;
+        let group_user = grouped.map(user_id);
+        let theirs =
+            model.orders.iter().filter(|(_, order)| group_user.as_ref().is_none_or(|user| order.user == *user));
+        let all: Vec<_> = theirs.collect();
+        let fitting: Vec<_> = all.iter().copied().filter(|(_, order)| statuses.contains(&order.status)).collect();
+        // Now and then one that does not fit.
+        let choice = if fitting.is_empty() || pick.nth.index(8) == 0 { &all } else { &fitting };
+        let nobody =
+            (OrderRef { user: grouped.map_or_else(|| user_id(0), user_id), name: OrderName::Number(id("0-2")) }, 1);
+        if choice.is_empty() && !matches!(pick.by, By::Latest) {
+            return nobody;
+        }
+        let latest = || {
+            if grouped.is_some() { own.clone() } else { self.said.last().map_or_else(|| own.clone(), |e| e.id.clone()) }
+        };
+        if let By::Latest = pick.by {
+            let last = self.said.last().and_then(|envelope| envelope.command.touches().cloned());
+            let user = group_user.or(last).unwrap_or_else(|| user_id(0));
+            return (OrderRef { user, name: OrderName::Command(latest()) }, 50);
+        }
+        let (number, order) = *pick.nth.get(choice);
+        let name = match pick.by {
+            By::Command => {
+                model.placed_by(*number).map_or(OrderName::Number(*number), |id| OrderName::Command(id.clone()))
+            }
+            By::Nobody => OrderName::Number(OrderId { part: number.part + 1, ..*number }),
+            By::Number | By::Latest => OrderName::Number(*number),
+        };
+        let stranger = pick.astray && grouped.is_none();
+        let user = if stranger { user_id(USERS) } else { order.user.clone() };
+        (OrderRef { user, name }, order.left)
+    }
+
+    fn amount(&self, amount: &Amount, there: impl Fn() -> i128) -> Coins {
+        let coins = match amount {
+            Amount::Of(coins) => i128::from(*coins),
+            Amount::All(more) => there() + i128::from(*more),
+            Amount::Half => there() / 2,
+        };
+        self::coins(u64::try_from(coins.max(0)).expect("there are not so many"))
+    }
+}
+
+const OPEN: [Status; 4] = [Status::Held, Status::Sent, Status::Unknown, Status::Manual];
+
+/// A catalogue, and something to spend.
+fn opening(play: &Play, wealth: &[u64]) -> Vec<Line> {
+    let publish = Publish { version: 1, part: 0, last: true, from: play.world.now(), changes: catalogue(0) };
+    let say = |name: String, command| {
+        Line::Say(vec![Envelope { id: id(name), occurred_at: None, actor: None, client: None, command }])
+    };
+    let mut lines = vec![say("publish".to_owned(), Command::Publish(publish))];
+    for (user, wealth) in (0..USERS).zip(wealth).filter(|(_, wealth)| **wealth > 0) {
+        let top_up = TopUp {
+            user: user_id(user),
+            channel: id("wechat"),
+            transaction: id(format!("t{}", user % 2)),
+            coins: coins(*wealth),
+            paid: Money::from_minor(id("CNY"), 100),
+        };
+        lines.push(say(format!("wealth-{user}"), Command::TopUp(top_up)));
+    }
+    lines
+}
+
+/// Plays a script; a difference comes with the lines that lead to it.
+fn play(shards: u16, wealth: &[u64], steps: &[Step]) -> Result<(), String> {
+    let mut play = Play::new(shards);
+    let mut author = Author::default();
+    let mut run = || {
+        for line in opening(&play, wealth) {
+            play.play(line)?;
+        }
+        for step in steps {
+            let line = author.line(step, &play);
+            play.play(line)?;
+        }
+        play.finish()
+    };
+    run().map_err(|differs| format!("{differs}\n\nThe script:\n{}", play.script_as_json()))
+}
+
+fn cases() -> u32 {
+    std::env::var("GIFTLEDGER_CASES").map_or(10_000, |cases| cases.parse().expect("GIFTLEDGER_CASES is a number"))
+}
+
+fn compare(shards: u16, bulky: bool, cases: u32) {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 3_000, ..Config::default() };
+    let wealth = prop::collection::vec(prop_oneof![1 => Just(0_u64), 6 => 100_u64..6_000], usize::from(USERS));
+    let mut runner = TestRunner::new(config);
+    let result = runner
+        .run(&(wealth, steps(bulky)), |(wealth, steps)| play(shards, &wealth, &steps).map_err(TestCaseError::fail));
+    if let Err(proptest::test_runner::TestError::Fail(why, _)) = result {
+        panic!("{why}");
+    }
+    result.expect("the runner ran");
+}
+
+#[test]
+fn one_shard_does_as_the_model() {
+    compare(1, false, cases() * 3 / 10);
+}
+
+#[test]
+fn sixteen_shards_do_as_the_model() {
+    compare(16, false, cases() * 3 / 10);
+}
+
+#[test]
+fn one_shard_does_as_the_model_in_bulks() {
+    compare(1, true, cases() / 5);
+}
+
+#[test]
+fn sixteen_shards_do_as_the_model_in_bulks() {
+    compare(16, true, cases() / 5);
+}
+
+#[test]
+fn a_script_plays_again() {
+    if let Ok(path) = std::env::var("GIFTLEDGER_SCRIPT") {
+        let script = std::fs::read_to_string(path).expect("the script can be read");
+        if let Err(differs) = Play::replay(&script) {
+            panic!("{differs}");
+        }
+    }
+}
