@@ -151,7 +151,7 @@ fn what_is_appended_is_there_in_order_by_place_and_by_sequence() {
             ledger.expect(&mut log.reader());
             let batch = ledger.batch(&vec![1; shards.into()]);
             ledger.append(&mut log, batch).unwrap();
-            ledger.expect(&mut beside_of(&log));
+            ledger.expect(&mut log.reader().clone());
 
             drop(log); // as if killed
             let log = open(&disk, &small(shards));
@@ -159,10 +159,6 @@ fn what_is_appended_is_there_in_order_by_place_and_by_sequence() {
             assert!(log.reader().segments().unwrap().len() > 2, "small segments roll over");
         });
     }
-}
-
-fn beside_of(log: &Log) -> Reader {
-    log.reader().clone()
 }
 
 #[test]
@@ -242,6 +238,15 @@ fn a_reader_of_the_writer_follows_it_and_another_shows_what_was_whole() {
         let at = ledger.append(&mut log, batch).unwrap();
         assert_eq!(from_end.next().unwrap().unwrap().first, at);
     });
+}
+
+#[test]
+fn a_log_can_move_to_its_writer_thread() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Log>();
+    moves::<Reader>();
+    assert_eq!(u64::from(Locator::from(5 << 20 | 3)), (5 << 20) + 3);
+    assert_eq!((Locator::from(5 << 20).nth(3).offset(), Locator::from(5 << 20).nth(3).ordinal()), (5, 3));
 }
 
 #[test]
@@ -510,7 +515,8 @@ fn a_position_is_never_lost_and_must_be_of_this_log() {
     let refused = log.store_position("index", &beyond).unwrap_err();
     assert!(matches!(refused, Error::BehindStored { stored: 4, on_log: 3, .. }), "{refused}");
     let batch = ledger.batch(&[1]);
-    let (last, _) = (ledger.append(&mut log, batch).unwrap(), drop(log));
+    let last = ledger.append(&mut log, batch).unwrap();
+    drop(log);
 
     // The frame behind the position may go, the one that it covers may not.
     let name = "log/0000000000000000.seg";

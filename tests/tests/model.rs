@@ -6,6 +6,7 @@
 
 use std::{
     fmt::{Debug, Display},
+    panic::{AssertUnwindSafe, catch_unwind},
     str::FromStr,
 };
 
@@ -515,7 +516,12 @@ fn play(shards: u16, wealth: &[u64], steps: &[Step]) -> Result<(), String> {
         }
         play.finish()
     };
-    run().map_err(|differs| format!("{differs}\n\nThe script:\n{}", play.script_as_json()))
+    // A panic of either side is a difference too.
+    let result = catch_unwind(AssertUnwindSafe(&mut run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
+    });
+    result.map_err(|differs| format!("{differs}\n\nThe script:\n{}", play.script_as_json()))
 }
 
 fn cases() -> u32 {

@@ -56,8 +56,8 @@ struct Queues {
     written: Option<Locator>,
     /// The decider has nothing to do.
     idle: bool,
-    /// There is space for the next batch.
-    room: bool,
+    /// There is space for the next batch; not known until the writer has looked.
+    room: Option<bool>,
     /// What the log has asked of the disk.
     stats: Stats,
     ending: Ending,
@@ -95,7 +95,7 @@ impl Lanes {
                 writing: false,
                 written: None,
                 idle: false,
-                room: false,
+                room: None,
                 stats: Stats::default(),
                 ending: Ending::Open,
                 failed: false,
@@ -207,7 +207,7 @@ impl Queues {
             && self.callers.is_empty()
             && self.reads.is_empty()
             // Without room they stay on the log until there is some.
-            && (self.dispatches.is_empty() || !self.room)
+            && (self.dispatches.is_empty() || self.room == Some(false))
             && self.to_write.is_none()
             && !self.writing
             && self.written.is_none()
@@ -240,10 +240,14 @@ pub(crate) fn decide(lanes: &Lanes, mut core: Core) {
             queues = lanes.lock();
             continue;
         }
+        let Some(room) = queues.room else {
+            queues = wait(&lanes.work, queues, Duration::from_secs(1));
+            continue;
+        };
         let has_batch = core.has_batch() || !releases.is_empty();
         if has_batch && queues.to_write.is_none() && !queues.writing {
             // Everything that was queued is decided, or the batch is full: off it goes.
-            let takes_more = core.has_room() && queues.room && (core.has_queued() || queues.has_work());
+            let takes_more = core.has_room() && room && (core.has_queued() || queues.has_work());
             if !takes_more {
                 queues.to_write = Some((core.hand_over(), std::mem::take(&mut releases)));
                 lanes.batch.notify_one();
@@ -252,7 +256,6 @@ pub(crate) fn decide(lanes: &Lanes, mut core: Core) {
         }
         let timers_due = core.wakes_at().is_some_and(|at| at <= core.now());
         if core.has_room() && (core.has_queued() || queues.has_work() || timers_due) {
-            let room = queues.room;
             let submissions = std::mem::take(&mut queues.callers);
             queues.undecided += std::mem::take(&mut queues.queued);
             let dispatches = if room { queues.take_dispatches() } else { Vec::new() };
@@ -295,7 +298,7 @@ fn wait<'a>(condvar: &Condvar, queues: MutexGuard<'a, Queues>, pause: Duration) 
 impl Queues {
     /// Whether anything waits for the decider that it can take now.
     fn has_work(&self) -> bool {
-        !self.callers.is_empty() || !self.reads.is_empty() || (self.room && !self.dispatches.is_empty())
+        !self.callers.is_empty() || !self.reads.is_empty() || (self.room == Some(true) && !self.dispatches.is_empty())
     }
 
     fn take_dispatches(&mut self) -> Vec<Untaken> {
@@ -330,12 +333,12 @@ pub(crate) fn write(lanes: &Lanes, mut log: Log) {
         let mut queues = lanes.lock();
         queues.stats = log.stats();
         match room {
-            Ok(()) => queues.room = true,
+            Ok(()) => queues.room = Some(true),
             Err(error @ Error::Full { .. }) => {
-                if queues.room {
+                if queues.room != Some(false) {
                     tracing::warn!(%error, "commands are refused until there is space");
                 }
-                queues.room = false;
+                queues.room = Some(false);
             }
             Err(error) => {
                 drop(queues);
@@ -344,11 +347,12 @@ pub(crate) fn write(lanes: &Lanes, mut log: Log) {
         }
         lanes.work.notify_one();
         // Without room, look again from time to time whether there is some.
-        let pause = if queues.room { Duration::from_secs(3600) } else { Duration::from_millis(250) };
+        let full = queues.room == Some(false);
+        let pause = if !full { Duration::from_secs(3600) } else { Duration::from_millis(250) };
         while queues.to_write.is_none() && !queues.has_stopped() {
             let (again, timeout) = lanes.batch.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner);
             queues = again;
-            if timeout.timed_out() && !queues.room {
+            if timeout.timed_out() && full {
                 break;
             }
         }

@@ -10,7 +10,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -259,11 +259,5 @@ impl OsFile {
             at += step as u64;
         }
         Ok(())
-    }
-}
-
-impl<P: AsRef<Path>> From<P> for OsDisk {
-    fn from(root: P) -> Self {
-        Self::new(root.as_ref())
     }
 }

@@ -6,7 +6,7 @@ use zstd::bulk::Compressor;
 
 use super::{
     chain::Chain,
-    frame::{BLOCK_BYTES, ENTRY_BYTES, Entry, MAX_RECORDS, Meta, Section, crc32c, head_bytes},
+    frame::{BLOCK_BYTES, Entry, MAX_RECORDS, Meta, Section, crc32c, head_bytes},
 };
 use crate::{Error, Result};
 
@@ -180,6 +180,3 @@ impl Encoder {
         (&self.meta, &self.out[start..self.blocks.end])
     }
 }
-
-/// What the table of blocks is made for at most; a check of the arithmetic above.
-const _: () = assert!(ENTRY_BYTES == 16);

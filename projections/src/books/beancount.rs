@@ -2,9 +2,9 @@
 //!
 //! Accounts open when they are first used, dated before any entry can be, since entries are not
 //! sorted. Every account gets a balance assertion: holds when they end, all others on the day after
-//! the last entry. All or none: `bean-check` compares each account without an assertion with every
-//! one that has one, which takes minutes at tens of thousands. `~ 0` asks for the exact balance; left out, beancount
-//! forgives a cent.
+//! the last entry. All or none: `bean-check` compares each account without one with every account
+//! that has one, which takes minutes at tens of thousands. `~ 0` asks for the exact balance; left
+//! out, beancount forgives a cent.
 
 use std::io::{self, Write};
 

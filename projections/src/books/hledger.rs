@@ -1,9 +1,10 @@
 //! The journal for hledger.
 //!
-//! Commodities and accounts are declared before their first use, so that `hledger check --strict`
-//! passes. The balance of every account is asserted: a hold's where it ends, all others in a last
-//! entry of zeros on the day after. A description ends at `;`, behind which hledger would read tags
-//! and dates, and is divided at `|`; so these and `%` are written `%3B`, `%7C` and `%25`.
+//! Commodities are declared before their first use. Accounts are not: hledger looks each one up in the
+//! list of the declared ones, which takes `bal` of 50,000 accounts from 11 s to 50 s. The balance of
+//! every account is asserted: a hold's where it ends, all others in a last entry of zeros on the day
+//! after. A description ends at `;`, behind which hledger would read tags and dates, and is divided
+//! at `|`; so these and `%` are written `%3B`, `%7C` and `%25`.
 
 use std::io::{self, Write};
 
@@ -46,19 +47,10 @@ impl<W: Write> Hledger<W> {
                 let decimals = "0".repeat(usize::try_from(posting.asset.scale()).unwrap_or(0));
                 push(&mut before, format_args!("commodity 1000.{decimals} {}\n", commodity(posting.asset)));
             }
-            match self.opened.post(posting, entry.day) {
-                Effect::Moves => {}
-                Effect::Opens => {
-                    before.push_str("account ");
-                    push_account(&mut before, &posting.account);
-                    before.push('\n');
-                }
-                // Assertions are checked by date, so only where no later posting stands before this one.
-                Effect::Ends(last) if last == entry.day => {
-                    text.push_str(" = ");
-                    push_amount(text, posting.asset, 0);
-                }
-                Effect::Ends(_) => {}
+            // Assertions are checked by date, so only where the hold has no posting of a later day.
+            if self.opened.post(posting, entry.day) == Effect::Ends(entry.day) {
+                text.push_str(" = ");
+                push_amount(text, posting.asset, 0);
             }
             text.push('\n');
         }
