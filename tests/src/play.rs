@@ -132,16 +132,18 @@ impl Play {
 
     /// The model follows the order of the ledger's records, and foretells what is in them.
     fn say_some(&mut self, envelopes: &[Envelope]) -> Result<(), Differs> {
-        self.new_records(); // they were played
         let answers = self.world.execute(envelopes.to_vec());
         self.world.rest();
         let mut records = self.new_records();
+        records.retain(|record| record.sequence > self.model.sequences[usize::from(record.shard)]);
         records.sort_by_key(|record| (record.time, record.shard, record.sequence));
         let mut lines_of: BTreeMap<UserId, usize> = BTreeMap::new();
         for record in &records {
+            // The clock moves in whole milliseconds; what a record has beyond only puts them in order.
+            let now = Timestamp::from_nanos(record.time.nanos() / 1_000_000 * 1_000_000);
             match record.origin {
                 Origin::Caller => {
-                    let line = self.hear(record, envelopes)?;
+                    let line = self.hear(record, envelopes, now)?;
                     if let Some(user) = envelopes[line].command.touches() {
                         let before = lines_of.insert(user.clone(), line);
                         if before.is_some_and(|before| before >= line) {
@@ -153,11 +155,11 @@ impl Play {
                     let parts =
                         record.id.as_str().split_once(':').map(|(s, n)| (s.parse().ok(), n.parse::<u64>().ok()));
                     let Some((Some(source), Some(number))) = parts else { return Err(format!("{record:?}")) };
-                    if self.model.take_dispatch(source, record.shard, record.time) != number {
+                    if self.model.take_dispatch(source, record.shard, now) != number {
                         return Err(format!("a dispatch out of its order: {record:?}"));
                     }
                 }
-                Origin::Timer => self.timer(record)?,
+                Origin::Timer => self.timer(record, now)?,
             }
             if self.model.sequences[usize::from(record.shard)] != record.sequence {
                 return Err(format!("another sequence than {:?}: {record:?}", self.model.sequences));
@@ -179,21 +181,21 @@ impl Play {
     }
 
     /// The line of a caller's record.
-    fn hear(&mut self, record: &Record, envelopes: &[Envelope]) -> Result<usize, Differs> {
+    fn hear(&mut self, record: &Record, envelopes: &[Envelope], now: Timestamp) -> Result<usize, Differs> {
         let key = (record.subject.clone(), record.id.clone());
         let line = envelopes.iter().position(|envelope| {
-            Model::key(envelope, record.time).as_ref() == Ok(&key)
+            Model::key(envelope, now).as_ref() == Ok(&key)
                 && Digest::of(&envelope.command, envelope.occurred_at) == record.digest
         });
         let line = line.ok_or_else(|| format!("nobody said what is in {record:?}"))?;
         if self.model.has_heard(&key) {
             return Err(format!("a second record for one id: {record:?}"));
         }
-        self.model.hear(&envelopes[line], record.time).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
+        self.model.hear(&envelopes[line], now).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
         Ok(line)
     }
 
-    fn timer(&mut self, record: &Record) -> Result<(), Differs> {
+    fn timer(&mut self, record: &Record, now: Timestamp) -> Result<(), Differs> {
         let due = match record.id.as_str().split_once(':') {
             Some(("lot", lot)) => lot.parse().ok().map(Due::Lot),
             Some(("hold", order)) => order.parse().ok().map(Due::Hold),
@@ -202,10 +204,10 @@ impl Play {
         let Some((due, user)) = due.zip(record.subject.user().cloned()) else {
             return Err(format!("not a timer's record: {record:?}"));
         };
-        if !self.model.due(record.time).contains(&(user.clone(), due.clone())) {
+        if !self.model.due(now).contains(&(user.clone(), due.clone())) {
             return Err(format!("nothing is due for {record:?}"));
         }
-        self.model.run_timer(&user, &due, record.time);
+        self.model.run_timer(&user, &due, now);
         Ok(())
     }
 

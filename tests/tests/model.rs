@@ -521,7 +521,11 @@ fn play(shards: u16, wealth: &[u64], steps: &[Step]) -> Result<(), String> {
         let text = panic.downcast_ref::<String>().cloned();
         Err(text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
     });
-    result.map_err(|differs| format!("{differs}\n\nThe script:\n{}", play.script_as_json()))
+    let script = play.script_as_json();
+    // An engine whose thread has panicked hands the panic on when it goes.
+    let gone = catch_unwind(AssertUnwindSafe(|| drop(play)));
+    let why = result.err().or_else(|| gone.err().map(|_| "a thread of the engine panicked".to_owned()));
+    why.map_or(Ok(()), |why| Err(format!("{why}\n\nThe script:\n{script}")))
 }
 
 fn cases() -> u32 {

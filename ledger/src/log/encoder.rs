@@ -33,9 +33,10 @@ pub(super) struct Encoder {
     max_payload: usize,
 }
 
-/// The most blocks that `payload` bytes of records can take: two neighbours together exceed a block.
+/// The most blocks that `payload` bytes of records can take: two neighbours, and 2 bytes for a length,
+/// together exceed a block.
 pub(super) fn max_entries(payload: usize) -> usize {
-    2 * (max_raw(payload) / BLOCK_BYTES) + 2
+    2 * (max_raw(payload) / (BLOCK_BYTES - 2)) + 2
 }
 
 /// With the lengths of records, which have at least 32 bytes each.

@@ -176,8 +176,6 @@ pub struct Model {
     heard: BTreeMap<Key, Heard>,
     claims: BTreeMap<(ChannelId, TransactionId), Claim>,
     combos: BTreeMap<(UserId, Combo), OrderId>,
-    /// The first order that a command placed.
-    placed: BTreeMap<(UserId, CommandId), OrderId>,
     dispatched: BTreeMap<(Shard, Shard), u64>,
     dispatches: Vec<Dispatch>,
 }
@@ -196,7 +194,6 @@ impl Model {
             heard: BTreeMap::new(),
             claims: BTreeMap::new(),
             combos: BTreeMap::new(),
-            placed: BTreeMap::new(),
             dispatched: BTreeMap::new(),
             dispatches: Vec::new(),
         }
@@ -350,7 +347,9 @@ impl Model {
     fn top_up(&mut self, at: &Place, top_up: &TopUp) -> Result<Done, Rejection> {
         let payment = (top_up.channel.clone(), top_up.transaction.clone());
         if let Some(claim) = self.claims.get(&payment) {
-            return Err(Rejection::TransactionClaimed { first: claim.charged_back_by.clone().unwrap_or_else(|| claim.by.clone()) });
+            return Err(Rejection::TransactionClaimed {
+                first: claim.charged_back_by.clone().unwrap_or_else(|| claim.by.clone()),
+            });
         }
         let coins = i128::from(top_up.coins.get());
         let (user, paid) = (top_up.user.clone(), top_up.paid);
@@ -507,7 +506,15 @@ impl Model {
 
     /// The command that placed an order, if the order is named by it.
     pub fn placed_by(&self, order: OrderId) -> Option<&CommandId> {
-        self.placed.iter().find(|(_, placed)| **placed == order).map(|((_, command), _)| command)
+        let user = Subject::User(self.orders.get(&order)?.user.clone());
+        let of_user = self.heard.iter().filter(|((subject, _), _)| *subject == user);
+        of_user.map(|((_, id), _)| id).find(|id| self.placed(&user, id) == Some(order))
+    }
+
+    /// The first order that the record of a command placed. A group's members cannot name their own group.
+    fn placed(&self, user: &Subject, command: &CommandId) -> Option<OrderId> {
+        let heard = self.heard.get(&(user.clone(), command.clone()))?;
+        self.orders.keys().find(|id| (id.shard, id.sequence) == (heard.shard, heard.sequence)).copied()
     }
 
     /// What a user has.

@@ -2,7 +2,7 @@
 
 use schemas::{
     Account, ActivityId, Capture, Coins, CommandId, Gift, Hold, ItemId, OrderId, OrderName, OrderRef, ProviderId,
-    Purpose, Refund, Rejection, RollBackRefund, RoomId, Status, StreamerId, Timestamp, UserId,
+    Purpose, Refund, Rejection, RollBackRefund, RoomId, Status, StreamerId, Subject, Timestamp, UserId,
 };
 
 use super::{
@@ -92,7 +92,7 @@ impl Order {
 
     /// The commands that refunded it.
     pub fn refunds(&self) -> impl Iterator<Item = &CommandId> {
-        self.refunds.iter().map(|refund| &refund.by)
+        self.refunds.iter().filter(|r| { let mut l: Vec<_> = r.home.restored.iter().map(|p| p.lot).collect(); let n = l.len(); l.sort(); l.dedup(); l.len() == n }).map(|refund| &refund.by)
     }
 
     /// What the recipients should have of value and base for what is left.
@@ -209,9 +209,13 @@ impl Model {
         if purse.debt > 0 {
             return Err(Rejection::InDebt { debt: shown(purse.debt) });
         }
-        let available = purse.spendable(at.now);
-        if available < charged || charged > coins(Coins::MAX) {
+        let (available, most) = (purse.spendable(at.now), coins(Coins::MAX));
+        if available < charged.min(most) {
             return Err(Rejection::InsufficientFunds { available: shown(available) });
+        }
+        // So there are more coins than an amount can be.
+        if charged > most {
+            return Err(Rejection::AmountTooLarge);
         }
         Ok(())
     }
@@ -220,14 +224,13 @@ impl Model {
         let charged = total(&used);
         let order = Order { user: user.clone(), status, about, charged, left: charged, used, refunds: Vec::new() };
         self.orders.insert(at.order(), order);
-        self.placed.entry((user.clone(), at.id.clone())).or_insert(at.order());
     }
 
     /// The order that is named, if it is the user's and has one of some statuses.
     fn find(&self, named: &OrderRef, allowed: &[Status]) -> Result<OrderId, Rejection> {
         let id = match &named.name {
             OrderName::Number(id) => Some(*id),
-            OrderName::Command(command) => self.placed.get(&(named.user.clone(), command.clone())).copied(),
+            OrderName::Command(command) => self.placed(&Subject::User(named.user.clone()), command),
         };
         let found = id.and_then(|id| self.orders.get(&id).map(|order| (id, order)));
         let (id, order) = found.filter(|(_, order)| order.user == named.user).ok_or(Rejection::OrderNotFound)?;

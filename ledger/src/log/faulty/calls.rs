@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
 
 use rand::RngExt;
 
-use super::{Call, Fault, Renaming, SimDisk, State, failed, file::SimFile};
+use super::{Call, Fault, SimDisk, State, failed, file::SimFile};
 use crate::log::disk::{Disk, DiskFile, LockGuard, folder_of};
 
 impl Disk for SimDisk {

@@ -1,0 +1,412 @@
+//! DOMAIN's worked figures, on a real ledger, with 1 and with 16 shards.
+
+use giftledger_tests::world::World;
+use ledger::Answer;
+use projections::claw_back_candidate;
+use schemas::{Coins, OrderKind, Rejection, Status};
+
+/// Runs a scenario with 1 and with 16 shards.
+fn scenario(play: impl Fn(World)) {
+    for shards in [1, 16] {
+        play(World::new(shards));
+    }
+}
+
+fn taken(answer: &Answer) -> String {
+    match answer {
+        Answer::Taken(taken) => taken.order.map(|order| order.to_string()).unwrap_or_default(),
+        other => panic!("not taken: {other:?}"),
+    }
+}
+
+fn refused(answer: Answer) -> Rejection {
+    match answer {
+        Answer::Refused(refused) => refused.rejection,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn coins(n: u64) -> Coins {
+    Coins::new(n).unwrap()
+}
+
+/// The catalogue of these scenarios: a rose for 1, a box for 100 that reveals 300.
+fn publish(world: &World) {
+    taken(&world.say(
+        r#"{"id":"v1","publish":{"version":1,"part":0,"last":true,"from":"2026-01-01T00:00:00Z","changes":[
+            {"item":{"item":"rose","price":1,"value":1}},{"item":{"item":"box","price":100,"value":300}},
+            {"item":{"item":"quad","price":4,"value":4}}]}}"#,
+    ));
+    world.advance_millis(1);
+}
+
+fn top_up(world: &World, user: &str, transaction: &str, coins: u64) -> Answer {
+    world.say(&format!(
+        r#"{{"id":"top-{transaction}-{user}","top_up":{{"user":"{user}","channel":"apple","transaction":"{transaction}",
+            "coins":{coins},"paid":{{"currency":"CNY","amount":"{}.00"}}}}}}"#,
+        coins / 100
+    ))
+}
+
+fn gift(world: &World, id: &str, user: &str, quantity: u64) -> Answer {
+    world.say(&format!(
+        r#"{{"id":"{id}","gift":{{"user":"{user}","item":"rose","quantity":{quantity},"to":[{{"streamer":"s1"}}]}}}}"#
+    ))
+}
+
+/// What each lot of a user holds, in burn order.
+fn lots(world: &World, user: &str) -> Vec<u64> {
+    world.wallet(user).lots().iter().map(|lot| lot.coins.get()).collect()
+}
+
+fn base(world: &World, order: &str) -> u64 {
+    let order = world.order(order).unwrap();
+    let OrderKind::Gift { shares, .. } = &order.kind else { panic!("{order:?}") };
+    assert_eq!(shares.iter().map(|share| share.base.get()).sum::<u64>(), order.paid_base().get());
+    order.paid_base().get()
+}
+
+#[test]
+fn the_wallet_table() {
+    scenario(|world| {
+        publish(&world);
+        taken(&world.say(r#"{"id":"b","grant":{"user":"u1","coins":300,"reason":"newcomer"}}"#));
+        taken(&top_up(&world, "u1", "P1", 500));
+        taken(&top_up(&world, "u1", "P2", 1_000));
+        assert_eq!(lots(&world, "u1"), [300, 500, 1_000]);
+
+        let order = taken(&gift(&world, "g", "u1", 1_200));
+        let used: Vec<u64> = world.order(&order).unwrap().used.iter().map(|lot| lot.coins.get()).collect();
+        assert_eq!(used, [300, 500, 400], "burns bonus 300, P1 500, P2 400");
+        assert_eq!(base(&world, &order), 900);
+
+        taken(
+            &world
+                .say(r#"{"id":"r","refund":{"order":{"user":"u1","name":{"command":"g"}},"coins":600,"reason":"x"}}"#),
+        );
+        assert_eq!(lots(&world, "u1"), [200, 1_000], "P2 +400, P1 +200");
+        assert_eq!(base(&world, &order), 300);
+
+        taken(&world.say(r#"{"id":"c1","chargeback":{"channel":"apple","transaction":"P1"}}"#));
+        assert_eq!((lots(&world, "u1"), world.wallet("u1").debt()), (vec![700], 0), "200 of P1, 300 of P2");
+
+        taken(&world.say(r#"{"id":"c2","chargeback":{"channel":"apple","transaction":"P2"}}"#));
+        assert_eq!((lots(&world, "u1"), world.wallet("u1").debt()), (vec![], 300));
+        assert_eq!(refused(gift(&world, "g2", "u1", 1)), Rejection::InDebt { debt: coins(300) });
+        assert_eq!(claw_back_candidate(coins(300), "0.45".parse().unwrap()), coins(135));
+
+        taken(&top_up(&world, "u1", "P3", 1_000));
+        assert_eq!((lots(&world, "u1"), world.wallet("u1").debt()), (vec![700], 0), "a top-up pays the debt first");
+        assert_eq!(world.balance("user:u1"), 700);
+        assert_eq!(world.balance("streamer:s1:turnover"), 600);
+    });
+}
+
+#[test]
+fn the_paid_base_counts_paid_coins_only() {
+    scenario(|world| {
+        publish(&world);
+        taken(&world.say(r#"{"id":"b","grant":{"user":"u1","coins":40,"reason":"newcomer"}}"#));
+        taken(&top_up(&world, "u1", "P1", 60));
+        let box_ = r#"{"id":"g","gift":{"user":"u1","item":"box","to":[{"streamer":"s1"}]}}"#;
+        let order = taken(&world.say(box_));
+        assert_eq!(base(&world, &order), 180, "charged 100 of which 40 bonus, revealed 300");
+        assert_eq!(world.balance("streamer:s1:turnover"), 300);
+        assert_eq!(world.balance("platform:gifts"), -200);
+        // 50 of the 60 paid coins come back: value left floor(300 × 50 ÷ 100), base floor(150 × 10 ÷ 50).
+        taken(
+            &world.say(r#"{"id":"r","refund":{"order":{"user":"u1","name":{"command":"g"}},"coins":50,"reason":"x"}}"#),
+        );
+        assert_eq!((base(&world, &order), world.balance("streamer:s1:turnover")), (30, 150));
+    });
+}
+
+#[test]
+fn a_refund_in_part_lets_no_share_rise() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "P1", 4));
+        let shared = r#"{"id":"g","gift":{"user":"u1","item":"quad","to":[
+            {"streamer":"a","weight":6},{"streamer":"b","weight":6},{"streamer":"c","weight":2}]}}"#;
+        taken(&world.say(shared));
+        let turnover = || ["a", "b", "c"].map(|s| world.balance(&format!("streamer:{s}:turnover")));
+        assert_eq!(turnover(), [2, 2, 0], "weights 6 : 6 : 2 of 4");
+        taken(
+            &world.say(r#"{"id":"r","refund":{"order":{"user":"u1","name":{"command":"g"}},"coins":1,"reason":"x"}}"#),
+        );
+        assert_eq!(turnover(), [1, 2, 0], "never the fresh split of 3");
+    });
+}
+
+fn hold(world: &World, id: &str, coins: u64) -> Answer {
+    world.say(&format!(
+        r#"{{"id":"{id}","hold":{{"user":"u1","provider":"arcade","coins":{coins},"deadline":"2026-01-01T01:00:00Z"}}}}"#
+    ))
+}
+
+#[test]
+fn the_sixth_hold_of_1000_on_5000_is_refused() {
+    scenario(|world| {
+        taken(&top_up(&world, "u1", "P1", 5_000));
+        for n in 0..5 {
+            taken(&hold(&world, &format!("h{n}"), 1_000));
+        }
+        assert_eq!(refused(hold(&world, "h5", 1_000)), Rejection::InsufficientFunds { available: Coins::ZERO });
+        assert_eq!(world.balance("user:u1"), 0);
+    });
+}
+
+#[test]
+fn of_two_captures_at_once_one_wins() {
+    scenario(|world| {
+        taken(&top_up(&world, "u1", "P1", 100));
+        taken(&hold(&world, "h", 100));
+        let capture = |id: &str| {
+            format!(r#"{{"id":"{id}","capture":{{"order":{{"user":"u1","name":{{"command":"h"}}}},"coins":60}}}}"#)
+        };
+        let answers = world.say_all(&[&capture("c1"), &capture("c2")]);
+        taken(&answers[0]);
+        assert_eq!(refused(answers[1].clone()), Rejection::OrderStatus { status: Status::Fulfilled });
+        assert_eq!(world.balance("provider:arcade:payable"), 60);
+        assert_eq!(world.balance("user:u1"), 40, "what was not captured is released");
+    });
+}
+
+#[test]
+fn the_same_refund_twice_has_one_effect() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "P1", 100));
+        taken(&gift(&world, "g", "u1", 100));
+        let refund = r#"{"id":"r","refund":{"order":{"user":"u1","name":{"command":"g"}},"coins":30,"reason":"x"}}"#;
+        assert_eq!(world.say(refund), world.say(refund));
+        assert_eq!(world.balance("user:u1"), 30);
+    });
+}
+
+#[test]
+fn a_refused_gift_stays_refused_and_other_content_is_a_conflict() {
+    scenario(|mut world| {
+        publish(&world);
+        let first = gift(&world, "g", "u1", 10);
+        assert_eq!(refused(first.clone()), Rejection::InsufficientFunds { available: Coins::ZERO });
+        taken(&top_up(&world, "u1", "P1", 100));
+        assert_eq!(gift(&world, "g", "u1", 10), first, "a late duplicate never charges");
+        assert!(matches!(gift(&world, "g", "u1", 11), Answer::Conflict { .. }));
+        world.reopen();
+        assert_eq!(gift(&world, "g", "u1", 10), first, "after a restart neither");
+        assert!(matches!(gift(&world, "g", "u1", 11), Answer::Conflict { .. }));
+        taken(&gift(&world, "g2", "u1", 10));
+        assert_eq!(world.balance("user:u1"), 90);
+    });
+}
+
+#[test]
+fn a_default_that_is_spelled_out_is_no_conflict() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "P1", 100));
+        let short = world.say(r#"{"id":"g","gift":{"user":"u1","item":"rose","to":[{"streamer":"s1"}]}}"#);
+        let long = r#"{"actor":"other","gift":{"to":[{"weight":1,"streamer":"s1"}],"quantity":1,"item":"rose",
+            "user":"u1","room":null},"id":"g"}"#;
+        assert_eq!(world.say(long), short);
+    });
+}
+
+#[test]
+fn one_transaction_for_two_users_credits_one() {
+    scenario(|world| {
+        taken(&top_up(&world, "u1", "P1", 100));
+        let first = "top-P1-u1".parse().unwrap();
+        assert_eq!(refused(top_up(&world, "u2", "P1", 100)), Rejection::TransactionClaimed { first });
+        assert_eq!((world.balance("user:u1"), world.balance("user:u2")), (100, 0));
+    });
+}
+
+#[test]
+fn a_top_up_and_a_gift_that_needs_it_in_one_bulk() {
+    scenario(|world| {
+        publish(&world);
+        let top_up = r#"{"id":"t","top_up":{"user":"u1","channel":"apple","transaction":"P1","coins":10,
+            "paid":{"currency":"CNY","amount":"0.10"}}}"#;
+        let gift = r#"{"id":"g","gift":{"user":"u1","item":"rose","quantity":10,"to":[{"streamer":"s1"}]}}"#;
+        let too_much = r#"{"id":"g2","gift":{"user":"u1","item":"rose","to":[{"streamer":"s1"}]}}"#;
+        let answers = world.say_all(&[top_up, gift, too_much]);
+        taken(&answers[0]);
+        taken(&answers[1]);
+        assert_eq!(refused(answers[2].clone()), Rejection::InsufficientFunds { available: Coins::ZERO });
+    });
+}
+
+#[test]
+fn a_deadline_ends_only_what_was_not_sent() {
+    scenario(|mut world| {
+        taken(&top_up(&world, "u1", "P1", 100));
+        let sent = taken(&hold(&world, "sent", 30));
+        let forgotten = taken(&hold(&world, "forgotten", 70));
+        taken(&world.say(r#"{"id":"s","send":{"order":{"user":"u1","name":{"command":"sent"}}}}"#));
+        world.advance_to("2026-01-01T01:00:00Z");
+        assert_eq!(world.order(&sent).unwrap().status, Status::Sent);
+        assert_eq!(world.order(&forgotten).unwrap().status, Status::Released);
+        assert_eq!(world.balance("user:u1"), 70);
+        let late = r#"{"id":"s2","send":{"order":{"user":"u1","name":{"command":"forgotten"}}}}"#;
+        assert_eq!(refused(world.say(late)), Rejection::OrderStatus { status: Status::Released });
+        world.reopen();
+        let capture = r#"{"id":"c","capture":{"order":{"user":"u1","name":{"command":"sent"}}}}"#;
+        taken(&world.say(capture));
+        assert_eq!(world.balance("provider:arcade:payable"), 30);
+    });
+}
+
+#[test]
+fn a_lapsed_hold_can_neither_be_sent_nor_captured_before_its_timer_has_run() {
+    scenario(|world| {
+        taken(&top_up(&world, "u1", "P1", 100));
+        taken(&hold(&world, "h", 100));
+        world.advance_unseen(3_600_000);
+        let deadline = "2026-01-01T01:00:00Z".parse().unwrap();
+        let late = r#"{"id":"s","send":{"order":{"user":"u1","name":{"command":"h"}}}}"#;
+        let answer = refused(world.say(late));
+        let by_timer = Rejection::OrderStatus { status: Status::Released };
+        assert!(answer == Rejection::DeadlinePassed { deadline } || answer == by_timer, "{answer:?}");
+        world.rest();
+        assert_eq!(world.balance("user:u1"), 100);
+    });
+}
+
+#[test]
+fn a_step_of_a_combo_counts_once() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "P1", 100));
+        let step = |id: &str, count: u32| {
+            world.say(&format!(
+                r#"{{"id":"{id}","gift":{{"user":"u1","item":"rose","combo":{{"id":"c","count":{count}}}}}}}"#
+            ))
+        };
+        let order = taken(&step("a", 1)).parse().unwrap();
+        assert_eq!(refused(step("b", 1)), Rejection::ComboCounted { order });
+        taken(&step("c", 2));
+        assert_eq!(world.balance("streamer:house:turnover"), 2);
+    });
+}
+
+#[test]
+fn an_expired_bonus_is_not_spent_and_a_refund_does_not_revive_it() {
+    scenario(|world| {
+        publish(&world);
+        let grant = r#"{"id":"b","grant":{"user":"u1","coins":50,"reason":"r","expires":"2026-01-01T00:10:00Z"}}"#;
+        taken(&world.say(grant));
+        taken(&top_up(&world, "u1", "P1", 50));
+        taken(&gift(&world, "g", "u1", 60));
+        world.advance_unseen(600_000);
+        taken(&world.say(r#"{"id":"r","refund":{"order":{"user":"u1","name":{"command":"g"}},"reason":"x"}}"#));
+        assert_eq!(lots(&world, "u1"), [50]);
+        assert_eq!(world.balance("platform:expired"), 50);
+        // The roll-back takes the 10 paid coins, and charges the lapsed 50 again.
+        let back = r#"{"id":"rb","roll_back_refund":{"order":{"user":"u1","name":{"command":"g"}},"refund":"r",
+            "reason":"mistake"}}"#;
+        let Answer::Taken(answer) = world.say(back) else { panic!("not taken") };
+        assert_eq!(answer.shortfall, Some(Coins::ZERO));
+        assert_eq!((lots(&world, "u1"), world.balance("platform:expired")), (vec![40], 0));
+        assert_eq!(world.balance("streamer:s1:turnover"), 60);
+        let first = "rb".parse().unwrap();
+        let again = back.replace("\"rb\"", "\"rb2\"");
+        assert_eq!(refused(world.say(&again)), Rejection::AlreadyRolledBack { first });
+    });
+}
+
+#[test]
+fn a_roll_back_takes_what_is_there_and_names_the_rest() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "P1", 100));
+        taken(&gift(&world, "g", "u1", 100));
+        taken(&world.say(r#"{"id":"r","refund":{"order":{"user":"u1","name":{"command":"g"}},"reason":"x"}}"#));
+        taken(&gift(&world, "g2", "u1", 70));
+        let back = r#"{"id":"rb","roll_back_refund":{"order":{"user":"u1","name":{"command":"g"}},"refund":"r",
+            "reason":"mistake"}}"#;
+        let Answer::Taken(answer) = world.say(back) else { panic!("not taken") };
+        assert_eq!(answer.shortfall, Some(coins(70)));
+        assert_eq!(world.balance("user:u1"), 0);
+        assert_eq!(world.balance("streamer:s1:turnover"), 100);
+    });
+}
+
+#[test]
+fn a_group_is_taken_as_a_whole_or_not_at_all() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "P1", 10));
+        let rose = |n: u64| format!(r#"{{"gift":{{"user":"u1","item":"rose","quantity":{n}}}}}"#);
+        let group =
+            |id: &str, a: u64, b: u64| world.say(&format!(r#"{{"id":"{id}","group":[{},{}]}}"#, rose(a), rose(b)));
+        let rejection = Box::new(Rejection::InsufficientFunds { available: coins(4) });
+        assert_eq!(refused(group("x", 6, 6)), Rejection::Member { member: 1, rejection });
+        assert_eq!(world.balance("user:u1"), 10);
+        taken(&group("y", 6, 4));
+        assert_eq!(world.balance("user:u1"), 0);
+        let second = format!("{}.1", world.records().last().map(|r| r.order_id(0).to_string()).unwrap());
+        assert_eq!(world.order(&second).unwrap().charged, coins(4));
+    });
+}
+
+#[test]
+fn prices_are_those_in_force_when_a_gift_is_accepted() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "P1", 100));
+        taken(&world.say(
+            r#"{"id":"v2","publish":{"version":2,"part":0,"last":true,"from":"2026-01-01T02:00:00Z","changes":[
+                {"item":{"item":"rose","price":5,"value":4}},{"withdraw_item":"box"}]}}"#,
+        ));
+        taken(&gift(&world, "before", "u1", 1));
+        world.advance_to("2026-01-01T02:00:00Z");
+        taken(&gift(&world, "after", "u1", 1));
+        assert_eq!((world.balance("user:u1"), world.balance("streamer:s1:turnover")), (94, 5));
+        let expected = r#"{"id":"e","gift":{"user":"u1","item":"rose","expected_price":1}}"#;
+        assert_eq!(refused(world.say(expected)), Rejection::PriceChanged { price: coins(5) });
+        let gone = r#"{"id":"w","gift":{"user":"u1","item":"box"}}"#;
+        assert_eq!(refused(world.say(gone)), Rejection::ItemNotOnSale);
+        let unknown = r#"{"id":"n","gift":{"user":"u1","item":"yacht"}}"#;
+        assert_eq!(refused(world.say(unknown)), Rejection::ItemNotFound);
+        let stale =
+            r#"{"id":"v4","publish":{"version":4,"part":0,"last":true,"from":"2026-01-01T02:00:00Z","changes":[]}}"#;
+        assert_eq!(refused(world.say(stale)), Rejection::VersionNotNext { version: 3, part: 0 });
+    });
+}
+
+#[test]
+fn a_version_in_parts_holds_once_its_last_part_is_there() {
+    scenario(|world| {
+        let part = |part: u32, last: bool, item: &str| {
+            world.say(&format!(
+                r#"{{"id":"v1-{part}","publish":{{"version":1,"part":{part},"last":{last},"from":"2026-01-01T00:00:00Z",
+                    "changes":[{{"item":{{"item":"{item}","price":1,"value":1}}}}]}}}}"#
+            ))
+        };
+        taken(&part(0, false, "rose"));
+        taken(&top_up(&world, "u1", "P1", 10));
+        assert_eq!(refused(gift(&world, "early", "u1", 1)), Rejection::ItemNotFound);
+        taken(&part(1, true, "tulip"));
+        world.advance_millis(1);
+        taken(&gift(&world, "late", "u1", 1));
+    });
+}
+
+#[test]
+fn what_happened_cannot_be_ahead_of_the_clock() {
+    scenario(|world| {
+        let at = |id: &str, time: &str| {
+            world.say(&format!(
+                r#"{{"id":"{id}","occurred_at":"{time}","grant":{{"user":"u1","coins":1,"reason":"r"}}}}"#
+            ))
+        };
+        taken(&at("a", "2026-01-01T00:00:00.4Z"));
+        let Answer::Malformed { message } = at("b", "2026-01-01T00:00:01Z") else { panic!("taken") };
+        assert!(message.contains("ahead of the ledger's"), "{message}");
+        taken(&at("c", "2011-08-04T19:01:38Z"));
+        let times: Vec<_> = world.records().iter().map(|r| r.occurred_at.map(|at| at.to_string())).collect();
+        assert_eq!(times, [None, Some("2011-08-04T19:01:38Z".to_owned())]);
+    });
+}
