@@ -36,7 +36,8 @@ impl Accounts {
                 }
                 Entry::Occupied(mut occupied) => {
                     add(occupied.get_mut(), posting.asset, amount);
-                    let over = matches!(occupied.key(), Account::Held(_)) && occupied.get().iter().all(|(_, b)| *b == 0);
+                    let over =
+                        matches!(occupied.key(), Account::Held(_)) && occupied.get().iter().all(|(_, b)| *b == 0);
                     if over {
                         occupied.remove();
                     }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use ledger::{
-    Answer, Clock, Engine, Lines, ManualClock, State, Unavailable,
+    Answer, Clock, Engine, Lines, ManualClock, State,
     log::{Check, Disk, Head, Options, OsDisk, Recovery, faulty::SimDisk},
     state::Wallet,
 };
@@ -238,23 +238,8 @@ impl World {
 fn start(disk: &Arc<dyn Disk>, options: &Options, clock: &Arc<ManualClock>) -> (Engine, Recovery) {
     let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
     match Engine::start(Arc::clone(disk), options, clock) {
-        Ok((engine, recovery)) => {
-            await_room(&engine);
-            (engine, recovery)
-        }
+        Ok(started) => started,
         Err(error) => panic!("the ledger does not start: {error}"),
-    }
-}
-
-/// Until the writer has reserved its first space, everything is refused as if the disk were full.
-/// So ask with something malformed, which leaves no record, until that is what is answered.
-fn await_room(engine: &Engine) {
-    for _ in 0..100 {
-        let probe = envelope(r#"{"id":"probe","group":[]}"#);
-        match engine.execute(vec![probe], Lines::InOrder).remove(0) {
-            Answer::Unavailable(Unavailable::DiskFull) => {}
-            _ => return,
-        }
     }
 }
 

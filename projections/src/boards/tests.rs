@@ -19,7 +19,9 @@ fn rows(records: &[Record], key: BoardKey) -> Vec<Row> {
 }
 
 fn shown(rows: &[Row]) -> Vec<(u64, &str, i128, String)> {
-    rows.iter().map(|row| (row.rank, row.member.as_str(), row.score, row.reached_at.to_string()[11..16].into())).collect()
+    rows.iter()
+        .map(|row| (row.rank, row.member.as_str(), row.score, row.reached_at.to_string()[11..16].into()))
+        .collect()
 }
 
 fn streamers(sample: &Sample) -> Vec<Row> {

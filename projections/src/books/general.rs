@@ -45,7 +45,11 @@ impl<W: Write> General<W> {
 
 /// Text of others as a cell that is no formula.
 fn cell(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 #[cfg(test)]
@@ -54,7 +58,9 @@ mod tests {
 
     #[test]
     fn a_cell_is_never_a_formula() {
-        for (text, expected) in [("=1+1", "'=1+1"), ("+1", "'+1"), ("-x", "'-x"), ("@x", "'@x"), ("a=b", "a=b"), ("", "")] {
+        for (text, expected) in
+            [("=1+1", "'=1+1"), ("+1", "'+1"), ("-x", "'-x"), ("@x", "'@x"), ("a=b", "a=b"), ("", "")]
+        {
             assert_eq!(cell(text), expected);
         }
     }

@@ -80,3 +80,26 @@ impl Opened {
 pub(super) fn day_after(day: NaiveDate) -> NaiveDate {
     day.succ_opt().expect("records end in the year 2262")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::day;
+
+    fn posting(account: &str, amount: i64) -> Posting {
+        Posting { account: account.parse().unwrap(), asset: Asset::Coin, amount }
+    }
+
+    #[test]
+    fn a_hold_is_forgotten_when_it_ends_and_names_its_latest_day() {
+        let mut opened = Opened::default();
+        let (earlier, later) = (day("2026-11-01"), day("2026-11-02"));
+        assert_eq!(opened.closing(), None);
+        assert_eq!(opened.post(&posting("held:0-1", 7), later), Effect::Opens);
+        assert_eq!(opened.post(&posting("user:u1", 5), earlier), Effect::Opens);
+        assert_eq!(opened.post(&posting("user:u1", -5), earlier), Effect::Moves);
+        assert_eq!(opened.post(&posting("held:0-1", -7), earlier), Effect::Ends(later));
+        let user = "user:u1".parse().unwrap();
+        assert_eq!(opened.closing(), Some((day("2026-11-03"), vec![(&user, Asset::Coin, 0)])));
+    }
+}

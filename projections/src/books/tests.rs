@@ -74,10 +74,8 @@ fn an_empty_journal_is_one() {
 #[test]
 fn the_tools_take_the_journal_and_refuse_another_balance() {
     let dir = tempfile::tempdir().unwrap();
-    let tools: [(Format, &str, &[&str]); 2] = [
-        (Format::Beancount, "bean-check", &["--no-cache"]),
-        (Format::Hledger, "hledger", &["check", "-f"]),
-    ];
+    let tools: [(Format, &str, &[&str]); 2] =
+        [(Format::Beancount, "bean-check", &["--no-cache"]), (Format::Hledger, "hledger", &["check", "-f"])];
     for (format, tool, arguments) in tools {
         let path = dir.path().join(format.to_string());
         let run = |text: &str| {
@@ -94,55 +92,4 @@ fn the_tools_take_the_journal_and_refuse_another_balance() {
         assert_ne!(wrong, text);
         assert!(!run(&wrong).unwrap().status.success(), "{tool} took {wrong}");
     }
-}
-
-/// Writes a big journal, to be tried by hand.
-#[test]
-fn zz_big() {
-    let Ok(dir) = std::env::var("GIFTLEDGER_BIG") else { return };
-    let (n, users): (u64, u64) = (std::env::var("N").unwrap().parse().unwrap(), std::env::var("USERS").unwrap().parse().unwrap());
-    let mut sample = Sample::new(16);
-    let mut x = 88_172_645_463_325_252_u64;
-    let mut random = |below: u64| { x ^= x << 13; x ^= x >> 7; x ^= x << 17; x % below };
-    let mut gifts = Vec::new();
-    for i in 0..n {
-        let user = format!("u{}", random(users));
-        match random(100) {
-            0..=4 => sample.top_up(&user, random(1000) + 1, "10.00 CNY", &format!("t{i}")),
-            5..=7 if !gifts.is_empty() => {
-                let gift = gifts[usize::try_from(random(gifts.len() as u64)).unwrap()];
-                sample.refund(gift, random(500), at(random(30) as i64 + 1, 0));
-            }
-            8..=9 => { sample.hold(&user, 5); }
-            _ => {
-                let streamer = format!("s{}", random(users / 10));
-                let value = random(1000) + 1;
-                gifts.push(sample.gift(&user, at(random(30) as i64 + 1, 3), &[(&streamer, value)], value, random(3)));
-            }
-        }
-    }
-    sample.capture_all();
-    let records = sample.records();
-    println!("{} records", records.len());
-    let time = |what: &str, f: &mut dyn FnMut()| { let t = std::time::Instant::now(); f(); println!("{what}: {:?}", t.elapsed()); };
-    for format in Format::ALL {
-        time(&format.to_string(), &mut || {
-            let file = std::io::BufWriter::new(std::fs::File::create(format!("{dir}/big.{format}")).unwrap());
-            let mut books = Books::new(file, format, Tz::Asia__Shanghai).unwrap();
-            records.iter().for_each(|record| books.write(record).unwrap());
-            books.finish().unwrap();
-        });
-    }
-    time("accounts", &mut || { let mut a = crate::Accounts::new(); records.iter().for_each(|r| a.apply(r)); println!("{}", a.len()); });
-    time("boards", &mut || { let mut a = crate::Boards::new(Tz::Asia__Shanghai); records.iter().for_each(|r| a.apply(r)); println!("{}", a.windows().len()); });
-    time("tallies", &mut || { let mut a = crate::Tallies::new(Tz::Asia__Shanghai); records.iter().for_each(|r| a.apply(r)); println!("{}", a.lines().count()); });
-
-    let mut big = Sample::new(16);
-    for i in 0..300_000_u64 { big.gift("u1", at((i % 30) as i64 + 1, 0), &[(&format!("s{}", i % 100_000), 777)], 700, 77); }
-    big.publish(1, 0, true, [
-        r#"{"entity": {"currency": "CNY", "zone": "Asia/Shanghai", "coins_per_unit": 100}}"#, r#"{"streamer": {"share": "0.45", "from": "2026-01-01"}}"#].map(crate::sample::change).to_vec());
-    let mut tallies = crate::Tallies::new(Tz::Asia__Shanghai);
-    let mut reference = crate::Reference::new();
-    big.records().iter().for_each(|r| { tallies.apply(r); reference.apply(r); });
-    time("payout", &mut || { let p = crate::payout("2026-11".parse().unwrap(), &tallies, &reference).unwrap(); println!("{} {:?}", p.streamers.len(), p.digest()); });
 }

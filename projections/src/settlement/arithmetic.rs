@@ -103,9 +103,8 @@ mod tests {
     use crate::sample::{change, coins};
 
     fn entity(currency: &str, coins_per_unit: u32) -> Entity {
-        let json = format!(
-            r#"{{"entity": {{"currency": "{currency}", "zone": "UTC", "coins_per_unit": {coins_per_unit}}}}}"#
-        );
+        let json =
+            format!(r#"{{"entity": {{"currency": "{currency}", "zone": "UTC", "coins_per_unit": {coins_per_unit}}}}}"#);
         let schemas::Change::Entity(entity) = change(&json) else { panic!("not an entity") };
         entity
     }
@@ -133,7 +132,8 @@ mod tests {
 
     #[test]
     fn worth_is_cut_downwards() {
-        for (base, expected) in [(130_000, "619.04 USD"), (-130_000, "-619.05 USD"), (210, "1.00 USD"), (-1, "-0.01 USD")]
+        for (base, expected) in
+            [(130_000, "619.04 USD"), (-130_000, "-619.05 USD"), (210, "1.00 USD"), (-1, "-0.01 USD")]
         {
             assert_eq!(worth_floor(base, &entity("USD", 210)).unwrap().to_string(), expected, "{base}");
         }
@@ -147,7 +147,9 @@ mod tests {
 
     #[test]
     fn a_claw_back_candidate_is_the_share_of_the_debt_in_whole_coins() {
-        for (debt, share, expected) in [(300, "0.45", 135), (1, "0.45", 0), (7, "1", 7), (7, "0", 0), (299, "0.45", 134)] {
+        for (debt, share, expected) in
+            [(300, "0.45", 135), (1, "0.45", 0), (7, "1", 7), (7, "0", 0), (299, "0.45", 134)]
+        {
             assert_eq!(claw_back_candidate(coins(debt), share.parse().unwrap()), coins(expected), "{debt} at {share}");
         }
     }

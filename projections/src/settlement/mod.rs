@@ -16,8 +16,8 @@ use schemas::{Currency, Entity, GuildId, Hash, Money, Month, Share, StreamerId};
 use serde::{Serialize, Serializer};
 
 use crate::{Error, Reference, Result, Tallies};
-pub use arithmetic::{claw_back_candidate, share_towards_zero, worth_floor};
 use arithmetic::{Kept, sum_of};
+pub use arithmetic::{claw_back_candidate, share_towards_zero, worth_floor};
 pub use debts::{Debt, Debts};
 
 /// What a month pays, by the records and terms that it was calculated from.

@@ -77,7 +77,10 @@ fn a_refund_of_last_months_gift_gives_negative_lines_under_its_guild_and_still_t
     ];
     let payout = november(&sample, &changes).unwrap();
     assert_eq!(lines(&payout), ["s -200001 0.4 -800.00 CNY", "G0 -200001 0.1 -200.00 CNY"]);
-    assert_eq!((payout.check.worth.to_string(), payout.platform.to_string()), ("-2000.01 CNY".into(), "-1000.01 CNY".into()));
+    assert_eq!(
+        (payout.check.worth.to_string(), payout.platform.to_string()),
+        ("-2000.01 CNY".into(), "-1000.01 CNY".into())
+    );
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Piece {
     fn burns_at(&self) -> (u8, Option<Timestamp>, u64, u8) {
         let (class, expiry) = match self.kind {
             LotKind::Bonus { expires: Some(expires) } => (0, Some(expires)),
-            LotKind::Bonus { expires: None } => (0, None), // TEMP
+            LotKind::Bonus { expires: None } => (1, None),
             LotKind::Paid => (2, None),
         };
         (class, expiry, self.lot.sequence, self.lot.part)
