@@ -183,7 +183,9 @@ mod tests {
 
     fn fold<'a>(records: impl IntoIterator<Item = &'a Record>) -> Accounts {
         let mut accounts = Accounts::new();
-        records.into_iter().for_each(|record| accounts.apply(record));
+        for record in records {
+            accounts.apply(record);
+        }
         accounts
     }
 
@@ -250,7 +252,9 @@ mod tests {
             prop_assert!(one.totals().values().all(|total| *total == 0));
             let history = |records: &[Record]| {
                 let mut history = AccountHistory::new(account("streamer:s1:turnover"));
-                records.iter().for_each(|record| history.apply(record));
+                for record in records {
+                    history.apply(record);
+                }
                 history.lines()
             };
             let lines = history(&sample.records());

@@ -120,3 +120,46 @@ fn steps<'a>(held: &'a [ShareHeld], moved: &'a [ShareHeld], sign: i128) -> Small
 fn sum(lots: &[schemas::Lot]) -> i128 {
     coins_of(lots).map_or(0, Coins::signed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{Sample, at};
+
+    fn shown(record: &Record) -> Vec<String> {
+        let share = |share: &ShareChange<'_>| {
+            let ShareChange { streamer, value, base } = share;
+            format!("{streamer} {}→{} base {}→{}", value.before, value.after, base.before, base.after)
+        };
+        gift_changes(record).flat_map(|change| change.shares.iter().map(share).collect::<Vec<_>>()).collect()
+    }
+
+    #[test]
+    fn a_refund_and_its_roll_back_are_steps_from_what_stood_before() {
+        let mut sample = Sample::new(1);
+        let gift = sample.gift("u1", at(1, 0), &[("a", 6), ("b", 2)], 3, 1);
+        sample.refund(gift, 2, at(2, 0));
+        sample.roll_back(gift, 2, at(3, 0));
+        let records = sample.records();
+        assert_eq!(shown(&records[0]), ["a 0→6 base 0→5", "b 0→2 base 0→1"]);
+        assert_eq!(shown(&records[1]), ["a 6→3 base 5→2", "b 2→1 base 1→0"]);
+        assert_eq!(shown(&records[2]), ["a 3→6 base 2→6", "b 1→2 base 0→0"]);
+        let charged = |record| gift_changes(record).map(|change| change.charged).next();
+        assert_eq!(charged(&records[1]), Some(Step { before: 4, after: 2 }));
+        assert_eq!(charged(&records[2]), Some(Step { before: 2, after: 4 }));
+        assert!(gift_changes(&records[1]).all(|change| change.given_at == at(1, 0)));
+    }
+
+    #[test]
+    fn a_share_that_the_order_no_longer_names_ends_all_the_same() {
+        let mut sample = Sample::new(1);
+        let gift = sample.gift("u1", at(1, 0), &[("a", 6)], 6, 0);
+        sample.refund(gift, 6, at(2, 0));
+        let mut record = sample.records().remove(1);
+        let schemas::Body::Event(event) = &mut record.body else { panic!("a refusal") };
+        let Event::Refunded(refund) = event.as_mut() else { panic!("no refund") };
+        let OrderKind::Gift { shares, .. } = &mut refund.order.kind else { panic!("no gift") };
+        shares.clear();
+        assert_eq!(shown(&record), ["a 6→0 base 6→0"]);
+    }
+}

@@ -46,7 +46,9 @@ impl Reference {
                 self.incomplete.retain(|version, _| *version > published.version);
                 self.version = published.version;
                 self.from = Some(published.from);
-                changes.into_iter().for_each(|change| self.take(change));
+                for change in changes {
+                    self.take(change);
+                }
             }
         }
     }
@@ -160,13 +162,18 @@ mod tests {
     use super::*;
     use crate::sample::{Sample, change, day};
 
-    fn fold(parts: &[(u64, u32, bool, &[&str])]) -> Reference {
+    /// Version, part, whether it is the last, changes.
+    type Part<'a> = (u64, u32, bool, &'a [&'a str]);
+
+    fn fold(parts: &[Part<'_>]) -> Reference {
         let mut sample = Sample::new(1);
         for (version, part, last, changes) in parts {
             sample.publish(*version, *part, *last, changes.iter().map(|text| change(text)).collect());
         }
         let mut reference = Reference::new();
-        sample.records().iter().for_each(|record| reference.apply(record));
+        for record in &sample.records() {
+            reference.apply(record);
+        }
         reference
     }
 
@@ -175,7 +182,7 @@ mod tests {
     #[test]
     fn a_version_counts_once_its_last_part_is_published() {
         let withdraw = r#"{"withdraw_item": "rose"}"#;
-        let cases: [(&[(u64, u32, bool, &[&str])], u64, usize); 5] = [
+        let cases: [(&[Part<'_>], u64, usize); 5] = [
             (&[], 0, 0),
             (&[(1, 0, false, &[ROSE])], 0, 0),
             (&[(1, 0, false, &[ROSE]), (1, 1, true, &[])], 1, 1),

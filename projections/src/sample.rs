@@ -226,7 +226,7 @@ impl Sample {
         }
         order.left = order.left.minus(coins(n)).unwrap();
         let restored = take_from_the_end(&mut order.used, n);
-        let taken = self.share_out(&mut order, -1);
+        let taken = share_out(&mut order, -1);
         let returned = Returned { restored, ..Returned::default() };
         order.status = if order.left.is_zero() { Status::Refunded } else { Status::Fulfilled };
         let reason = "wrong_gift".parse().unwrap();
@@ -243,7 +243,7 @@ impl Sample {
         }
         order.left = order.left.plus(coins(n)).unwrap();
         order.used.push(paid(n));
-        let given = self.share_out(&mut order, 1);
+        let given = share_out(&mut order, 1);
         order.status = Status::Fulfilled;
         let back = RefundRolledBack {
             refund: "refund".parse().unwrap(),
@@ -261,32 +261,6 @@ impl Sample {
         let user = self.users[&order.id].clone();
         self.orders.insert(order.id, order);
         self.event(Subject::User(user), occurred_at, event);
-    }
-
-    /// Splits what the order's value and base changed by over its shares, and returns the pieces.
-    fn share_out(&self, order: &mut Order, sign: i64) -> Vec<ShareHeld> {
-        let left = order.left;
-        let total = |shares: &[ShareHeld], of: fn(&ShareHeld) -> Coins| {
-            coins(shares.iter().map(|share| of(share).get()).sum::<u64>())
-        };
-        let OrderKind::Gift { value, shares, .. } = order.kind.clone() else { panic!("not a gift") };
-        let difference = |old: Coins, new: Coins| if sign < 0 { old.less(new) } else { new.less(old) };
-        let values = difference(total(&shares, |s| s.value), order.value_left(value, left));
-        let bases = difference(total(&shares, |s| s.base), order.paid_base());
-        let split = |amount, of: fn(&ShareHeld) -> Coins| {
-            let weights: Vec<u64> = shares.iter().map(|share| of(share).get()).collect();
-            let even = vec![1; weights.len()];
-            split_by_largest_remainder(amount, if weights.iter().sum::<u64>() == 0 { &even } else { &weights })
-        };
-        let pieces: Vec<ShareHeld> = (shares.iter().zip(split(values, |s| s.value)).zip(split(bases, |s| s.base)))
-            .map(|((share, value), base)| ShareHeld { streamer: share.streamer.clone(), value, base })
-            .collect();
-        let OrderKind::Gift { shares, .. } = &mut order.kind else { panic!("not a gift") };
-        for (share, piece) in shares.iter_mut().zip(&pieces) {
-            let moved = |held: Coins, by| if sign < 0 { held.minus(by) } else { held.plus(by) }.unwrap();
-            (share.value, share.base) = (moved(share.value, piece.value), moved(share.base, piece.base));
-        }
-        pieces
     }
 
     pub fn hold(&mut self, user: &str, n: u64) -> OrderId {
@@ -326,6 +300,32 @@ impl Sample {
         }
         held
     }
+}
+
+/// Splits what the order's value and base changed by over its shares, and returns the pieces.
+fn share_out(order: &mut Order, sign: i64) -> Vec<ShareHeld> {
+    let left = order.left;
+    let total = |shares: &[ShareHeld], of: fn(&ShareHeld) -> Coins| {
+        coins(shares.iter().map(|share| of(share).get()).sum::<u64>())
+    };
+    let OrderKind::Gift { value, shares, .. } = order.kind.clone() else { panic!("not a gift") };
+    let difference = |old: Coins, new: Coins| if sign < 0 { old.less(new) } else { new.less(old) };
+    let values = difference(total(&shares, |s| s.value), order.value_left(value, left));
+    let bases = difference(total(&shares, |s| s.base), order.paid_base());
+    let split = |amount, of: fn(&ShareHeld) -> Coins| {
+        let weights: Vec<u64> = shares.iter().map(|share| of(share).get()).collect();
+        let even = vec![1; weights.len()];
+        split_by_largest_remainder(amount, if weights.iter().sum::<u64>() == 0 { &even } else { &weights })
+    };
+    let pieces: Vec<ShareHeld> = (shares.iter().zip(split(values, |s| s.value)).zip(split(bases, |s| s.base)))
+        .map(|((share, value), base)| ShareHeld { streamer: share.streamer.clone(), value, base })
+        .collect();
+    let OrderKind::Gift { shares, .. } = &mut order.kind else { panic!("not a gift") };
+    for (share, piece) in shares.iter_mut().zip(&pieces) {
+        let moved = |held: Coins, by| if sign < 0 { held.minus(by) } else { held.plus(by) }.unwrap();
+        (share.value, share.base) = (moved(share.value, piece.value), moved(share.base, piece.base));
+    }
+    pieces
 }
 
 fn take_from_the_end(used: &mut Lots, n: u64) -> Lots {

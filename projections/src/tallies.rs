@@ -105,7 +105,9 @@ mod tests {
 
     fn fold(records: &[Record], zone: Tz) -> Tallies {
         let mut tallies = Tallies::new(zone);
-        records.iter().for_each(|record| tallies.apply(record));
+        for record in records {
+            tallies.apply(record);
+        }
         tallies
     }
 

@@ -9,7 +9,7 @@ use ledger::{
 };
 use projections::Accounts;
 use schemas::{
-    Account, Asset, Digest, Envelope, OrderId, OrderKind, Origin, Record, Shard, ShareHeld, Timestamp, UserId,
+    Account, Asset, Digest, Envelope, Event, OrderId, OrderKind, Origin, Record, Shard, ShareHeld, Timestamp, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,8 @@ pub struct Play {
     pub model: Model,
     /// What both were told, oldest first.
     pub script: Vec<Line>,
+    /// How often what was met: answers, and what records tell beyond them.
+    pub met: BTreeMap<String, u64>,
     shards: Shard,
     frames: Frames,
     /// The first answer to each command that made a record.
@@ -58,7 +60,7 @@ impl Play {
         let world = World::new(shards);
         let frames = world.engine().reader().frames(Check::Frame);
         let model = Model::new(shards);
-        Self { world, model, script: Vec::new(), shards, frames, answers: BTreeMap::new() }
+        Self { world, model, script: Vec::new(), met: BTreeMap::new(), shards, frames, answers: BTreeMap::new() }
     }
 
     /// The script as lines of JSON, to be played again.
@@ -117,8 +119,8 @@ impl Play {
                 self.world.advance_unseen(millis);
                 Ok(())
             }
-            Line::Reopen => self.start_again(|world| drop(world.reopen())),
-            Line::Crash => self.start_again(World::crash),
+            Line::Reopen => self.start_again("a new start", |world| drop(world.reopen())),
+            Line::Crash => self.start_again("a new start after a crash", World::crash),
         }
     }
 
@@ -216,18 +218,25 @@ impl Play {
         if shown(answer).as_ref() != Some(expected) {
             return Err(format!("{}\nis answered {answer:?}\nexpected was {expected:?}", said()));
         }
-        let time = match answer {
-            Answer::Taken(taken) => taken.time,
-            Answer::Refused(refused) => refused.time,
-            _ => return Ok(()),
+        let (time, what) = match answer {
+            Answer::Taken(taken) => (taken.time, taken.event),
+            Answer::Refused(refused) => (refused.time, refused.code),
+            other => {
+                self.meet(if matches!(other, Answer::Malformed { .. }) { "malformed" } else { "conflict" });
+                return Ok(());
+            }
         };
+        self.meet(what);
         let now = self.world.now();
         let key = Model::key(envelope, now).map_err(|_| "a malformed command was recorded".to_owned())?;
         match self.answers.get(&key) {
             Some((_, first)) if first != answer => {
                 Err(format!("{}\nis answered {answer:?}\nwas answered {first:?}", said()))
             }
-            Some(_) => Ok(()),
+            Some(_) => {
+                self.meet("the same again");
+                Ok(())
+            }
             None if time < now || time >= now.plus_millis(1) => Err(format!("{} has time {time:?} at {now:?}", said())),
             None => {
                 let digest = Digest::of(&envelope.command, envelope.occurred_at);
@@ -237,13 +246,45 @@ impl Play {
         }
     }
 
+    fn meet(&mut self, what: &str) {
+        *self.met.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// What cannot be told from answers.
+    fn meet_record(&mut self, record: &Record) {
+        for (_, event) in record.events() {
+            let returned = match event {
+                Event::Captured(e) => Some(&e.released),
+                Event::Released(e) => Some(&e.released),
+                Event::Refunded(e) => Some(&e.returned),
+                _ => None,
+            };
+            let rolled_back = match event {
+                Event::RefundRolledBack(e) => Some(e),
+                _ => None,
+            };
+            let facts = [
+                ("lapsed coins come back", returned.is_some_and(|back| !back.expired.is_empty())),
+                ("coming back pays debt", returned.is_some_and(|back| !back.debt_paid.is_empty())),
+                ("a lot lapses", matches!(event, Event::LotExpired(_))),
+                ("a hold is too late", record.origin == Origin::Timer && matches!(event, Event::Released(_))),
+                ("a chargeback makes debt", matches!(event, Event::ChargedBack(e) if !e.debt.is_zero())),
+                ("a top-up pays debt", matches!(event, Event::TopUpCredited(e) if !e.debt_paid.is_zero())),
+                ("a shortfall", rolled_back.is_some_and(|e| !e.shortfall.is_zero())),
+                ("lapsed coins are charged again", rolled_back.is_some_and(|e| !e.unexpired.is_empty())),
+            ];
+            facts.iter().filter(|(_, is_so)| *is_so).for_each(|(fact, _)| self.meet(fact));
+        }
+    }
+
     fn new_records(&mut self) -> Vec<Record> {
         let frames = std::iter::from_fn(|| self.frames.next());
         frames.flat_map(|frame| frame.expect("the log is sound").records).collect()
     }
 
-    fn start_again(&mut self, how: fn(&mut World)) -> Result<(), Differs> {
+    fn start_again(&mut self, what: &str, how: fn(&mut World)) -> Result<(), Differs> {
         self.say_some(&[])?;
+        self.meet(what);
         let before = self.world.states();
         how(&mut self.world);
         self.world.rest();
@@ -258,6 +299,7 @@ impl Play {
     pub fn finish(&mut self) -> Result<(), Differs> {
         self.say_some(&[])?;
         let records = self.world.records();
+        records.iter().for_each(|record| self.meet_record(record));
         self.compare_users()?;
         self.compare_orders(&records)?;
         self.compare_balances(&records)?;

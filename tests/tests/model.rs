@@ -5,6 +5,8 @@
 //! small and printed as lines of JSON; `GIFTLEDGER_SCRIPT=<file>` plays such lines again.
 
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     fmt::{Debug, Display},
     panic::{AssertUnwindSafe, catch_unwind},
     str::FromStr,
@@ -236,7 +238,7 @@ fn steps(bulky: bool) -> impl Strategy<Value = Vec<Step>> {
         8 => jump(bulky),
         1 => prop::bool::ANY.prop_map(|crash| Step::StartAgain { crash }),
     ];
-    let count = if bulky { 4..14_usize } else { 8..40 };
+    let count = if bulky { 4..20_usize } else { 8..60 };
     prop::collection::vec(step, count)
 }
 
@@ -503,7 +505,7 @@ fn opening(play: &Play, wealth: &[u64]) -> Vec<Line> {
 }
 
 /// Plays a script; a difference comes with the lines that lead to it.
-fn play(shards: u16, wealth: &[u64], steps: &[Step]) -> Result<(), String> {
+fn play(shards: u16, wealth: &[u64], steps: &[Step], met: &Met) -> Result<(), String> {
     let mut play = Play::new(shards);
     let mut author = Author::default();
     let mut run = || {
@@ -522,11 +524,65 @@ fn play(shards: u16, wealth: &[u64], steps: &[Step]) -> Result<(), String> {
         Err(text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
     });
     let script = play.script_as_json();
+    let mut all = met.borrow_mut();
+    play.met.iter().for_each(|(what, count)| *all.entry(what.clone()).or_default() += count);
     // An engine whose thread has panicked hands the panic on when it goes.
     let gone = catch_unwind(AssertUnwindSafe(|| drop(play)));
     let why = result.err().or_else(|| gone.err().map(|_| "a thread of the engine panicked".to_owned()));
     why.map_or(Ok(()), |why| Err(format!("{why}\n\nThe script:\n{script}")))
 }
+
+/// How often what was met, over all scripts.
+type Met = RefCell<BTreeMap<String, u64>>;
+
+/// What the scripts have to meet between them, or they prove little.
+const TO_MEET: [&str; 45] = [
+    "malformed",
+    "conflict",
+    "the same again",
+    "reference_published",
+    "top_up_credited",
+    "charged_back",
+    "granted",
+    "gift_given",
+    "held",
+    "sent",
+    "queried",
+    "unresolved",
+    "handed_over",
+    "captured",
+    "released",
+    "refunded",
+    "refund_rolled_back",
+    "group",
+    "transaction_claimed",
+    "transaction_not_found",
+    "already_charged_back",
+    "version_not_next",
+    "item_not_found",
+    "item_not_on_sale",
+    "price_changed",
+    "combo_counted",
+    "order_not_found",
+    "order_status",
+    "refund_not_found",
+    "already_rolled_back",
+    "deadline_passed",
+    "exceeds_left",
+    "in_debt",
+    "insufficient_funds",
+    "amount_too_large",
+    "lapsed coins come back",
+    "coming back pays debt",
+    "a lot lapses",
+    "a hold is too late",
+    "a chargeback makes debt",
+    "a top-up pays debt",
+    "a shortfall",
+    "lapsed coins are charged again",
+    "a new start",
+    "a new start after a crash",
+];
 
 fn cases() -> u32 {
     std::env::var("GIFTLEDGER_CASES").map_or(10_000, |cases| cases.parse().expect("GIFTLEDGER_CASES is a number"))
@@ -535,13 +591,19 @@ fn cases() -> u32 {
 fn compare(shards: u16, bulky: bool, cases: u32) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 3_000, ..Config::default() };
     let wealth = prop::collection::vec(prop_oneof![1 => Just(0_u64), 6 => 100_u64..6_000], usize::from(USERS));
+    let met = Met::default();
     let mut runner = TestRunner::new(config);
-    let result = runner
-        .run(&(wealth, steps(bulky)), |(wealth, steps)| play(shards, &wealth, &steps).map_err(TestCaseError::fail));
+    let result = runner.run(&(wealth, steps(bulky)), |(wealth, steps)| {
+        play(shards, &wealth, &steps, &met).map_err(TestCaseError::fail)
+    });
     if let Err(proptest::test_runner::TestError::Fail(why, _)) = result {
         panic!("{why}");
     }
     result.expect("the runner ran");
+    let met = met.into_inner();
+    println!("{met:#?}");
+    let missed: Vec<&str> = TO_MEET.into_iter().filter(|what| !met.contains_key(*what)).collect();
+    assert!(cases < 1_000 || missed.is_empty(), "no script met {missed:?}");
 }
 
 #[test]

@@ -185,7 +185,7 @@ impl Board {
 #[derive(Debug, Clone)]
 pub struct Boards {
     zone: Tz,
-    boards: HashMap<BoardKey, Board, foldhash::fast::RandomState>,
+    by_key: HashMap<BoardKey, Board, foldhash::fast::RandomState>,
     /// The month that the last gift fell in, with its bounds.
     last_month: Option<(Month, Timestamp, Timestamp)>,
 }
@@ -193,7 +193,7 @@ pub struct Boards {
 impl Boards {
     /// Before the first record, with the months of `zone`.
     pub fn new(zone: Tz) -> Self {
-        Self { zone, boards: HashMap::default(), last_month: None }
+        Self { zone, by_key: HashMap::default(), last_month: None }
     }
 
     /// Takes the gifts, refunds and roll-backs of a record.
@@ -204,7 +204,7 @@ impl Boards {
             for window in [Some(Window::AllTime), Some(month), activity].into_iter().flatten() {
                 for members in [Members::Streamers, Members::Senders] {
                     let key = BoardKey { window: window.clone(), members };
-                    let board = match self.boards.entry(key) {
+                    let board = match self.by_key.entry(key) {
                         Entry::Occupied(occupied) => occupied.into_mut(),
                         Entry::Vacant(vacant) => {
                             let board = Board::new(vacant.key().clone());
@@ -236,12 +236,12 @@ impl Boards {
 
     /// A board, where a gift ever counted for it.
     pub fn board(&self, key: &BoardKey) -> Option<&Board> {
-        self.boards.get(key)
+        self.by_key.get(key)
     }
 
     /// The windows in which a gift ever counted: all time, the months, the campaigns.
     pub fn windows(&self) -> Vec<Window> {
-        let mut windows: Vec<Window> = self.boards.keys().map(|key| key.window.clone()).collect();
+        let mut windows: Vec<Window> = self.by_key.keys().map(|key| key.window.clone()).collect();
         let place = |window: &Window| match window {
             Window::AllTime => (0, None, None),
             Window::Month { month, .. } => (1, Some(*month), None),

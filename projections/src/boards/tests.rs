@@ -14,7 +14,9 @@ fn key(window: Window, members: Members) -> BoardKey {
 
 fn rows(records: &[Record], key: BoardKey) -> Vec<Row> {
     let mut board = Board::new(key);
-    records.iter().for_each(|record| board.apply(record));
+    for record in records {
+        board.apply(record);
+    }
     board.ranking().rows().to_vec()
 }
 
@@ -106,7 +108,9 @@ fn a_member_finds_their_place_and_neighbours() {
         sample.gift(&format!("u{n}"), at(1, 0), &[("A", 1)], n, 0);
     }
     let mut board = Board::new(key(Window::AllTime, Members::Senders));
-    sample.records().iter().for_each(|record| board.apply(record));
+    for record in &sample.records() {
+        board.apply(record);
+    }
     let ranking = board.ranking();
     let member = |id: &str| Member::Sender(id.parse().unwrap());
     assert_eq!(ranking.row_of(&member("u7")).unwrap().rank, 3);
@@ -150,7 +154,9 @@ proptest! {
     #[test]
     fn boards_equal_a_naive_recomputation_however_shards_interleave((sample, seed) in worlds()) {
         let mut boards = Boards::new(SHANGHAI);
-        interleaved(&sample, seed).iter().for_each(|record| boards.apply(record));
+        for record in &interleaved(&sample, seed) {
+            boards.apply(record);
+        }
         let month = |month: &str| Window::Month { month: month.parse().unwrap(), zone: SHANGHAI };
         let windows = [
             Window::AllTime, month("2026-11"), month("2026-12"), Window::Activity("gala".parse().unwrap()),

@@ -19,6 +19,9 @@ struct State {
     last_day: NaiveDate,
 }
 
+/// What an account holds of an asset.
+pub(super) type Balance<'a> = (&'a Account, Asset, i128);
+
 /// What a posting did to its account.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -65,7 +68,7 @@ impl Opened {
 
     /// The day after the last entry, and what every account then holds, sorted; nothing where there
     /// was no entry.
-    pub fn closing(&self) -> Option<(NaiveDate, Vec<(&Account, Asset, i128)>)> {
+    pub fn closing(&self) -> Option<(NaiveDate, Vec<Balance<'_>>)> {
         let day = day_after(self.last_day?);
         let balances = |(account, state): (_, &State)| {
             let lines = state.balances.iter().map(move |&(asset, balance)| (account, asset, balance));

@@ -5,7 +5,9 @@ use crate::sample::{Sample, at};
 
 fn export(sample: &Sample, format: Format) -> String {
     let mut books = Books::new(Vec::new(), format, Tz::Asia__Shanghai).unwrap();
-    sample.records().iter().for_each(|record| books.write(record).unwrap());
+    for record in &sample.records() {
+        books.write(record).unwrap();
+    }
     String::from_utf8(books.finish().unwrap()).unwrap()
 }
 

@@ -98,7 +98,9 @@ mod tests {
         sample.chargeback("u0", 0, 7, "0.07 CNY", "t4");
         let fold = |sample: &Sample| {
             let mut debts = Debts::new();
-            sample.records().iter().for_each(|record| debts.apply(record));
+            for record in &sample.records() {
+                debts.apply(record);
+            }
             debts
         };
         let shown = |debts: &Debts| -> Vec<(String, u64, u64)> {

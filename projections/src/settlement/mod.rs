@@ -116,6 +116,9 @@ impl Payout {
 
     /// The one JSON text of this payout: no spaces, fields and lines in the order of the type, amounts
     /// at the scale of their currency.
+    ///
+    /// # Panics
+    /// Never: nothing in it is beyond JSON.
     pub fn canonical_json(&self) -> String {
         serde_json::to_string(self).expect("a payout holds nothing that JSON cannot say")
     }
@@ -125,6 +128,9 @@ impl Payout {
 ///
 /// # Errors
 /// If something that has to be published is not, or an amount is beyond what [`Money`] holds.
+///
+/// # Panics
+/// If it does not tie, which would be a bug that must not pay anyone.
 pub fn payout(month: Month, tallies: &Tallies, reference: &Reference) -> Result<Payout> {
     let entity = reference.entity().ok_or(Error::NoEntity)?;
     if entity.coins_per_unit == 0 {

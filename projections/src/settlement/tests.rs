@@ -10,13 +10,17 @@ fn reference(changes: &[&str]) -> Reference {
     let mut sample = Sample::new(1);
     sample.publish(7, 0, true, changes.iter().map(|json| change(json)).collect());
     let mut reference = Reference::new();
-    sample.records().iter().for_each(|record| reference.apply(record));
+    for record in &sample.records() {
+        reference.apply(record);
+    }
     reference
 }
 
 fn tallies(records: &[schemas::Record]) -> Tallies {
     let mut tallies = Tallies::new(Tz::Asia__Shanghai);
-    records.iter().for_each(|record| tallies.apply(record));
+    for record in records {
+        tallies.apply(record);
+    }
     tallies
 }
 

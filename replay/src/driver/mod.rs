@@ -12,7 +12,10 @@ mod simulator;
 
 use std::collections::BTreeMap;
 
-use ledger::{Answer, Engine, Lines, Result, log::Reader};
+use ledger::{
+    Answer, Engine, Lines, Result,
+    log::{Check, Frames, Reader},
+};
 use schemas::{
     ActorId, Capture, Coins, Command, CommandId, Envelope, HandOver, Order, OrderId, OrderKind, OrderName, OrderRef,
     Query, ReasonCode, Record, Release, Send, Status, Subject, Timestamp, Unresolved, UserId,
@@ -22,16 +25,14 @@ pub use partner::{Partner, Reply, Verdict};
 pub use schedule::Schedule;
 pub use simulator::{Behaviour, Simulator};
 
-use crate::as_of::{AsOf, records};
-
 /// Follows game orders and ends them.
 #[derive(Debug)]
 pub struct Driver<P> {
     partner: P,
     schedule: Schedule,
     waiting: BTreeMap<OrderId, Waiting>,
-    /// By shard: the sequence of the last record that was seen.
-    seen: Vec<u64>,
+    /// The log behind what was read; goes on as it grows.
+    frames: Frames,
     counts: Counts,
 }
 
@@ -60,9 +61,15 @@ pub struct Counts {
 }
 
 impl<P: Partner> Driver<P> {
-    /// A driver that asks `partner` on `schedule`.
-    pub fn new(partner: P, schedule: Schedule) -> Self {
-        Self { partner, schedule, waiting: BTreeMap::new(), seen: Vec::new(), counts: Counts::default() }
+    /// A driver of the orders on a log, which asks `partner` on `schedule`.
+    pub fn new(partner: P, schedule: Schedule, log: &Reader) -> Self {
+        let frames = log.frames(Check::Frame);
+        Self { partner, schedule, waiting: BTreeMap::new(), frames, counts: Counts::default() }
+    }
+
+    /// Ends the driver; another one goes on from the log.
+    pub fn into_partner(self) -> P {
+        self.partner
     }
 
     /// What it did so far.
@@ -84,20 +91,14 @@ impl<P: Partner> Driver<P> {
     ///
     /// # Errors
     /// If the log cannot be read.
-    pub fn follow(&mut self, reader: &mut Reader) -> Result<()> {
-        self.seen.resize(reader.shards().into(), 0);
-        for record in records(reader, AsOf::End)? {
-            self.note(&record?);
+    pub fn follow(&mut self) -> Result<()> {
+        while let Some(frame) = self.frames.next() {
+            frame?.records.iter().for_each(|record| self.note(record));
         }
         Ok(())
     }
 
     fn note(&mut self, record: &Record) {
-        let seen = &mut self.seen[usize::from(record.shard)];
-        if record.sequence <= *seen {
-            return;
-        }
-        *seen = record.sequence;
         let Subject::User(user) = &record.subject else { return };
         for order in record.orders() {
             match order.status {
@@ -129,12 +130,8 @@ impl<P: Partner> Driver<P> {
             let reference = OrderRef { user: user.clone(), name: OrderName::Number(order.id) };
             if self.schedule.has_ended(attempts(&order)) {
                 let reason = code("schedule_ended");
-                let over = self.submit(
-                    engine,
-                    &order,
-                    "hand-over",
-                    Command::HandOver(HandOver { order: reference, reason }),
-                );
+                let over =
+                    self.submit(engine, &order, "hand-over", Command::HandOver(HandOver { order: reference, reason }));
                 self.counts.handed_over += u64::from(matches!(over, Answer::Taken(_)));
                 continue;
             }

@@ -347,9 +347,7 @@ impl Model {
     fn top_up(&mut self, at: &Place, top_up: &TopUp) -> Result<Done, Rejection> {
         let payment = (top_up.channel.clone(), top_up.transaction.clone());
         if let Some(claim) = self.claims.get(&payment) {
-            return Err(Rejection::TransactionClaimed {
-                first: claim.charged_back_by.clone().unwrap_or_else(|| claim.by.clone()),
-            });
+            return Err(Rejection::TransactionClaimed { first: claim.by.clone() });
         }
         let coins = i128::from(top_up.coins.get());
         let (user, paid) = (top_up.user.clone(), top_up.paid);

@@ -92,16 +92,7 @@ impl Order {
 
     /// The commands that refunded it.
     pub fn refunds(&self) -> impl Iterator<Item = &CommandId> {
-        self.refunds
-            .iter()
-            .filter(|r| {
-                let mut l: Vec<_> = r.home.restored.iter().map(|p| p.lot).collect();
-                let n = l.len();
-                l.sort();
-                l.dedup();
-                l.len() == n
-            })
-            .map(|refund| &refund.by)
+        self.refunds.iter().map(|refund| &refund.by)
     }
 
     /// What the recipients should have of value and base for what is left.

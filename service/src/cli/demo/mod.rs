@@ -138,7 +138,7 @@ fn submit(engine: &Engine, commands: Vec<Envelope>) -> Result<(Tally, Vec<(UserI
 /// Sends the held orders, all but some, to a provider on a bad day, and drives the rest to an end.
 fn play_games(engine: &Engine, seed: u64) -> Result<Compensation> {
     let mut reader = engine.reader();
-    let mut driver = Driver::new(Simulator::new(seed, BAD_DAY), SCHEDULE);
+    let mut driver = Driver::new(Simulator::new(seed, BAD_DAY), SCHEDULE, &reader);
     let mut held = Vec::new();
     for record in replay::records(&mut reader, AsOf::End)? {
         let record = record?;
@@ -151,12 +151,12 @@ fn play_games(engine: &Engine, seed: u64) -> Result<Compensation> {
             driver.send(engine, user, order);
         }
     }
-    driver.follow(&mut reader)?;
+    driver.follow()?;
     while let Some(due) = driver.next_due() {
         let wait = due.nanos() - SystemClock.now().nanos();
         std::thread::sleep(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)));
         driver.ask_due(engine, SystemClock.now());
-        driver.follow(&mut reader)?;
+        driver.follow()?;
     }
     // The ledger's own timers bring back what was never sent.
     while engine.read(|states| states.iter().flat_map(ledger::State::users).any(|(_, u)| has_held(u)))? {
