@@ -20,7 +20,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-        Timestamp::from_nanos(time.tv_sec * 1_000_000_000 + i64::from(time.tv_nsec))
+        Timestamp::from_nanos(time.tv_sec * 1_000_000_000 + time.tv_nsec)
     }
 }
 

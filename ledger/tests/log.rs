@@ -1,4 +1,5 @@
 //! The log from outside: one contract for both homes, then damage, torn ends and failing disks.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -82,7 +82,8 @@ pub fn prove(reader: &Reader, step: impl FnMut()) -> Proof {
         audit.compare_views();
     }
     let head = reader.head();
-    let shards = (0..).zip(head.shards).map(|(shard, head)| ShardProof { shard, sequence: head.sequence, hash: head.hash });
+    let shards =
+        (0..).zip(head.shards).map(|(shard, head)| ShardProof { shard, sequence: head.sequence, hash: head.hash });
     Proof {
         ok: audit.fault.is_none(),
         records: audit.records,
@@ -209,7 +210,12 @@ impl Audit {
     }
 
     /// Compares the coins of the accounts of a kind with what the state says, both ways.
-    fn compare(&mut self, name: &'static str, mut expected: BTreeMap<Account, i128>, of_kind: impl Fn(&Account) -> bool) {
+    fn compare(
+        &mut self,
+        name: &'static str,
+        mut expected: BTreeMap<Account, i128>,
+        of_kind: impl Fn(&Account) -> bool,
+    ) {
         let mut count = 0;
         let mut fault = None;
         for (account, _, balance) in self.accounts.iter().filter(|(account, ..)| of_kind(account)) {

@@ -99,7 +99,8 @@ impl LedgerDir {
             return Ok(schemas::parse_zone(name)?);
         }
         let reference = self.reference(AsOf::End)?;
-        let entity = reference.entity().context("no entity is published, so there is no time zone: name one with --zone")?;
+        let entity =
+            reference.entity().context("no entity is published, so there is no time zone: name one with --zone")?;
         Ok(entity.zone.0)
     }
 }

@@ -24,7 +24,9 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     error.chain().any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(broken)
-            || cause.downcast_ref::<serde_json::Error>().is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe))
+            || cause
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe))
     })
 }
 
@@ -42,8 +44,8 @@ pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Ve
 }
 
 /// A number with its thousands apart: `1,234,567`.
-pub fn thousands(number: impl ToString) -> String {
-    let text = number.to_string();
+pub fn thousands(number: impl std::fmt::Display) -> String {
+    let text = format!("{number}");
     let (sign, rest) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
     let (whole, fraction) = rest.find('.').map_or((rest, ""), |dot| rest.split_at(dot));
     let mut grouped = String::from(sign);

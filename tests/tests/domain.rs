@@ -1,4 +1,5 @@
 //! DOMAIN's worked figures, on a real ledger, with 1 and with 16 shards.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use giftledger_tests::world::World;
 use ledger::Answer;

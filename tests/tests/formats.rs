@@ -3,6 +3,7 @@
 //!
 //! `GIFTLEDGER_BLESS=1 cargo test --release -p giftledger-tests --test formats` writes samples and
 //! schemas that are missing. It never overwrites a sample: those of a released version are history.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::{collections::BTreeSet, env, fs, path::PathBuf};
 

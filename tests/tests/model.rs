@@ -116,6 +116,19 @@ enum By {
     Nobody,
 }
 
+impl What {
+    fn names_an_order(&self) -> bool {
+        matches!(
+            self,
+            Self::Step { .. }
+                | Self::Capture { .. }
+                | Self::Release { .. }
+                | Self::Refund { .. }
+                | Self::RollBack { .. }
+        )
+    }
+}
+
 /// The items: price, value, and when they are on sale, in milliseconds from the beginning.
 const ITEMS: [(&str, u64, u64, Option<i64>, Option<i64>); 8] = [
     ("rose", 1, 1, None, None),
@@ -160,19 +173,28 @@ fn ahead() -> impl Strategy<Value = i64> {
 }
 
 fn gift() -> impl Strategy<Value = What> {
-    let to = prop::collection::vec((0_u8..5, prop_oneof![4 => 1_u32..7, 1 => Just(0_u32)]), 0..4);
-    let combo = prop::option::weighted(0.2, (0_u8..2, 1_u32..4));
+    let weight = prop_oneof![6 => 1_u32..7, 1 => Just(0_u32)];
+    let to = prop::collection::vec((0_u8..5, weight), 0..4);
+    let combo = prop::option::weighted(0.4, (0_u8..2, 1_u32..3));
+    let item = prop_oneof![6 => 0_u8..4, 2 => 4_u8..8, 1 => Just(8_u8)];
     let quantity = prop_oneof![
-        20 => 1_u64..60,
-        5 => 60_u64..500,
+        40 => 1_u64..20,
+        10 => 20_u64..500,
         1 => Just(0),
         1 => Just(u64::MAX),
         1 => (1_u64 << 50)..(1 << 53)
     ];
-    (user(), 0_u8..10, quantity, to, combo, prop::option::weighted(0.2, select(vec![1, 7, 100, 101])), any::<bool>())
-        .prop_map(|(user, item, quantity, to, combo, expected, room)| {
+    let twice = prop::bool::weighted(0.05);
+    let expected = prop::option::weighted(0.1, select(vec![1, 7, 100, 101]));
+    (user(), item, quantity, to, combo, expected, any::<bool>(), twice).prop_map(
+        |(user, item, quantity, mut to, combo, expected, room, twice)| {
+            if !twice {
+                to.sort_by_key(|(streamer, weight)| (*streamer ^ 2, *weight));
+                to.dedup_by_key(|(streamer, _)| *streamer);
+            }
             What::Gift(GiftWish { user, item, quantity, to, combo, expected, room })
-        })
+        },
+    )
 }
 
 fn grouped() -> impl Strategy<Value = What> {
@@ -197,8 +219,8 @@ fn what() -> impl Strategy<Value = What> {
         10 => (user(), amount(), prop::option::weighted(0.7, ahead()))
             .prop_map(|(user, coins, expires)| What::Grant { user, coins, expires }),
         26 => gift(),
-        12 => (user(), amount(), ahead()).prop_map(|(user, coins, deadline)| What::Hold { user, coins, deadline }),
-        12 => (0_u8..4, pick()).prop_map(|(kind, order)| What::Step { kind, order }),
+        16 => (user(), amount(), ahead()).prop_map(|(user, coins, deadline)| What::Hold { user, coins, deadline }),
+        16 => (select(vec![0_u8, 0, 0, 1, 2, 3]), pick()).prop_map(|(kind, order)| What::Step { kind, order }),
         9 => (pick(), prop::option::of(amount())).prop_map(|(order, coins)| What::Capture { order, coins }),
         4 => pick().prop_map(|order| What::Release { order }),
         20 => (pick(), prop::option::weighted(0.7, amount())).prop_map(|(order, coins)| What::Refund { order, coins }),
@@ -312,7 +334,21 @@ impl Author {
         };
         let occurred_at = saying.occurred.map(|millis| play.world.now().plus_millis(millis));
         let client = saying.with_client.then(|| Client { device: Some(id("ios")), package: None, version: None });
-        let what = self.command(&saying.what, &command, None, play);
+        let what = match &saying.what {
+            // As long as there is no order, most that ask for one make one.
+            what if what.names_an_order() && play.model.orders.is_empty() && !self.said.len().is_multiple_of(8) => {
+                let user = u8::try_from(self.said.len() % usize::from(USERS)).expect("there are few users");
+                if self.said.len().is_multiple_of(2) {
+                    &What::Hold { user, coins: Amount::Of(40), deadline: 1_000 }
+                } else {
+                    let to = vec![(1, 6), (2, 6), (3, 2)];
+                    let wish = GiftWish { user, item: 1, quantity: 1, to, combo: None, expected: None, room: true };
+                    &What::Gift(wish)
+                }
+            }
+            what => what,
+        };
+        let what = self.command(what, &command, None, play);
         let envelope = Envelope { id: command, occurred_at, actor: None, client, command: what };
         self.said.push(envelope.clone());
         envelope
@@ -590,7 +626,7 @@ fn cases() -> u32 {
 
 fn compare(shards: u16, bulky: bool, cases: u32) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 3_000, ..Config::default() };
-    let wealth = prop::collection::vec(prop_oneof![1 => Just(0_u64), 6 => 100_u64..6_000], usize::from(USERS));
+    let wealth = prop::collection::vec(prop_oneof![1 => Just(0_u64), 6 => 100_u64..20_000], usize::from(USERS));
     let met = Met::default();
     let mut runner = TestRunner::new(config);
     let result = runner.run(&(wealth, steps(bulky)), |(wealth, steps)| {

@@ -1,4 +1,5 @@
 //! The driver against a provider that loses, delays and garbles answers; and the log as of a moment.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use giftledger_tests::world::World;
 use ledger::Answer;

@@ -30,9 +30,10 @@ fn after(status: Status, step: Step) -> Result<Status, Rejection> {
         (Sent | Unknown, Step::Query) => Ok(status),
         (Sent | Unknown, Step::Unresolved) => Ok(Unknown),
         (Sent | Unknown, Step::HandOver) => Ok(Manual),
-        (Held | Sent | Unknown | Manual, Step::Capture) => Ok(Fulfilled),
         (Held | Sent | Unknown | Manual, Step::Release) | (Held, Step::Expire) => Ok(Released),
-        (Fulfilled, Step::Refund) | (Fulfilled | Refunded, Step::RollBack) => Ok(Fulfilled),
+        (Held | Sent | Unknown | Manual, Step::Capture)
+        | (Fulfilled, Step::Refund)
+        | (Fulfilled | Refunded, Step::RollBack) => Ok(Fulfilled),
         _ => Err(Rejection::OrderStatus { status }),
     }
 }

@@ -133,7 +133,7 @@ impl<'a> Desk<'a> {
             Command::Refund(refund) => self.refund(refund),
             Command::RollBackRefund(roll_back) => self.roll_back_refund(roll_back),
             Command::Credit(credit) => Ok(self.credit(credit)),
-            Command::TakeBack(take_back) => self.take_back(take_back),
+            Command::TakeBack(take_back) => Ok(self.take_back(take_back)),
             Command::ExpireLot(expire) => self.expire_lot(expire),
             Command::ExpireHold(expire) => self.expire_hold(expire),
             Command::Publish(_)

@@ -1,8 +1,8 @@
 //! What arrives at and leaves a wallet other than by orders.
 
 use schemas::{
-    ChargedBack, Credit, Event, ExpireLot, Grant, Granted, LotExpired, LotId, Rejection, Shard, Subject,
-    TakeBack, TopUpCredited,
+    ChargedBack, Credit, Event, ExpireLot, Grant, Granted, LotExpired, LotId, Rejection, Shard, Subject, TakeBack,
+    TopUpCredited,
 };
 
 use super::{Desk, at_most_max};
@@ -30,7 +30,7 @@ impl Desk<'_> {
 
     /// What is left of the payment's own lot, then other paid lots, newest first; bonus lots stay;
     /// the rest is debt.
-    pub(super) fn take_back(&self, take_back: &TakeBack) -> Result<Event, Rejection> {
+    pub(super) fn take_back(&self, take_back: &TakeBack) -> Event {
         let sequence = self.prefetched.credited.expect("a chargeback follows the credit of its top-up");
         let own = LotId { sequence, part: 0 };
         let wallet = self.user.wallet();
@@ -38,13 +38,13 @@ impl Desk<'_> {
         let order = paid().filter(|lot| lot.id == own).chain(paid().rev().filter(|lot| lot.id != own));
         // Beyond the lots that one record holds, the rest is debt as well: it is paid by the next top-up.
         let (taken, debt) = gather(order.take(super::MAX_LOTS), take_back.coins);
-        Ok(Event::ChargedBack(ChargedBack {
+        Event::ChargedBack(ChargedBack {
             source: self.claimed_in(&take_back.channel, &take_back.transaction),
             taken,
             debt,
             channel: take_back.channel.clone(),
             transaction: take_back.transaction.clone(),
-        }))
+        })
     }
 
     pub(super) fn expire_lot(&self, expire: &ExpireLot) -> Result<Event, Rejection> {

@@ -116,9 +116,7 @@ impl Bulks {
     pub(crate) fn begin_wait(&mut self, slot: Slot, user: &UserId, now: Timestamp) {
         let Some(open) = self.open.get_mut(&slot.submission) else { return };
         if open.ordered {
-            open.parked
-                .entry(user.clone())
-                .or_insert(Parked { since: now, behind: slot.line, lines: VecDeque::new() });
+            open.parked.entry(user.clone()).or_insert(Parked { since: now, behind: slot.line, lines: VecDeque::new() });
         }
     }
 

@@ -220,7 +220,10 @@ impl Core {
         let mut envelope = self.bulks.take_command(slot);
         let subject = match envelope.command.check(Origin::Caller) {
             Ok(subject) => subject,
-            Err(message) => return Ok(self.answer(slot, Answer::Malformed { message })),
+            Err(message) => {
+                self.answer(slot, Answer::Malformed { message });
+                return Ok(());
+            }
         };
         if self.bulks.has_waits(slot)
             && let Some(user) = self.touched(&subject, &envelope.command)?
@@ -232,13 +235,17 @@ impl Core {
         }
         let incoming = match self.timely(&envelope, subject) {
             Ok(incoming) => incoming,
-            Err(message) => return Ok(self.answer(slot, Answer::Malformed { message })),
+            Err(message) => {
+                self.answer(slot, Answer::Malformed { message });
+                return Ok(());
+            }
         };
         let earlier = self.lookup.command(&incoming.subject, Origin::Caller, incoming.id.as_str())?;
         let record = match earlier {
             Some(record) if record.digest != incoming.digest => {
                 let Record { shard, sequence, .. } = record;
-                return Ok(self.answer(slot, Answer::Conflict { shard, sequence }));
+                self.answer(slot, Answer::Conflict { shard, sequence });
+                return Ok(());
             }
             Some(record) => return self.answer_from(slot, &record, envelope.command.touches()),
             None => self.decided(incoming)?,
@@ -289,13 +296,17 @@ impl Core {
             Some(Event::TopUpClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
             Some(Event::ChargebackClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
             Some(Event::ReferencePublished(published)) => &published.dispatches,
-            _ => return Ok(self.answer(slot, Answer::of(record))),
+            _ => {
+                self.answer(slot, Answer::of(record));
+                return Ok(());
+            }
         };
         let taken = |d: &Dispatch| self.states[usize::from(d.target)].taken_from(record.shard) >= d.number;
         let untaken: Vec<Dispatch> = dispatches.iter().filter(|d| !taken(d)).copied().collect();
         if untaken.is_empty() {
             let last = self.last_record(record)?;
-            return Ok(self.answer(slot, Answer::of(&last)));
+            self.answer(slot, Answer::of(&last));
+            return Ok(());
         }
         self.flows.wait(record, &untaken, slot);
         let user = match record.event() {
@@ -311,8 +322,10 @@ impl Core {
     /// The record whose outcome answers a claim: the one that took its dispatch.
     fn last_record(&mut self, claim: &Record) -> Result<Record> {
         match claim.event() {
-            Some(Event::TopUpClaimed(schemas::TopUpClaimed { user, dispatch, .. }))
-            | Some(Event::ChargebackClaimed(schemas::ChargebackClaimed { user, dispatch, .. })) => {
+            Some(
+                Event::TopUpClaimed(schemas::TopUpClaimed { user, dispatch, .. })
+                | Event::ChargebackClaimed(schemas::ChargebackClaimed { user, dispatch, .. }),
+            ) => {
                 let subject = Subject::User(user.clone());
                 let id = dispatch_id(claim.shard, dispatch.number);
                 let taken = self.lookup.command(&subject, Origin::Dispatch, id.as_str())?;
@@ -341,11 +354,8 @@ impl Core {
         let shard = incoming.subject.shard(self.shards());
         let prefetched = self.lookup.prefetch(&incoming.subject, incoming.id.as_str(), incoming.command)?;
         let time = self.next_time();
-        let request = Request {
-            subject: &incoming.subject,
-            occurred_at: incoming.occurred_at,
-            command: incoming.command,
-        };
+        let request =
+            Request { subject: &incoming.subject, occurred_at: incoming.occurred_at, command: incoming.command };
         let state = &mut self.states[usize::from(shard)];
         let outcome = decide(state, &prefetched, &request, time);
         let record = Record {

@@ -25,6 +25,9 @@ use crate::{
 /// with their answers they take 128 MiB.
 pub const MAX_QUEUED: usize = 131_072;
 
+/// Until somebody wakes the thread.
+const A_LONG_WHILE: Duration = Duration::from_hours(1);
+
 /// Asks the states something; what it returns is run once all that it saw is durable.
 pub(crate) type Read = Box<dyn FnOnce(&[State]) -> Release + Send>;
 type Release = Box<dyn FnOnce() + Send>;
@@ -285,7 +288,7 @@ pub(crate) fn decide(lanes: &Lanes, mut core: Core) {
                 let nanos = at.nanos().saturating_sub(core.now().nanos()).max(1_000_000);
                 Duration::from_nanos(u64::try_from(nanos).expect("it was made positive")).min(Duration::from_secs(1))
             }
-            None => Duration::from_secs(3600),
+            None => A_LONG_WHILE,
         };
         queues = wait(&lanes.work, queues, pause);
     }
@@ -348,7 +351,7 @@ pub(crate) fn write(lanes: &Lanes, mut log: Log) {
         lanes.work.notify_one();
         // Without room, look again from time to time whether there is some.
         let full = queues.room == Some(false);
-        let pause = if !full { Duration::from_secs(3600) } else { Duration::from_millis(250) };
+        let pause = if full { Duration::from_millis(250) } else { A_LONG_WHILE };
         while queues.to_write.is_none() && !queues.has_stopped() {
             let (again, timeout) = lanes.batch.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner);
             queues = again;

@@ -120,9 +120,8 @@ impl Lookup {
     }
 
     fn placed(&mut self, subject: &Subject, id: OrderId) -> Result<Option<Order>> {
-        let of_subject = |record: &Record| {
-            (record.subject == *subject).then(|| placed_by(record, Some(id.part))).flatten()
-        };
+        let of_subject =
+            |record: &Record| (record.subject == *subject).then(|| placed_by(record, Some(id.part))).flatten();
         if usize::from(id.shard) >= self.reader.shards().into() {
             return Ok(None);
         }

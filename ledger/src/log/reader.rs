@@ -11,7 +11,7 @@ use super::{
     find,
     frame::{self, Meta},
     frames::{Sections, not_a_record},
-    inspect,
+    inspect, position,
     recent::Recent,
     scan::{Depth, Step},
     segment::{Header, Tip},
@@ -136,6 +136,30 @@ impl Reader {
             Some(section) => Ok(Some(section.hash)),
             None => self.hash_inside(shard, sequence).map(Some),
         }
+    }
+
+    /// Stores, durably, that somebody (a snapshot, an index, a view) has come to a position: the log is
+    /// never cut below it. Names are of a-z, 0-9, - and _; "head" is the log's own.
+    ///
+    /// # Errors
+    /// [`Error::ForeignLineage`] or [`Error::BehindStored`] if it is no position of this log; [`Error::Io`].
+    pub fn store_position(&self, name: &str, position: &Head) -> Result<()> {
+        let head = self.head();
+        if position.lineage != head.lineage {
+            let path = self.shared.disk.path(position::FOLDER);
+            return Err(Error::ForeignLineage { path, expected: head.lineage, found: position.lineage });
+        }
+        for (shard, (stored, on_log)) in (0..).zip(position.shards.iter().zip(&head.shards)) {
+            if stored.sequence > on_log.sequence {
+                return Err(Error::BehindStored {
+                    name: name.to_owned(),
+                    shard,
+                    stored: stored.sequence,
+                    on_log: on_log.sequence,
+                });
+            }
+        }
+        position::store(&*self.shared.disk, name, position)
     }
 
     /// The tables of the frame that holds a record, and its place there.

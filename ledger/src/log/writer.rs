@@ -167,29 +167,12 @@ impl Log {
         Reader::new(self.shared.clone())
     }
 
-    /// Stores, durably, that somebody (a snapshot, an index, a view) has come to a position: the log is
-    /// never cut below it. Names are of a-z, 0-9, - and _; "head" is the log's own.
+    /// See [`Reader::store_position`].
     ///
     /// # Errors
-    /// [`Error::ForeignLineage`] or [`Error::BehindStored`] if it is no position of this log; [`Error::Io`].
+    /// The same.
     pub fn store_position(&self, name: &str, position: &Head) -> Result<()> {
-        let head = self.head();
-        if position.lineage != head.lineage {
-            let path = self.shared.disk.path(position::FOLDER);
-            return Err(Error::ForeignLineage { path, expected: head.lineage, found: position.lineage });
-        }
-        let reached = |shard: usize| head.shards.get(shard).map_or(0, |head| head.sequence);
-        for (shard, stored) in position.shards.iter().enumerate() {
-            if stored.sequence > reached(shard) {
-                return Err(Error::BehindStored {
-                    name: name.to_owned(),
-                    shard: Shard::try_from(shard).unwrap_or(Shard::MAX),
-                    stored: stored.sequence,
-                    on_log: reached(shard),
-                });
-            }
-        }
-        position::store(&*self.shared.disk, name, position)
+        self.reader().store_position(name, position)
     }
 
     /// Ends cleanly: gives back the reserve, stores the end as the position "head", and lets go of the

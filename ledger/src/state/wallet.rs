@@ -67,12 +67,11 @@ impl Wallet {
         if piece.coins.is_zero() {
             return;
         }
-        match self.lots.iter_mut().find(|lot| lot.id == piece.id) {
-            Some(lot) => lot.coins = lot.coins.plus(piece.coins).expect("a lot never exceeds what it began with"),
-            None => {
-                let at = self.lots.partition_point(|lot| lot.burn_order() < piece.burn_order());
-                self.lots.insert(at, piece);
-            }
+        if let Some(lot) = self.lots.iter_mut().find(|lot| lot.id == piece.id) {
+            lot.coins = lot.coins.plus(piece.coins).expect("a lot never exceeds what it began with");
+        } else {
+            let at = self.lots.partition_point(|lot| lot.burn_order() < piece.burn_order());
+            self.lots.insert(at, piece);
         }
     }
 

@@ -115,7 +115,7 @@ impl<P: Partner> Driver<P> {
     /// Marks a held order as sent and calls the provider for it.
     pub fn send(&mut self, engine: &Engine, user: &UserId, order: &Order) -> Answer {
         let reference = OrderRef { user: user.clone(), name: OrderName::Number(order.id) };
-        let sent = self.submit(engine, order, "send", Command::Send(Send { order: reference }));
+        let sent = submit(engine, order, "send", Command::Send(Send { order: reference }));
         if matches!(sent, Answer::Taken(_)) {
             let reply = self.partner.send(user, order);
             return self.settle(engine, user, order, reply);
@@ -131,11 +131,11 @@ impl<P: Partner> Driver<P> {
             if self.schedule.has_ended(attempts(&order)) {
                 let reason = code("schedule_ended");
                 let over =
-                    self.submit(engine, &order, "hand-over", Command::HandOver(HandOver { order: reference, reason }));
+                    submit(engine, &order, "hand-over", Command::HandOver(HandOver { order: reference, reason }));
                 self.counts.handed_over += u64::from(matches!(over, Answer::Taken(_)));
                 continue;
             }
-            let asked = self.submit(engine, &order, "query", Command::Query(Query { order: reference }));
+            let asked = submit(engine, &order, "query", Command::Query(Query { order: reference }));
             if matches!(asked, Answer::Taken(_)) {
                 let reply = self.partner.query(&user, &order);
                 self.settle(engine, &user, &order, reply);
@@ -161,26 +161,26 @@ impl<P: Partner> Driver<P> {
                 ("unresolved", Command::Unresolved(Unresolved { order: reference, reason: code(reason) }))
             }
         };
-        self.submit(engine, order, step, command)
-    }
-
-    /// The id names order, step and attempt: what was submitted before a stop is not done twice.
-    fn submit(&self, engine: &Engine, order: &Order, step: &str, command: Command) -> Answer {
-        let id = format!("driver:{step}:{}:{}", order.id, attempts(order));
-        let envelope = Envelope {
-            id: CommandId::new(&id).expect("words and numbers are a command id"),
-            occurred_at: None,
-            actor: Some(ActorId::new("driver").expect("a word is an actor id")),
-            client: None,
-            command,
-        };
-        let mut answers = engine.execute(vec![envelope], Lines::Independent);
-        answers.pop().expect("one command has one answer")
+        submit(engine, order, step, command)
     }
 
     fn due(&self, waiting: &Waiting) -> Timestamp {
         waiting.since.plus_millis(self.schedule.delay_ms(attempts(&waiting.order)))
     }
+}
+
+/// The id names order, step and attempt: what was submitted before a stop is not done twice.
+fn submit(engine: &Engine, order: &Order, step: &str, command: Command) -> Answer {
+    let id = format!("driver:{step}:{}:{}", order.id, attempts(order));
+    let envelope = Envelope {
+        id: CommandId::new(&id).expect("words and numbers are a command id"),
+        occurred_at: None,
+        actor: Some(ActorId::new("driver").expect("a word is an actor id")),
+        client: None,
+        command,
+    };
+    let mut answers = engine.execute(vec![envelope], Lines::Independent);
+    answers.pop().expect("one command has one answer")
 }
 
 /// What a reply means: what to capture, that there is nothing to capture, or why it settles nothing.

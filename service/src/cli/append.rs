@@ -36,7 +36,7 @@ pub struct Append {
 
 /// The answer to a line.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct Answered<'a> {
     line: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a CommandId>,
@@ -104,7 +104,7 @@ fn answer(engine: &Engine, inputs: Vec<Input>, lines: Lines, out: &mut impl Writ
             Err(message) => (None, Answer::Malformed { message }),
         };
         well &= matches!(answer, Answer::Taken(_));
-        json_line(out, &Line { line, id: id.as_ref(), answer: &answer })?;
+        json_line(out, &Answered { line, id: id.as_ref(), answer: &answer })?;
     }
     Ok(well)
 }

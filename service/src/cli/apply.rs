@@ -105,7 +105,10 @@ fn publish(engine: &Engine, publish: Publish) -> Result<()> {
     match engine.execute(vec![envelope], Lines::Independent).pop() {
         Some(Answer::Taken(_)) => Ok(()),
         Some(Answer::Refused(refused)) => {
-            bail!("part {part} of version {version} was refused: {}; somebody else applied meanwhile, run it again", refused.message)
+            bail!(
+                "part {part} of version {version} was refused: {}; somebody else applied meanwhile, run it again",
+                refused.message
+            )
         }
         Some(Answer::Malformed { message }) => bail!("part {part} of version {version}: {message}"),
         Some(Answer::Unavailable(why)) => bail!("part {part} of version {version}: {why}"),

@@ -91,14 +91,17 @@ impl Balance {
         let lines = history.lines();
         if global.json {
             for line in &lines {
-                json_line(&mut out, &Change {
-                    time: line.time,
-                    record: format!("{}-{}", line.shard, line.sequence),
-                    event: line.event,
-                    asset: line.asset.to_string(),
-                    amount: number(line.asset, line.amount),
-                    balance: number(line.asset, line.balance),
-                })?;
+                json_line(
+                    &mut out,
+                    &Change {
+                        time: line.time,
+                        record: format!("{}-{}", line.shard, line.sequence),
+                        event: line.event,
+                        asset: line.asset.to_string(),
+                        amount: number(line.asset, line.amount),
+                        balance: number(line.asset, line.balance),
+                    },
+                )?;
             }
         } else {
             let rows = lines.iter().map(|line| {

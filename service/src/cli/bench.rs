@@ -73,7 +73,10 @@ struct Figures {
 
 impl Bench {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        ensure!(self.count > 0 && self.batch > 0 && self.callers > 0 && self.accounts > 0, "every number is at least 1");
+        ensure!(
+            self.count > 0 && self.batch > 0 && self.callers > 0 && self.accounts > 0,
+            "every number is at least 1"
+        );
         let folder = Folder::beside(global.ledger().path())?;
         let figures = self.measure(&folder.0)?;
         if global.json {
@@ -93,7 +96,7 @@ impl Bench {
         let written = engine.stats().bytes;
         let (started, cpu) = (Instant::now(), cpu_time());
         let mut latencies = self.give(&engine)?;
-        let (elapsed, cpu) = (started.elapsed(), cpu_time() - cpu);
+        let (elapsed, cpu) = (started.elapsed(), cpu_time().saturating_sub(cpu));
         let written = engine.stats().bytes - written;
         let rss_mib = rss_mib()?;
         engine.close()?;

@@ -118,7 +118,10 @@ impl Import {
             }
             imported.rows += chunk.len() as u64;
             import_chunk(engine, chunk, &mut imported)?;
-            bookmark.store(&rows.reached(), &engine.reader().head())?;
+            let reader = engine.reader();
+            let head = reader.head();
+            reader.store_position("import", &head)?;
+            bookmark.store(&rows.reached(), &head)?;
             progress.set(bytes.read());
         }
         imported.records_added = records(&engine.reader().head()) - before;

@@ -67,9 +67,10 @@ pub fn print(payout: &Payout, most: usize) -> Result<()> {
     let mut out = stdout();
     let mut streamers: Vec<_> = payout.streamers.iter().collect();
     streamers.sort_by_key(|line| std::cmp::Reverse(line.amount.minor()));
-    let rows = streamers.iter().take(most).map(|line| {
-        vec![line.streamer.to_string(), thousands(line.base), line.share.to_string(), amount(line.amount)]
-    });
+    let rows = streamers
+        .iter()
+        .take(most)
+        .map(|line| vec![line.streamer.to_string(), thousands(line.base), line.share.to_string(), amount(line.amount)]);
     let currency = payout.currency.to_string();
     writeln!(out, "{}", table(&["streamer", "base, coins", "share", &currency], &[1, 2, 3], rows))?;
     if streamers.len() > most {

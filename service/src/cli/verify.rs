@@ -13,14 +13,18 @@ use crate::{
 
 /// Prove the books: every byte of the log, hashes, sequences, times, balances, views against state.
 #[derive(Debug, clap::Args)]
-pub struct Verify {}
+pub struct Verify {
+    /// Print only the outcome.
+    #[arg(long, short)]
+    quiet: bool,
+}
 
 impl Verify {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let proof = prove(&global.ledger())?;
         if global.json {
             json_line(&mut stdout(), &proof)?;
-        } else {
+        } else if !self.quiet || !proof.ok {
             print(&proof)?;
         }
         Ok(Ended::with(proof.ok))

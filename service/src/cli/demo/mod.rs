@@ -97,7 +97,8 @@ impl Demo {
         engine.settle()?;
         engine.close()?;
         let proof = verify::prove(&ledger)?;
-        let summary = Summary { month: month.to_string(), money, gifts, refunds, chargebacks, holds, compensation, proof };
+        let summary =
+            Summary { month: month.to_string(), money, gifts, refunds, chargebacks, holds, compensation, proof };
         if global.json {
             json_line(&mut stdout(), &summary)?;
         } else {
@@ -164,14 +165,7 @@ fn play_games(engine: &Engine, seed: u64) -> Result<Compensation> {
     }
     let Counts { calls, unresolved, captured, released, handed_over } = driver.counts();
     let never_sent = held.len() as u64 - captured - released - handed_over;
-    Ok(Compensation {
-        fulfilled: captured,
-        released,
-        never_sent,
-        with_a_person: handed_over,
-        calls,
-        unresolved,
-    })
+    Ok(Compensation { fulfilled: captured, released, never_sent, with_a_person: handed_over, calls, unresolved })
 }
 
 fn has_held(user: &ledger::state::User) -> bool {
@@ -203,7 +197,10 @@ fn tell(ledger: &LedgerDir, platform: &Platform, summary: &Summary) -> Result<()
     println!("\nWhat {month} pays:");
     settle::print(&settle::calculate(ledger, month, AsOf::End)?, 5)?;
     let c = summary.compensation;
-    println!("\nGame orders, through a provider that loses, delays and garbles answers ({} calls, {} of them without a usable answer):", c.calls, c.unresolved);
+    println!(
+        "\nGame orders, through a provider that loses, delays and garbles answers ({} calls, {} of them without a usable answer):",
+        c.calls, c.unresolved
+    );
     println!("  {} delivered and charged", c.fulfilled);
     println!("  {} refused by the provider: coins given back", c.released);
     println!("  {} never sent: given back at their deadline", c.never_sent);

@@ -62,7 +62,11 @@ impl Platform {
             // Every fifth streamer belongs to no guild.
             if streamer % 5 < GUILDS {
                 let guild = Some(named("guild", streamer % 5)?);
-                changes.push(Change::Membership(Membership { streamer: named("streamer", streamer)?, guild, from: start }));
+                changes.push(Change::Membership(Membership {
+                    streamer: named("streamer", streamer)?,
+                    guild,
+                    from: start,
+                }));
             }
         }
         let transfer = month.first_day() + chrono::Days::new(15);
@@ -80,22 +84,30 @@ impl Platform {
                 let paid = fen[self.skewed(fen.len() as u64)];
                 let channel = ["demo-wechat", "demo-alipay", "demo-apple"][self.rng.random_range(0..3)];
                 let at = self.early();
-                commands.push(command(&format!("demo-top-up-{user}-{purchase}"), at, Command::TopUp(TopUp {
-                    user: named("user", user)?,
-                    channel: ChannelId::new(channel)?,
-                    transaction: TransactionId::new(&format!("DEMO{user:06}{purchase}"))?,
-                    coins: Coins::new(paid)?,
-                    paid: Money::from_minor("CNY".parse()?, i64::try_from(paid)?),
-                }))?);
+                commands.push(command(
+                    &format!("demo-top-up-{user}-{purchase}"),
+                    at,
+                    Command::TopUp(TopUp {
+                        user: named("user", user)?,
+                        channel: ChannelId::new(channel)?,
+                        transaction: TransactionId::new(&format!("DEMO{user:06}{purchase}"))?,
+                        coins: Coins::new(paid)?,
+                        paid: Money::from_minor("CNY".parse()?, i64::try_from(paid)?),
+                    }),
+                )?);
             }
             if self.rng.random_range(0..10) == 0 {
                 let at = self.early();
-                commands.push(command(&format!("demo-welcome-{user}"), at, Command::Grant(Grant {
-                    user: named("user", user)?,
-                    coins: Coins::new(200)?,
-                    expires: None,
-                    reason: "newcomer".parse()?,
-                }))?);
+                commands.push(command(
+                    &format!("demo-welcome-{user}"),
+                    at,
+                    Command::Grant(Grant {
+                        user: named("user", user)?,
+                        coins: Coins::new(200)?,
+                        expires: None,
+                        reason: "newcomer".parse()?,
+                    }),
+                )?);
             }
         }
         Ok(commands)
@@ -120,16 +132,22 @@ impl Platform {
                 None
             };
             let user = self.skewed(USERS) as u64;
-            gifts.push(command(&format!("demo-gift-{n}"), at, Command::Gift(Gift {
-                user: named("user", user)?,
-                item: item.parse()?,
-                quantity: [1, 1, 1, 1, 5, 10][self.rng.random_range(0..6)],
-                to: to.into_iter().collect(),
-                room: Some(named::<RoomId>("room", streamer)?),
-                combo,
-                activity: (at >= self.from.plus_millis(20 * 86_400_000)).then(|| "demo-autumn".parse()).transpose()?,
-                expected_price: None,
-            }))?);
+            gifts.push(command(
+                &format!("demo-gift-{n}"),
+                at,
+                Command::Gift(Gift {
+                    user: named("user", user)?,
+                    item: item.parse()?,
+                    quantity: [1, 1, 1, 1, 5, 10][self.rng.random_range(0..6)],
+                    to: to.into_iter().collect(),
+                    room: Some(named::<RoomId>("room", streamer)?),
+                    combo,
+                    activity: (at >= self.from.plus_millis(20 * 86_400_000))
+                        .then(|| "demo-autumn".parse())
+                        .transpose()?,
+                    expected_price: None,
+                }),
+            )?);
         }
         Ok(gifts)
     }

@@ -1,0 +1,487 @@
+//! The real binary, killed with SIGKILL at random moments, started again in the same folder, and then
+//! audited through what it prints: no answered command is lost, none has two records.
+//!
+//! `GIFTLEDGER_SEED` plays other moments than the usual ones; a failure prints the seed that it had.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rand::{RngExt, SeedableRng, seq::IndexedRandom};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The lines of the script, so many that ten kills and what is answered between them leave some over.
+const LINES: usize = 40_000;
+const KILLS: usize = 10;
+/// The most answers that are read before a kill.
+const ANSWERS_BEFORE_KILL: usize = 3_000;
+/// The most lines before the first unanswered one that are said again after a kill.
+const OVERLAP: usize = 1_500;
+/// What lies unanswered in the pipe, so that the next lines are there when some are answered: bursts.
+const BURSTS_AHEAD: usize = 3;
+const PRICE: u64 = 10;
+
+const PLATFORM: &str = "[entity]\ncurrency = 'CNY'\nzone = 'Asia/Shanghai'\ncoins_per_unit = 100\n\
+                        [[item]]\nitem = 'rose'\nprice = 10\nvalue = 9\n\
+                        [[streamer]]\nshare = '0.5'\nfrom = 2020-01-01\n";
+
+/// The rows of the file, as in the real one; about eight chunks of an import.
+const ROWS: u32 = 60_000;
+const IMPORT_KILLS: u64 = 3;
+
+#[test]
+fn appending_survives_kills() {
+    let mut random = seeded(1);
+    let folder = Folder::new();
+    let platform = folder.file("platform.toml", PLATFORM);
+    folder.run(&["apply", "-f", &platform], 0);
+    let script = script(&mut random);
+    let mut answers: Vec<Option<Value>> = vec![None; script.len()];
+
+    let mut answered = 0;
+    for kill in 0..KILLS {
+        let from = answered - random.random_range(0..=OVERLAP.min(answered));
+        let burst = *[5, 60, 400, 2_500].choose(&mut random).unwrap();
+        let enough = random.random_range(1..=ANSWERS_BEFORE_KILL);
+        println!("kill {kill}: from line {from} in bursts of {burst}, after {enough} answers");
+        let run = append(&folder.data(), &script[from..], burst, Some(enough));
+        assert_eq!(run.status.code(), None, "it was not killed: {run:?}");
+        assert!(run.answers.len() >= enough, "{} of {enough} answers", run.answers.len());
+        note(&mut answers, &script, from, run.answers);
+        answered = answers.iter().rposition(Option::is_some).unwrap() + 1;
+    }
+    let run = append(&folder.data(), &script[answered..], 8_000, None);
+    assert_eq!(run.status.code(), Some(1), "some were refused: {run:?}");
+    note(&mut answers, &script, answered, run.answers);
+    let answers: Vec<Value> = answers.into_iter().map(|answer| answer.expect("each line was answered")).collect();
+
+    let records = folder.records();
+    let again = append(&folder.data(), &script, 8_000, None);
+    for (line, (first, again)) in answers.iter().zip(again.answers).enumerate() {
+        assert_eq!(*first, again, "line {line}, asked again: {}", script[line]);
+    }
+    assert_eq!(folder.records(), records, "asking again adds nothing");
+    audit_answers(&script, &answers, &records);
+    audit_balances(&folder, &script, &answers);
+    folder.verify();
+}
+
+#[test]
+fn importing_survives_kills() {
+    let mut random = seeded(2);
+    let folder = Folder::new();
+    let (rows, cents) = gifts_csv(&mut random);
+    let file = folder.file("gifts.csv", &rows);
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/marathon");
+    let docs = |name: &str| project.join(name).to_str().unwrap().to_owned();
+    folder.run(&["apply", "-f", &docs("platform.toml")], 0);
+    let mapping = docs("mapping.toml");
+    let import = ["import", &file, "--mapping", &mapping, "--json"];
+
+    for kill in 0..IMPORT_KILLS {
+        let enough = log_end(&folder.data()) + random.random_range(500_000..1_500_000);
+        let mut child = folder.command(&import).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        await_growth(&folder.data(), enough, &mut child);
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_quiet(&output.stderr);
+        assert_eq!(output.status.code(), None, "kill {kill} came too late: {output:?}");
+        println!("kill {kill}: wanted byte {enough}, was at {}", log_end(&folder.data()));
+    }
+    let rest = json(&folder.run(&import, 0));
+    println!("{rest}, the log ends at {}", log_end(&folder.data()));
+    let all = |rest: &Value| rest["rows"].as_u64().unwrap() + rest["resumed_after"].as_u64().unwrap();
+    assert_eq!((all(&rest), rest["refused"].as_u64()), (ROWS.into(), Some(0)), "{rest}");
+    assert!(rest["resumed_after"].as_u64() > Some(0), "three kills came before the first chunk's end: {rest}");
+
+    let (mut gifts, mut sum, mut topped_up) = (BTreeSet::new(), 0, 0);
+    for record in folder.records() {
+        let event = &record["body"]["event"];
+        if let Some(gift) = event.get("gift_given") {
+            assert!(gifts.insert(text(&record, "id")), "twice: {record}");
+            sum += gift["charged"].as_u64().unwrap();
+        }
+        topped_up += event.get("top_up_credited").map_or(0, |credit| credit["coins"].as_u64().unwrap());
+        assert_eq!(record["body"]["rejection"], Value::Null);
+    }
+    assert_eq!((gifts.len(), sum, topped_up), (ROWS as usize, cents, cents));
+    let wanted: BTreeSet<String> = (1..=ROWS).map(|row| format!("gift-{row}")).collect();
+    assert_eq!(gifts, wanted);
+
+    for option in [&[][..], &["--from-start"]] {
+        let again = json(&folder.run(&[&import[..], option].concat(), 0));
+        assert_eq!((again["records_added"].as_u64(), all(&again)), (Some(0), ROWS.into()), "{again}");
+    }
+    let columns = ["--amount", "amount_usd", "--decimals", "2", "--id-prefix", "gift-"];
+    folder.run(&[&["reconcile", "gifts", &file][..], &columns].concat(), 0);
+    folder.verify();
+}
+
+/// A line of the script and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    id: String,
+    user: u32,
+    what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    TopUp { transaction: usize, coins: u64 },
+    Gift { item: &'static str, quantity: u64, streamer: u32 },
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, user, what } = self;
+        match what {
+            What::TopUp { transaction, coins } => {
+                let (yuan, fen) = (coins / 100, coins % 100);
+                let of = format!(r#""user":"u{user}","channel":"apple","transaction":"x{transaction}""#);
+                let paid = format!(r#"{{"currency":"CNY","amount":"{yuan}.{fen:02}"}}"#);
+                write!(f, r#"{{"id":"{id}","top_up":{{{of},"coins":{coins},"paid":{paid}}}}}"#)
+            }
+            What::Gift { item, quantity, streamer } => {
+                let to = format!(r#"[{{"streamer":"s{streamer}"}}]"#);
+                write!(
+                    f,
+                    r#"{{"id":"{id}","gift":{{"user":"u{user}","item":"{item}","quantity":{quantity},"to":{to}}}}}"#
+                )
+            }
+        }
+    }
+}
+
+/// Top-ups and gifts, most with ids of their own; some said again, some claiming a payment again, some
+/// with the id of another, some of what nobody sells.
+fn script(random: &mut ChaCha8Rng) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::with_capacity(LINES);
+    while lines.len() < LINES {
+        let at = lines.len();
+        let fresh = |what| (format!("c{at}"), what);
+        let user = random.random_range(0..300);
+        let top_up = What::TopUp { transaction: at, coins: random.random_range(1..500) };
+        let gift =
+            What::Gift { item: "rose", quantity: random.random_range(1..=20), streamer: random.random_range(0..50) };
+        let earlier = lines.choose(random).cloned();
+        let line = match (random.random_range(0..100), earlier) {
+            (0..7, Some(earlier)) => earlier,
+            (7..10, Some(Line { user, what: What::TopUp { transaction, .. }, .. })) => {
+                let (id, what) = fresh(What::TopUp { transaction, coins: 1 });
+                Line { id, user, what }
+            }
+            (10..13, Some(Line { id, user, what: What::Gift { item, quantity, streamer } })) => {
+                Line { id, user, what: What::Gift { item, quantity: quantity + 20, streamer } }
+            }
+            (13..15, _) => {
+                let (id, what) = fresh(What::Gift { item: "unicorn", quantity: 1, streamer: 1 });
+                Line { id, user, what }
+            }
+            (15..55, _) => {
+                let (id, what) = fresh(top_up);
+                Line { id, user, what }
+            }
+            _ => {
+                let (id, what) = fresh(gift);
+                Line { id, user, what }
+            }
+        };
+        lines.push(line);
+    }
+    lines
+}
+
+/// What a run of `append` said before it ended.
+struct Run {
+    answers: Vec<Value>,
+    status: ExitStatus,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} after {} answers", self.status, self.answers.len())
+    }
+}
+
+/// Streams lines through `append` and kills it once it has answered `enough`; what it has answered
+/// by the time it is dead counts too.
+fn append(data: &Path, lines: &[Line], burst: usize, enough: Option<usize>) -> Run {
+    let mut command = giftledger();
+    command.arg("append").arg("--data").arg(data);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut answers = Vec::new();
+    thread::scope(|scope| {
+        let (permits, permitted) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            for (nth, lines) in lines.chunks(burst).enumerate() {
+                let text: String = lines.iter().fold(String::new(), |mut text, line| {
+                    writeln!(text, "{line}").unwrap();
+                    text
+                });
+                let permitted = nth < BURSTS_AHEAD || permitted.recv().is_ok();
+                if !permitted || stdin.write_all(text.as_bytes()).is_err() {
+                    return; // it is dead
+                }
+            }
+        });
+        while let Some(answer) = answer(&mut stdout, answers.len()) {
+            answers.push(answer);
+            if answers.len() % burst == 0 {
+                let _ = permits.send(()); // the last lines may have been written
+            }
+            if enough == Some(answers.len()) {
+                child.kill().unwrap();
+            }
+        }
+        drop(permits);
+    });
+    let output = child.wait_with_output().unwrap();
+    assert_quiet(&output.stderr);
+    Run { answers, status: output.status }
+}
+
+/// The next whole line that the pipe holds; what a kill has cut is no answer.
+fn answer(stdout: &mut impl BufRead, nth: usize) -> Option<Value> {
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    if !line.ends_with('\n') {
+        return None;
+    }
+    let mut answer: Value = serde_json::from_str(&line).unwrap();
+    let number = answer.as_object_mut().unwrap().remove("line");
+    assert_eq!(number, Some(Value::from(nth + 1)), "answers come in the order of the lines: {line}");
+    Some(answer)
+}
+
+/// Takes the answers to the lines from `from` on, each like the one that the line had before.
+fn note(answers: &mut [Option<Value>], script: &[Line], from: usize, new: Vec<Value>) {
+    for (line, new) in (from..).zip(new) {
+        assert_eq!(new["id"], script[line].id, "line {line}");
+        match &answers[line] {
+            Some(old) => assert_eq!(*old, new, "line {line}, answered before a kill: {}", script[line]),
+            None => answers[line] = Some(new),
+        }
+    }
+}
+
+/// Every answer names a record that says the same, and there are no more records than commands.
+fn audit_answers(script: &[Line], answers: &[Value], records: &[Value]) {
+    let mut places: HashMap<(u64, u64), &Value> = HashMap::new();
+    let mut commands: HashMap<(String, String, String), &Value> = HashMap::new();
+    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+    for record in records {
+        let (shard, sequence) = place(record);
+        let before = last.insert(shard, sequence).unwrap_or(0);
+        assert_eq!(before + 1, sequence, "sequences have no gap: {record}");
+        assert!(places.insert((shard, sequence), record).is_none());
+        let key = (text(record, "subject"), text(record, "origin"), text(record, "id"));
+        assert_eq!(commands.insert(key, record), None, "one record an id: {record}");
+    }
+    let mut said = BTreeSet::new();
+    let mut codes: BTreeMap<String, usize> = BTreeMap::new();
+    for (line, answer) in script.iter().zip(answers) {
+        let Line { id, user, what } = line;
+        let record = places.get(&place(answer)).unwrap_or_else(|| panic!("no record for {answer} to {line}"));
+        let user = format!("user:u{user}");
+        let subject = match what {
+            What::TopUp { transaction, .. } => format!("claim:transaction:apple/x{transaction}"),
+            What::Gift { .. } => user.clone(),
+        };
+        let (body, answered) = (&record["body"], text(answer, "answer"));
+        match (answered.as_str(), what) {
+            ("taken", What::TopUp { transaction, coins }) => {
+                let credit = &body["event"]["top_up_credited"];
+                assert_eq!((text(record, "subject"), text(record, "origin")), (user, "dispatch".to_owned()), "{line}");
+                assert_eq!(credit["transaction"], format!("x{transaction}"), "{line}: {record}");
+                assert_eq!(credit["coins"], *coins, "{line}: {record}");
+                let claim = commands[&(subject.clone(), "caller".to_owned(), id.clone())];
+                assert_eq!(claim["body"]["event"]["top_up_claimed"]["coins"], *coins, "{line}: {claim}");
+            }
+            (outcome, _) => {
+                assert_eq!(text(record, "id"), *id, "{line}");
+                assert_eq!((text(record, "subject"), text(record, "origin")), (subject.clone(), "caller".to_owned()));
+                match outcome {
+                    "taken" => assert!(body["event"]["gift_given"].is_object(), "{line}: {record}"),
+                    "refused" => assert_eq!(body["rejection"], answer["rejection"], "{line}"),
+                    "conflict" => assert!(script.iter().any(|other| other.id == *id && other != line), "{line}"),
+                    _ => panic!("{answer} to {line}"),
+                }
+            }
+        }
+        *codes.entry(answered + answer["code"].as_str().unwrap_or("")).or_default() += 1;
+        said.insert((subject, id.clone()));
+    }
+    println!("{codes:?}");
+    let wanted = ["taken", "conflict", "refusedtransaction_claimed", "refuseditem_not_found"];
+    assert!(wanted.iter().all(|kind| codes.contains_key(*kind)), "the script shows every kind: {codes:?}");
+    let recorded: BTreeSet<(String, String)> = commands
+        .keys()
+        .filter(|(_, origin, id)| origin == "caller" && !id.starts_with("apply:"))
+        .map(|(subject, _, id)| (subject.clone(), id.clone()))
+        .collect();
+    assert_eq!(said, recorded);
+}
+
+/// What each user holds is what the answers add up to.
+fn audit_balances(folder: &Folder, script: &[Line], answers: &[Value]) {
+    let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
+    let mut counted = BTreeSet::new();
+    for (line, answer) in script.iter().zip(answers) {
+        if answer["answer"] == "taken" && counted.insert(&line.id) {
+            let coins = match line.what {
+                What::TopUp { coins, .. } => coins.cast_signed(),
+                What::Gift { quantity, .. } => -(quantity * PRICE).cast_signed(),
+            };
+            *wanted.entry(format!("user:u{}", line.user)).or_default() += coins;
+        }
+    }
+    let balances = folder.run(&["balance", "--all", "--json"], 0);
+    let held: BTreeMap<String, i64> = lines(&balances.stdout)
+        .map(|line| (text(&line, "account"), line["balance"].as_i64().unwrap_or_default()))
+        .filter(|(account, _)| account.starts_with("user:"))
+        .collect();
+    wanted.retain(|_, coins| *coins != 0);
+    assert_eq!(held, wanted);
+}
+
+/// A file like the real one, and the cents in it.
+fn gifts_csv(random: &mut ChaCha8Rng) -> (String, u64) {
+    let mut text = String::from("gift_id,campaign,occurred_at,sender,amount_usd,room,streamers\n");
+    let mut sum = 0;
+    for row in 1..=ROWS {
+        let cents: u64 = random.random_range(1..20_000);
+        let (minute, second) = (row / 60 % 60, row % 60);
+        let (sender, room) = (random.random_range(0..5_000), random.random_range(0..40));
+        let streamers = ["", "s_1", "s_2|s_3", "s_4|s_5|s_6"].choose(random).unwrap();
+        let time = format!("2011-08-04T19:{minute:02}:{second:02}.000Z");
+        let amount = format!("{}.{:02}", cents / 100, cents % 100);
+        writeln!(text, "{row},SGDQ2011,{time},u_{sender},{amount},room-{room},{streamers}").unwrap();
+        sum += cents;
+    }
+    (text, sum)
+}
+
+/// Looks at the log until its frames end beyond `enough`.
+fn await_growth(data: &Path, enough: u64, child: &mut Child) {
+    const LOOKS: u32 = 60_000;
+    for _ in 0..LOOKS {
+        if log_end(data) >= enough {
+            return;
+        }
+        assert_eq!(child.try_wait().unwrap(), None, "it ended before the log had {enough} bytes");
+        thread::sleep(Duration::from_millis(1));
+    }
+    panic!("the log did not grow to {enough} bytes within {LOOKS} looks");
+}
+
+/// Where the frames of the log's first segment end. Behind them stand zeros.
+fn log_end(data: &Path) -> u64 {
+    use std::os::unix::fs::FileExt;
+    let Ok(file) = fs::File::open(data.join("log/0000000000000000.seg")) else { return 0 };
+    let number = |at: u64| {
+        let mut bytes = [0; 4];
+        file.read_exact_at(&mut bytes, at).map_or(0, |()| u32::from_le_bytes(bytes))
+    };
+    let mut end = u64::from(number(16));
+    while number(end) == u32::from_le_bytes(*b"GLfr") {
+        end += u64::from(number(end + 8));
+    }
+    end
+}
+
+/// A folder with a ledger and the files that go into it.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.path().join("ledger")
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = giftledger();
+        command.args(arguments).arg("--data").arg(self.data());
+        command
+    }
+
+    fn run(&self, arguments: &[&str], code: i32) -> Output {
+        let output = self.command(arguments).output().unwrap();
+        assert_quiet(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// Every record of the log.
+    fn records(&self) -> Vec<Value> {
+        let mut child = self.command(&["events", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut text = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut text).unwrap();
+        assert!(child.wait().unwrap().success());
+        lines(&text).collect()
+    }
+
+    fn verify(&self) {
+        let proof = json(&self.run(&["verify", "--json"], 0));
+        assert_eq!((&proof["ok"], &proof["fault"]), (&Value::Bool(true), &Value::Null), "{proof}");
+    }
+}
+
+/// The binary beside this test: both are built with the same profile.
+fn giftledger() -> Command {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.ancestors().nth(2).unwrap().join("giftledger");
+    assert!(binary.is_file(), "{} is not there: make it with `cargo build --release`", binary.display());
+    let mut command = Command::new(binary);
+    command.env_remove("GIFTLEDGER_DATA").env_remove("GIFTLEDGER_LOG");
+    command
+}
+
+fn assert_quiet(stderr: &[u8]) {
+    let stderr = String::from_utf8_lossy(stderr);
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = Value> {
+    serde_json::Deserializer::from_slice(text).into_iter().map(|line| line.unwrap())
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text(of: &Value, field: &str) -> String {
+    of[field].as_str().unwrap_or_else(|| panic!("no {field} in {of}")).to_owned()
+}
+
+fn place(of: &Value) -> (u64, u64) {
+    let number = |field: &str| of[field].as_u64().unwrap_or_else(|| panic!("no {field} in {of}"));
+    (number("shard"), number("sequence"))
+}
+
+fn seeded(test: u64) -> ChaCha8Rng {
+    let seed = std::env::var("GIFTLEDGER_SEED").map_or(20_261_121, |seed| seed.parse().expect("a number"));
+    println!("GIFTLEDGER_SEED={seed}");
+    ChaCha8Rng::seed_from_u64(seed + test)
+}
