@@ -299,7 +299,9 @@ impl Play {
     pub fn finish(&mut self) -> Result<(), Differs> {
         self.say_some(&[])?;
         let records = self.world.records();
-        records.iter().for_each(|record| self.meet_record(record));
+        for record in &records {
+            self.meet_record(record);
+        }
         self.compare_users()?;
         self.compare_orders(&records)?;
         self.compare_balances(&records)?;
@@ -314,7 +316,6 @@ impl Play {
     }
 
     fn compare_users(&self) -> Result<(), Differs> {
-        type Users = BTreeMap<UserId, (Purse, BTreeMap<OrderId, Order>)>;
         let live: Users = self.world.read(|states| {
             let users = states.iter().flat_map(State::users);
             let seen = users.map(|(user, known)| {
@@ -384,7 +385,6 @@ impl Play {
         if accounts.totals().values().any(|total| *total != 0) {
             return Err(format!("the accounts do not sum to zero: {:?}", accounts.totals()));
         }
-        type Balances = BTreeMap<(Account, Asset), i128>;
         let live: Balances = accounts
             .iter()
             .filter(|(.., balance)| *balance != 0)
@@ -408,6 +408,9 @@ impl Play {
         Ok(())
     }
 }
+
+type Users = BTreeMap<UserId, (Purse, BTreeMap<OrderId, Order>)>;
+type Balances = BTreeMap<(Account, Asset), i128>;
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, live: &T, expected: &T) -> Result<(), Differs> {
     if live == expected { Ok(()) } else { Err(format!("{what}\nis {live:?}\nexpected was {expected:?}")) }
@@ -449,9 +452,9 @@ fn plain(order: &schemas::Order, user: &UserId, happened: Option<Timestamp>) -> 
             About::Game { provider: provider.clone(), deadline: *deadline, attempts: *attempts }
         }
     };
-    let used = order.used.iter().map(Piece::of).collect();
+    let lots = order.used.iter().map(Piece::of).collect();
     let (charged, left) = (order.charged.get().into(), order.left.get().into());
-    Order::seen(user.clone(), order.status, about, (charged, left), used)
+    Order::seen(user.clone(), order.status, about, (charged, left), lots)
 }
 
 fn plain_share(share: &ShareHeld) -> Share {

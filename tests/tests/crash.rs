@@ -89,7 +89,7 @@ fn importing_survives_kills() {
     let import = ["import", &file, "--mapping", &mapping, "--json"];
 
     for kill in 0..IMPORT_KILLS {
-        let enough = log_end(&folder.data()) + random.random_range(500_000..1_500_000);
+        let enough = log_end(&folder.data()) + random.random_range(800_000..2_200_000);
         let mut child = folder.command(&import).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         await_growth(&folder.data(), enough, &mut child);
         child.kill().unwrap();

@@ -129,8 +129,11 @@ impl What {
     }
 }
 
-/// The items: price, value, and when they are on sale, in milliseconds from the beginning.
-const ITEMS: [(&str, u64, u64, Option<i64>, Option<i64>); 8] = [
+/// An item, its price and value, and from and until when it is on sale, in milliseconds from the beginning.
+type Conditions = (&'static str, u64, u64, Option<i64>, Option<i64>);
+
+/// What is sold.
+const ITEMS: [Conditions; 8] = [
     ("rose", 1, 1, None, None),
     ("box", 100, 300, None, None),
     ("lamp", 7, 3, None, None),
@@ -282,7 +285,7 @@ fn begin() -> Timestamp {
 
 /// The items as they are first published, or at other conditions.
 fn catalogue(kind: u8) -> Vec<Change> {
-    let item = |(item, price, value, from, until): (&str, u64, u64, Option<i64>, Option<i64>)| {
+    let item = |(item, price, value, from, until): Conditions| {
         let at = |millis: Option<i64>| millis.map(|millis| begin().plus_millis(millis));
         GiftItem { item: id(item), price: coins(price), value: coins(value), from: at(from), until: at(until) }
     };
@@ -364,7 +367,7 @@ impl Author {
                 user: user(whose),
                 channel: id(["apple", "wechat"][usize::from(payment % 2)]),
                 transaction: id(format!("t{}", payment / 2)),
-                coins: self.amount(coins, || 500),
+                coins: resolved(coins, || 500),
                 paid: Money::from_minor(id(["USD", "CNY"][usize::from(payment % 2)]), *minor),
             }),
             What::Chargeback { payment } => Command::Chargeback(Chargeback {
@@ -373,7 +376,7 @@ impl Author {
             }),
             What::Grant { user: whose, coins, expires } => Command::Grant(Grant {
                 user: user(whose),
-                coins: self.amount(coins, || 100),
+                coins: resolved(coins, || 100),
                 expires: expires.map(at),
                 reason: id("goodwill"),
             }),
@@ -394,7 +397,7 @@ impl Author {
             What::Hold { user: whose, coins, deadline } => {
                 let user = user(whose);
                 let there = || play.model.users.get(&user).map_or(0, |purse| purse.spendable(now));
-                let coins = self.amount(coins, there);
+                let coins = resolved(coins, there);
                 Command::Hold(Hold { user, provider: id("p1"), coins, deadline: at(*deadline) })
             }
             What::Step { kind, order } => {
@@ -409,7 +412,7 @@ impl Author {
             }
             What::Capture { order, coins } => {
                 let (order, left) = self.order(order, &OPEN, own, grouped, play);
-                Command::Capture(Capture { order, coins: coins.as_ref().map(|coins| self.amount(coins, || left)) })
+                Command::Capture(Capture { order, coins: coins.as_ref().map(|coins| resolved(coins, || left)) })
             }
             What::Release { order } => {
                 let (order, _) = self.order(order, &OPEN, own, grouped, play);
@@ -417,10 +420,10 @@ impl Author {
             }
             What::Refund { order, coins } => {
                 let (order, left) = self.order(order, &[Status::Fulfilled], own, grouped, play);
-                let coins = coins.as_ref().map(|coins| self.amount(coins, || left));
+                let coins = coins.as_ref().map(|coins| resolved(coins, || left));
                 Command::Refund(Refund { order, coins, reason: id("sorry") })
             }
-            What::RollBack { refund, astray } => self.roll_back(refund, *astray, own, play),
+            What::RollBack { refund, astray } => self.roll_back(*refund, *astray, own, play),
             What::Group { user, members } => {
                 let in_group = |member| self.command(member, own, *user, play);
                 Command::Group(members.iter().map(in_group).collect())
@@ -444,13 +447,13 @@ impl Author {
         }
     }
 
-    fn roll_back(&self, refund: &Index, astray: u8, own: &CommandId, play: &Play) -> Command {
+    fn roll_back(&self, refund: Index, astray: u8, own: &CommandId, play: &Play) -> Command {
         let orders = play.model.orders.iter();
         let refunds: Vec<(OrderId, &CommandId)> =
             orders.flat_map(|(id, order)| order.refunds().map(|refund| (*id, refund))).collect();
         let reason = id("mistaken");
         if refunds.is_empty() {
-            let pick = Pick { nth: *refund, by: By::Number, astray: false };
+            let pick = Pick { nth: refund, by: By::Number, astray: false };
             let (order, _) = self.order(&pick, &[Status::Fulfilled], own, None, play);
             return Command::RollBackRefund(RollBackRefund { order, refund: id("c-0"), reason });
         }
@@ -507,15 +510,15 @@ impl Author {
         let user = if stranger { user_id(USERS) } else { order.user.clone() };
         (OrderRef { user, name }, order.left)
     }
+}
 
-    fn amount(&self, amount: &Amount, there: impl Fn() -> i128) -> Coins {
-        let coins = match amount {
-            Amount::Of(coins) => i128::from(*coins),
-            Amount::All(more) => there() + i128::from(*more),
-            Amount::Half => there() / 2,
-        };
-        self::coins(u64::try_from(coins.max(0)).expect("there are not so many"))
-    }
+fn resolved(amount: &Amount, there: impl Fn() -> i128) -> Coins {
+    let many = match amount {
+        Amount::Of(many) => i128::from(*many),
+        Amount::All(more) => there() + i128::from(*more),
+        Amount::Half => there() / 2,
+    };
+    coins(u64::try_from(many.max(0)).expect("there are not so many"))
 }
 
 const OPEN: [Status; 4] = [Status::Held, Status::Sent, Status::Unknown, Status::Manual];

@@ -450,18 +450,18 @@ impl Model {
         self.dispatches.len()
     }
 
-    /// What has fallen due and has no record yet.
+    /// What has fallen due and has no record yet: what was due first comes first.
     pub fn due(&self, now: Timestamp) -> Vec<(UserId, Due)> {
-        let mut due = Vec::new();
+        let mut due: Vec<(Timestamp, UserId, Due)> = Vec::new();
         for (user, purse) in &self.users {
-            due.extend(purse.lots.iter().filter(|lot| lot.lapsed(now)).map(|lot| (user.clone(), Due::Lot(lot.lot))));
+            let lots = purse.lots.iter().filter_map(|lot| Some((lot.expires()?, user.clone(), Due::Lot(lot.lot))));
+            due.extend(lots);
         }
-        for (id, order) in &self.orders {
-            if order.status == Status::Held && order.deadline().is_some_and(|deadline| deadline <= now) {
-                due.push((order.user.clone(), Due::Hold(*id)));
-            }
+        for (id, order) in self.orders.iter().filter(|(_, order)| order.status == Status::Held) {
+            due.extend(order.deadline().map(|deadline| (deadline, order.user.clone(), Due::Hold(*id))));
         }
-        due
+        due.sort();
+        due.into_iter().filter(|(at, ..)| *at <= now).map(|(_, user, what)| (user, what)).collect()
     }
 
     /// The record of something that is due.
@@ -489,10 +489,7 @@ impl Model {
 
     /// When the next thing falls due, if anything does.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let lots = self.users.values().flat_map(|purse| &purse.lots).filter_map(|lot| match lot.kind {
-            LotKind::Bonus { expires } => expires,
-            LotKind::Paid => None,
-        });
+        let lots = self.users.values().flat_map(|purse| &purse.lots).filter_map(Piece::expires);
         let held = self.orders.values().filter(|order| order.status == Status::Held).filter_map(Order::deadline);
         lots.chain(held).min()
     }

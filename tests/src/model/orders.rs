@@ -72,8 +72,8 @@ struct Refunded {
 
 impl Order {
     /// An order as it shows outside.
-    pub fn seen(user: UserId, status: Status, about: About, (charged, left): (i128, i128), used: Vec<Piece>) -> Self {
-        Self { user, status, about, charged, left, used, refunds: Vec::new() }
+    pub fn seen(user: UserId, status: Status, about: About, (charged, left): (i128, i128), lots: Vec<Piece>) -> Self {
+        Self { user, status, about, charged, left, used: lots, refunds: Vec::new() }
     }
 
     /// The same without what only roll-backs need to know.
@@ -166,9 +166,9 @@ impl Model {
         } else {
             gift.to.iter().map(|to| (to.streamer.clone(), i128::from(to.weight))).unzip()
         };
-        let shared = split(value, &weights);
-        let based = split(base, &shared);
-        let amounts = shared.into_iter().zip(based);
+        let by_weight = split(value, &weights);
+        let based = split(base, &by_weight);
+        let amounts = by_weight.into_iter().zip(based);
         let shares: Vec<Share> = streamers
             .into_iter()
             .zip(amounts)
@@ -220,9 +220,10 @@ impl Model {
         Ok(())
     }
 
-    fn place(&mut self, at: &Place, user: &UserId, status: Status, about: About, used: Vec<Piece>) {
-        let charged = total(&used);
-        let order = Order { user: user.clone(), status, about, charged, left: charged, used, refunds: Vec::new() };
+    fn place(&mut self, at: &Place, user: &UserId, status: Status, about: About, lots: Vec<Piece>) {
+        let charged = total(&lots);
+        let order =
+            Order { user: user.clone(), status, about, charged, left: charged, used: lots, refunds: Vec::new() };
         self.orders.insert(at.order(), order);
     }
 

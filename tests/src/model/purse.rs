@@ -19,12 +19,17 @@ impl Piece {
         Self { lot: lot.id, kind: lot.kind, coins: i128::from(lot.coins.get()) }
     }
 
+    /// When it lapses, if it does.
+    pub fn expires(&self) -> Option<Timestamp> {
+        match self.kind {
+            LotKind::Bonus { expires } => expires,
+            LotKind::Paid => None,
+        }
+    }
+
     /// Whether it has lapsed: on its expiry or later.
     pub fn lapsed(&self, now: Timestamp) -> bool {
-        match self.kind {
-            LotKind::Bonus { expires: Some(expires) } => now >= expires,
-            LotKind::Bonus { expires: None } | LotKind::Paid => false,
-        }
+        self.expires().is_some_and(|expires| now >= expires)
     }
 
     /// Whether it was bought.
