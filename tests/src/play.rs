@@ -452,9 +452,9 @@ fn plain(order: &schemas::Order, user: &UserId, happened: Option<Timestamp>) -> 
             About::Game { provider: provider.clone(), deadline: *deadline, attempts: *attempts }
         }
     };
-    let lots = order.used.iter().map(Piece::of).collect();
+    let lots: Vec<Piece> = order.used.iter().map(Piece::of).collect();
     let (charged, left) = (order.charged.get().into(), order.left.get().into());
-    Order::seen(user.clone(), order.status, about, (charged, left), lots)
+    Order::seen(user.clone(), order.status, about, (charged, left), &lots)
 }
 
 fn plain_share(share: &ShareHeld) -> Share {

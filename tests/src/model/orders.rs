@@ -7,7 +7,7 @@ use schemas::{
 
 use super::{
     Done, Model, Place,
-    purse::{Homecoming, Piece, take_from_the_end, total, total_paid},
+    purse::{Homecoming, Piece, joined, take_from_the_end, total, total_paid},
     shares::{Share, bases, split, split_or_equally, values},
     shown,
 };
@@ -72,14 +72,14 @@ struct Refunded {
 
 impl Order {
     /// An order as it shows outside.
-    pub fn seen(user: UserId, status: Status, about: About, (charged, left): (i128, i128), lots: Vec<Piece>) -> Self {
-        Self { user, status, about, charged, left, used: lots, refunds: Vec::new() }
+    pub fn seen(user: UserId, status: Status, about: About, (charged, left): (i128, i128), lots: &[Piece]) -> Self {
+        Self { user, status, about, charged, left, used: joined(lots), refunds: Vec::new() }
     }
 
     /// The same without what only roll-backs need to know.
     #[must_use]
     pub fn without_history(&self) -> Self {
-        Self { refunds: Vec::new(), ..self.clone() }
+        Self { used: joined(&self.used), refunds: Vec::new(), ..self.clone() }
     }
 
     /// Until when it must be sent, if it is a game order.

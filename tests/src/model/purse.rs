@@ -62,6 +62,18 @@ pub fn total_paid(pieces: &[Piece]) -> i128 {
     pieces.iter().filter(|piece| piece.paid()).map(|piece| piece.coins).sum()
 }
 
+/// The same coins in the same order, with neighbours of one lot in one piece.
+pub fn joined(pieces: &[Piece]) -> Vec<Piece> {
+    let mut joined: Vec<Piece> = Vec::new();
+    for piece in pieces {
+        match joined.last_mut() {
+            Some(last) if last.lot == piece.lot => last.coins += piece.coins,
+            _ => joined.push(piece.clone()),
+        }
+    }
+    joined
+}
+
 /// Takes `coins` off the end of what was used: the pieces in reverse order of consumption.
 pub fn take_from_the_end(used: &mut Vec<Piece>, coins: i128) -> Vec<Piece> {
     let mut missing = coins;
