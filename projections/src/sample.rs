@@ -156,6 +156,7 @@ impl Sample {
             user: user_id,
             coins: coins(taken + debt),
             returned: money(price),
+            top_up: "top-up".parse().unwrap(),
             credit: 1,
             dispatch: Dispatch { target, number: 2 },
         };

@@ -139,6 +139,8 @@ pub struct ChargebackClaimed {
     pub coins: Coins,
     /// What the channel gave back.
     pub returned: Money,
+    /// The command that claimed the payment.
+    pub top_up: CommandId,
     /// The number of the dispatch, of this shard to the same target, that credited the payment.
     pub credit: u64,
     /// The take-back.

@@ -45,11 +45,11 @@ impl LotKind {
 }
 
 impl Lot {
-    /// Sorts lots as they burn: bonus by soonest expiry (without one: last), then paid; oldest first.
-    pub fn burn_order(&self) -> (bool, Option<Timestamp>, bool, LotId) {
+    /// Sorts lots as they burn: bonus by soonest expiry (those without one last), then paid; oldest first.
+    pub fn burn_order(&self) -> (bool, bool, Option<Timestamp>, LotId) {
         match self.kind {
-            LotKind::Bonus { expires } => (false, expires, expires.is_none(), self.id),
-            LotKind::Paid => (true, None, true, self.id),
+            LotKind::Bonus { expires } => (false, expires.is_none(), expires, self.id),
+            LotKind::Paid => (true, true, None, self.id),
         }
     }
 }

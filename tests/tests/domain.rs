@@ -411,3 +411,48 @@ fn what_happened_cannot_be_ahead_of_the_clock() {
         assert_eq!(times, [None, Some("2011-08-04T19:01:38Z".to_owned())]);
     });
 }
+
+#[test]
+fn a_bonus_without_an_end_burns_after_those_that_lapse() {
+    scenario(|world| {
+        taken(
+            &world.say(r#"{"id":"a","grant":{"user":"u1","coins":1,"expires":"2026-02-01T00:00:00Z","reason":"r"}}"#),
+        );
+        taken(&world.say(r#"{"id":"b","grant":{"user":"u1","coins":2,"reason":"r"}}"#));
+        taken(
+            &world.say(r#"{"id":"c","grant":{"user":"u1","coins":3,"expires":"2026-01-15T00:00:00Z","reason":"r"}}"#),
+        );
+        assert_eq!(lots(&world, "u1"), [3, 1, 2]);
+    });
+}
+
+#[test]
+fn a_transaction_stays_with_its_first_command_after_a_chargeback() {
+    scenario(|world| {
+        taken(&top_up(&world, "u1", "P1", 100));
+        taken(&world.say(r#"{"id":"c","chargeback":{"channel":"apple","transaction":"P1"}}"#));
+        let first = "top-P1-u1".parse().unwrap();
+        assert_eq!(refused(top_up(&world, "u2", "P1", 100)), Rejection::TransactionClaimed { first });
+    });
+}
+
+/// Found by the model: the refund restores one lot in two pieces, and only their sum is more than is left of it.
+#[test]
+fn a_roll_back_counts_a_lot_once_that_was_restored_in_pieces() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "P1", 1_000));
+        taken(&gift(&world, "g", "u1", 70));
+        let step = |id: &str, what: &str, rest: &str| {
+            let order = r#""order":{"user":"u1","name":{"command":"g"}},"reason":"r""#;
+            world.say(&format!(r#"{{"id":"{id}","{what}":{{{order}{rest}}}}}"#))
+        };
+        taken(&step("r1", "refund", r#","coins":1"#));
+        taken(&step("b1", "roll_back_refund", r#","refund":"r1""#));
+        taken(&step("r2", "refund", ""));
+        taken(&hold(&world, "h", 950));
+        let Answer::Taken(answer) = step("b2", "roll_back_refund", r#","refund":"r2""#) else { panic!("not taken") };
+        assert_eq!(answer.shortfall, Some(coins(20)));
+        assert_eq!(world.balance("user:u1"), 0);
+    });
+}

@@ -9,15 +9,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     process::{Command, Output},
-    sync::{Arc, Barrier},
+    sync::{Arc, Barrier, mpsc},
     thread,
+    time::Duration,
 };
 
 use giftledger_tests::world::{BEGIN, World, envelope};
 use ledger::{
     Answer, Clock, Engine, Lines, ManualClock, State, Unavailable,
     log::{
-        Check, Disk, Log, Options, Reader,
+        Check, Log, Options, Reader,
         faulty::{Fault, SimDisk},
     },
 };
@@ -57,11 +58,17 @@ const SCRIPT: &[Step] = &[
         r#"{"id":"t2","top_up":{"user":"u2","channel":"apple","transaction":"x1","coins":5000,"paid":{"currency":"CNY","amount":"50.00"}}}"#,
     ]),
     Step::Say(&[
-        // In the order of their users' shards, in which a start takes what is under way: so times are the same.
         r#"{"id":"t4","top_up":{"user":"u3","channel":"apple","transaction":"x4","coins":300,"paid":{"currency":"CNY","amount":"3.00"}}}"#,
         r#"{"id":"g4","gift":{"user":"u3","item":"rose"}}"#,
+    ]),
+    Step::Say(&[
         r#"{"id":"t3","top_up":{"user":"u2","channel":"apple","transaction":"x3","coins":1000,"paid":{"currency":"CNY","amount":"10.00"}}}"#,
         r#"{"id":"g3","gift":{"user":"u2","item":"car","to":[{"streamer":"s1"},{"streamer":"s2","weight":2}]}}"#,
+    ]),
+    // In the order of their users' shards, in which a start takes what is under way: so times are the same.
+    Step::Say(&[
+        r#"{"id":"t5","top_up":{"user":"u3","channel":"apple","transaction":"x5","coins":40,"paid":{"currency":"CNY","amount":"0.40"}}}"#,
+        r#"{"id":"t6","top_up":{"user":"u2","channel":"apple","transaction":"x6","coins":50,"paid":{"currency":"CNY","amount":"0.50"}}}"#,
     ]),
     Step::Fill(3),
     Step::Fill(4),
@@ -79,7 +86,9 @@ const SCRIPT: &[Step] = &[
         r#"{"id":"group2","group":[{"gift":{"user":"u3","item":"rose","quantity":2}},{"gift":{"user":"u3","item":"car"}}]}"#,
     ]),
     Step::Say(&[r#"{"id":"c2","capture":{"order":{"user":"u1","name":{"command":"h2"}},"coins":200}}"#]),
-    Step::Say(&[r#"{"id":"r1","refund":{"order":{"user":"u1","name":{"command":"g1"}},"coins":20,"reason":"mistake"}}"#]),
+    Step::Say(&[
+        r#"{"id":"r1","refund":{"order":{"user":"u1","name":{"command":"g1"}},"coins":20,"reason":"mistake"}}"#,
+    ]),
     Step::Say(&[
         r#"{"id":"rr1","roll_back_refund":{"order":{"user":"u1","name":{"command":"g1"}},"refund":"r1","reason":"mistake"}}"#,
     ]),
@@ -98,7 +107,10 @@ const SCRIPT: &[Step] = &[
     Step::Say(&[
         r#"{"id":"v2","publish":{"version":2,"part":0,"last":true,"from":"2026-01-01T00:00:20Z","changes":[{"withdraw_item":"car"},{"item":{"item":"rose","price":20,"value":18}}]}}"#,
     ]),
-    Step::Say(&[r#"{"id":"g6","gift":{"user":"u1","item":"rose"}}"#, r#"{"id":"g7","gift":{"user":"u1","item":"car"}}"#]),
+    Step::Say(&[
+        r#"{"id":"g6","gift":{"user":"u1","item":"rose"}}"#,
+        r#"{"id":"g7","gift":{"user":"u1","item":"car"}}"#,
+    ]),
     Step::Restart,
     Step::Say(&[
         r#"{"id":"t1","top_up":{"user":"u1","channel":"apple","transaction":"x1","coins":5000,"paid":{"currency":"CNY","amount":"50.00"}}}"#,
@@ -154,6 +166,224 @@ fn every_read_fails() {
 #[test]
 fn every_read_has_a_wrong_bit() {
     fail_at_every_step(Fault::BitFlip, Comeback::Crash);
+}
+
+/// A disk without room for the next segment refuses at the door, and goes on once it has some.
+#[test]
+fn a_full_disk_refuses_until_there_is_space() {
+    let disk = SimDisk::new(1);
+    let world = World::on(Arc::new(disk.clone()), options());
+    disk.set_capacity(disk.used());
+    let grant = |n: u32| format!(r#"{{"id":"g{n}","grant":{{"user":"u","coins":1,"reason":"filler"}}}}"#);
+    let full = Answer::Unavailable(Unavailable::DiskFull);
+    let fitting = (0..1000).find(|&n| world.say(&grant(n)) == full).expect("the segment fills up");
+    let records = world.records();
+    assert_eq!(records.len(), fitting as usize, "what was refused left no record");
+    assert_eq!(world.say_all(&[&top_up(1), &grant(fitting)]), [full.clone(), full.clone()]);
+    assert_eq!(world.balance("user:u"), i128::from(fitting), "what is there can still be read");
+    world.rest();
+    assert_eq!(world.records(), records);
+
+    disk.set_capacity(u64::MAX);
+    let taken = (0..100).find_map(|_| Some(world.say(&grant(fitting))).filter(|answer| *answer != full));
+    assert!(matches!(taken, Some(Answer::Taken(_))), "there is space again: {taken:?}");
+    assert!(matches!(world.say(&top_up(1)), Answer::Taken(_)));
+    assert_eq!(world.balance("user:u1"), 40);
+    check_books(world.engine(), "after the space came back");
+}
+
+/// A top-up whose claim took the last of the space: nobody waits for the credit without a word, the
+/// ledger can be closed, and once there is space the credit comes, once.
+#[test]
+fn a_full_disk_leaves_nobody_waiting() {
+    let mut under_way = 0;
+    for before in 0..60 {
+        let disk = SimDisk::new(1);
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
+        let start = || Engine::start(Arc::new(disk.clone()), &options(), clock.clone()).unwrap().0;
+        let say = |engine: &Engine, line: &str| engine.execute(vec![envelope(line)], Lines::InOrder).remove(0);
+        let engine = start();
+        say(&engine, r#"{"id":"g","grant":{"user":"u","coins":1,"reason":"filler"}}"#);
+        disk.set_capacity(disk.used());
+        for n in 0..before {
+            say(&engine, &format!(r#"{{"id":"g{n}","grant":{{"user":"u","coins":1,"reason":"filler"}}}}"#));
+        }
+        let (answer, closed) = within_a_minute("a top-up on a full disk", move || {
+            let answer = say(&engine, &top_up(1));
+            (answer, engine.close())
+        });
+        closed.unwrap_or_else(|error| panic!("{error}, after {before} grants"));
+        disk.set_capacity(u64::MAX);
+        let engine = start();
+        engine.settle().unwrap();
+        let records = by_shard(&engine.reader());
+        let claimed = records.iter().flatten().any(|r| matches!(r.event(), Some(Event::TopUpClaimed(_))));
+        under_way += u32::from(claimed && !matches!(answer, Answer::Taken(_)));
+        let again = say(&engine, &top_up(1));
+        assert!(matches!(again, Answer::Taken(_)), "{again:?}, after {before} grants");
+        if matches!(answer, Answer::Taken(_)) {
+            assert_eq!(answer, again);
+        }
+        let records = by_shard(&engine.reader());
+        check_dispatches(&records);
+        assert_eq!(credits(&records).len(), 1, "after {before} grants");
+        check_books(&engine, "after the space came back");
+    }
+    println!("{under_way} of 60 claims were under way when the disk was full");
+}
+
+/// The ledger ends between a claim and the taking of its dispatch.
+#[test]
+fn a_credit_under_way_survives_a_restart() {
+    let mut found = 0;
+    for step in 1..40 {
+        let disk = SimDisk::new(step);
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
+        let start = || Engine::start(Arc::new(disk.clone()), &options(), clock.clone()).map(|(engine, _)| engine);
+        disk.inject(step, Fault::PowerCut);
+        if let Ok(engine) = start() {
+            engine.execute(vec![envelope(&top_up(1))], Lines::InOrder);
+        }
+        disk.crash();
+        let copy = Arc::new(SimDisk::with(0, &disk.snapshot()));
+        let records = by_shard(&Log::open(copy, &options()).unwrap().0.reader());
+        if records.iter().flatten().count() != 1 {
+            continue; // neither, or both
+        }
+        found += 1;
+        let engine = start().unwrap();
+        let other = top_up(1).replace("40", "41");
+        // Duplicates at once: some are there before the dispatch is taken.
+        let lines = [&top_up(1), &top_up(1), &other, &top_up(1)].map(|line| envelope(line));
+        let answers = engine.execute(lines.to_vec(), Lines::Independent);
+        let records = by_shard(&engine.reader());
+        let [credit] = credits(&records)[..] else { panic!("{records:?}") };
+        let outcome = Answer::of(credit);
+        assert!(matches!(&outcome, Answer::Taken(taken) if taken.event == "top_up_credited"), "{outcome:?}");
+        assert!(matches!(answers[2], Answer::Conflict { .. }), "{answers:?}");
+        for answer in [&answers[0], &answers[1], &answers[3]] {
+            assert_eq!(*answer, outcome, "a duplicate joins the wait");
+        }
+        engine.settle().unwrap();
+        check_dispatches(&by_shard(&engine.reader()));
+        check_books(&engine, "after the restart");
+    }
+    assert!(found > 0, "some step lies between the claim and its credit");
+}
+
+#[test]
+fn of_two_captures_at_once_one_wins() {
+    let world = World::new(4);
+    world.say(&top_up(1).replace("40", "9000"));
+    for round in 0..100 {
+        let deadline = "2026-01-01T01:00:00Z";
+        let hold =
+            format!(r#"{{"id":"h{round}","hold":{{"user":"u1","provider":"p","coins":50,"deadline":"{deadline}"}}}}"#);
+        assert!(matches!(world.say(&hold), Answer::Taken(_)));
+        let capture = |n: usize| {
+            let order = format!(r#"{{"user":"u1","name":{{"command":"h{round}"}}}}"#);
+            envelope(&format!(r#"{{"id":"c{round}-{n}","capture":{{"order":{order}}}}}"#))
+        };
+        let answers = at_once(&world, 2, capture);
+        let won = answers.iter().filter(|answer| matches!(answer, Answer::Taken(_))).count();
+        let lost = answers.iter().any(|answer| matches!(answer, Answer::Refused(r) if r.code == "order_status"));
+        assert!(won == 1 && lost, "{answers:?}");
+    }
+    assert_eq!(world.balance("user:u1"), 9000 - 100 * 50);
+    check_books(world.engine(), "after the captures");
+}
+
+#[test]
+fn one_id_from_many_threads_has_one_outcome() {
+    let world = World::new(4);
+    for round in 0..100 {
+        let lines = [
+            top_up(round),
+            format!(r#"{{"id":"b{round}","grant":{{"user":"u{round}","coins":5,"reason":"goodwill"}}}}"#),
+            format!(r#"{{"id":"g{round}","gift":{{"user":"u{round}","item":"unicorn"}}}}"#),
+        ];
+        for line in lines {
+            let before = world.records().len();
+            let answers = at_once(&world, 16, |_| envelope(&line));
+            assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+            assert!(matches!(answers[0], Answer::Taken(_) | Answer::Refused(_)), "{answers:?}");
+            let claims = usize::from(line.contains("top_up"));
+            assert_eq!(world.records().len(), before + 1 + claims, "{line}");
+        }
+    }
+    assert_eq!(world.accounts().totals().values().filter(|sum| **sum != 0).count(), 0);
+    check_books(world.engine(), "after the duplicates");
+}
+
+/// A disk that is full from the start, with the real binary.
+#[test]
+fn the_binary_says_that_the_disk_is_full() {
+    let Some(disk) = SmallDisk::mount("100m") else { return };
+    disk.file("ballast", &vec![0; 60 << 20]);
+    let platform = disk.file("platform.toml", b"[[item]]\nitem = 'rose'\nprice = 10\n");
+    let commands = disk.file("commands.ndjson", top_up(1).as_bytes());
+    let header = "gift_id,campaign,occurred_at,sender,amount_usd,room,streamers";
+    let csv = disk.file("gifts.csv", format!("{header}\n1,c,2011-08-04T19:01:38Z,u,5,r,s\n").as_bytes());
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/marathon");
+    let (mapping, marathon) = (docs.join("mapping.toml"), docs.join("platform.toml"));
+    let (mapping, marathon) = (mapping.to_str().unwrap(), marathon.to_str().unwrap());
+    let full = "the disk is full: make room";
+
+    let appended = disk.run(&["append", &commands]);
+    assert_eq!(
+        said(&appended.stdout),
+        "{\"line\":1,\"id\":\"t1\",\"answer\":\"unavailable\",\"code\":\"disk_full\"}\n"
+    );
+    assert_eq!(appended.status.code(), Some(1));
+    for arguments in [&["apply", "-f", &platform][..], &["import", &csv, "--mapping", mapping]] {
+        let refused = disk.run(arguments);
+        assert!(said(&refused.stderr).contains(full), "{arguments:?}: {}", said(&refused.stderr));
+        assert_eq!(refused.status.code(), Some(1), "it ran and was refused: {arguments:?}: {refused:?}");
+    }
+    assert!(said(&disk.run(&["verify", "--json"]).stdout).contains(r#""ok":true,"records":0,"#));
+
+    disk.remove("ballast");
+    for arguments in
+        [&["apply", "-f", marathon][..], &["append", &commands], &["import", &csv, "--mapping", mapping], &["verify"]]
+    {
+        let done = disk.run(arguments);
+        assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}{}", said(&done.stdout), said(&done.stderr));
+    }
+}
+
+/// A disk that becomes full while top-ups are on their way, with the real binary: it ends, says so,
+/// and after room was made the same file completes.
+#[test]
+fn the_binary_ends_when_the_disk_fills_up() {
+    let Some(disk) = SmallDisk::mount("140m") else { return };
+    let ballast = disk.file("ballast", &vec![0; 40 << 20]);
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let lines: String = (0..220_000)
+        .map(|n| {
+            let id: String = (0..4).map(|_| format!("{:016x}", random.random::<u64>())).collect();
+            let of = format!(r#""user":"u{}","channel":"apple","transaction":"{id}""#, n % 1000);
+            let paid = r#"{"currency":"CNY","amount":"0.40"}"#;
+            format!(r#"{{"id":"{id}","top_up":{{{of},"coins":40,"paid":{paid}}}}}"#) + "\n"
+        })
+        .collect();
+    let elsewhere = TempDir::new().unwrap();
+    let commands = elsewhere.path().join("commands.ndjson");
+    std::fs::write(&commands, lines).unwrap();
+    let commands = commands.to_str().unwrap().to_owned();
+
+    let append = || {
+        let (commands, mut command) = (commands.clone(), disk.command(&["append"]));
+        within_a_minute("append on a disk that fills up", move || command.arg(commands).output().unwrap())
+    };
+    let first = append();
+    let refused = said(&first.stdout).matches(r#""code":"disk_full""#).count();
+    assert!(refused > 0 && refused < 220_000, "{refused} were refused");
+    assert_eq!(first.status.code(), Some(1));
+    std::fs::remove_file(ballast).unwrap();
+    let second = append();
+    assert_eq!(second.status.code(), Some(0), "{}", said(&second.stderr));
+    let proof = said(&disk.run(&["verify", "--json"]).stdout);
+    assert!(proof.contains(r#""ok":true,"records":440000,"#), "{proof}");
 }
 
 /// Plays the script with the fault at the first call that it can hit, then at the second, until it
@@ -393,6 +623,91 @@ fn check_dispatches(records: &[Vec<Record>]) {
             assert_eq!(from_source, issued, "from {source} to {target}");
         }
     }
+}
+
+/// What `say` gives for each number, all handed in at the same moment by threads of their own.
+fn at_once(world: &World, threads: usize, say: impl Fn(usize) -> Envelope + Sync) -> Vec<Answer> {
+    let barrier = Barrier::new(threads);
+    thread::scope(|scope| {
+        let (barrier, say) = (&barrier, &say);
+        let spawn = |n| {
+            scope.spawn(move || {
+                barrier.wait();
+                world.execute(vec![say(n)]).remove(0)
+            })
+        };
+        let spawned: Vec<_> = (0..threads).map(spawn).collect();
+        spawned.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// Turns something that would wait for ever into a failure.
+fn within_a_minute<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || done.send(run()));
+    ended.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{what} does not end"))
+}
+
+fn top_up(n: usize) -> String {
+    let of = format!(r#""user":"u{n}","channel":"apple","transaction":"x{n}""#);
+    format!(r#"{{"id":"t{n}","top_up":{{{of},"coins":40,"paid":{{"currency":"CNY","amount":"9.99"}}}}}}"#)
+}
+
+fn credits(records: &[Vec<Record>]) -> Vec<&Record> {
+    let credited = |record: &&Record| matches!(record.event(), Some(Event::TopUpCredited(_)));
+    records.iter().flatten().filter(credited).collect()
+}
+
+/// A small disk of memory, where this machine lets us mount one.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let folder = TempDir::new().unwrap();
+        let options = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
+        if mounted.is_ok_and(|mounted| mounted.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("no small disk can be mounted here, so a full one is only shown on the simulated disk");
+        None
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn remove(&self, name: &str) {
+        std::fs::remove_file(self.0.path().join(name)).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let test = std::env::current_exe().unwrap();
+        let binary = test.ancestors().nth(2).unwrap().join("giftledger");
+        assert!(binary.is_file(), "{} is not there: make it with `cargo build --release`", binary.display());
+        let mut command = Command::new(binary);
+        command.env_remove("GIFTLEDGER_DATA").env_remove("GIFTLEDGER_LOG");
+        command.args(arguments).arg("--data").arg(self.0.path().join("ledger"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output().unwrap();
+        assert!(!said(&output.stderr).contains("panicked"), "{}", said(&output.stderr));
+        output
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(self.0.path()).status());
+    }
+}
+
+fn said(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Segments so small that the script begins several.

@@ -1,8 +1,8 @@
 //! Refunds, in part or whole, and their roll-back.
 
 use schemas::{
-    Coins, Event, Lots, Order, OrderKind, Refund, RefundRolledBack, Refunded, Rejection, RollBackRefund, ShareHeld,
-    Status, coins_of,
+    Coins, Event, Lot, Lots, Order, OrderKind, Refund, RefundRolledBack, Refunded, Rejection, RollBackRefund,
+    ShareHeld, Status, coins_of,
 };
 use smallvec::SmallVec;
 
@@ -59,29 +59,20 @@ impl Desk<'_> {
         }))
     }
 
-    fn take_restored_first(&self, restored: &[schemas::Lot], wanted: Coins) -> (Lots, Coins) {
-        let wallet = self.user.wallet();
+    fn take_restored_first(&self, restored: &[Lot], wanted: Coins) -> (Lots, Coins) {
+        // What can be taken; a lot that came back in several pieces stands in it once.
+        let mut there: Vec<Lot> = self.user.wallet().live(self.now).copied().collect();
         let mut taken = Lots::new();
         for piece in restored {
-            let there = wallet.lot(piece.id).filter(|lot| !lot.kind.has_expired(self.now));
-            if let Some(lot) = there {
-                taken.push(schemas::Lot { coins: lot.coins.min(piece.coins), ..*lot });
+            if let Some(lot) = there.iter_mut().find(|lot| lot.id == piece.id) {
+                let coins = lot.coins.min(piece.coins);
+                lot.coins = lot.coins.less(coins);
+                taken.push(Lot { coins, ..*lot });
             }
         }
-        let missing = wanted.less(sum(&taken));
-        let rest: Vec<schemas::Lot> = wallet
-            .live(self.now)
-            .map(|lot| {
-                let already = taken
-                    .iter()
-                    .filter(|t| t.id == lot.id)
-                    .fold(Coins::ZERO, |n, t| n.plus(t.coins).expect("of one lot"));
-                schemas::Lot { coins: lot.coins.less(already), ..*lot }
-            })
-            .filter(|lot| !lot.coins.is_zero())
-            .collect();
-        let (others, shortfall) = gather(rest.iter(), missing);
+        let (others, shortfall) = gather(there.iter(), wanted.less(sum(&taken)));
         taken.extend(others);
+        taken.retain(|lot| !lot.coins.is_zero());
         (taken, shortfall)
     }
 }
@@ -146,6 +137,6 @@ fn total(parts: &[Coins]) -> Coins {
     parts.iter().fold(Coins::ZERO, |sum, part| sum.plus(*part).expect("parts of one amount"))
 }
 
-fn sum(lots: &[schemas::Lot]) -> Coins {
+fn sum(lots: &[Lot]) -> Coins {
     coins_of(lots).expect("pieces of one amount")
 }

@@ -7,7 +7,11 @@ use crate::state::State;
 
 pub(super) fn top_up(state: &State, prefetched: &Prefetched, top_up: &TopUp) -> Result<Event, Rejection> {
     if let Some(claim) = &prefetched.transaction {
-        return Err(Rejection::TransactionClaimed { first: claim.id.clone() });
+        let first = match &claim.event {
+            Event::ChargebackClaimed(charged_back) => &charged_back.top_up,
+            _ => &claim.id,
+        };
+        return Err(Rejection::TransactionClaimed { first: first.clone() });
     }
     Ok(Event::TopUpClaimed(TopUpClaimed {
         user: top_up.user.clone(),
@@ -20,11 +24,12 @@ pub(super) fn top_up(state: &State, prefetched: &Prefetched, top_up: &TopUp) -> 
 pub(super) fn chargeback(state: &State, prefetched: &Prefetched) -> Result<Event, Rejection> {
     match &prefetched.transaction {
         None => Err(Rejection::TransactionNotFound),
-        Some(Claim { event: Event::TopUpClaimed(claimed), .. }) => Ok(Event::ChargebackClaimed(ChargebackClaimed {
+        Some(Claim { event: Event::TopUpClaimed(claimed), id }) => Ok(Event::ChargebackClaimed(ChargebackClaimed {
             user: claimed.user.clone(),
             coins: claimed.coins,
             returned: claimed.paid,
             dispatch: next_dispatch(state, &claimed.user),
+            top_up: id.clone(),
             credit: claimed.dispatch.number,
         })),
         Some(Claim { id, .. }) => Err(Rejection::AlreadyChargedBack { first: id.clone() }),
