@@ -232,7 +232,7 @@ impl Sample {
         order.status = if order.left.is_zero() { Status::Refunded } else { Status::Fulfilled };
         let reason = "wrong_gift".parse().unwrap();
         let refunded = Refunded { reason, coins: coins(n), returned, taken: taken.into(), order: order.clone() };
-        self.move_order(order, Some(at), Event::Refunded(refunded));
+        self.move_order(order, Some(at), Event::Refunded(refunded.into()));
     }
 
     /// Charges `n` coins of a gift again as paid ones, or what was refunded if that is less.
@@ -255,7 +255,7 @@ impl Sample {
             given: given.into(),
             order: order.clone(),
         };
-        self.move_order(order, Some(at), Event::RefundRolledBack(back));
+        self.move_order(order, Some(at), Event::RefundRolledBack(back.into()));
     }
 
     fn move_order(&mut self, order: Order, occurred_at: Option<Timestamp>, event: Event) {
@@ -277,7 +277,7 @@ impl Sample {
         for mut order in held {
             order.status = Status::Fulfilled;
             let captured = Captured { released: Returned::default(), order: order.clone() };
-            self.move_order(order, None, Event::Captured(captured));
+            self.move_order(order, None, Event::Captured(captured.into()));
         }
     }
 

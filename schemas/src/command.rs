@@ -26,7 +26,7 @@ pub struct Envelope {
     pub actor: Option<ActorId>,
     /// The user's app.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<Client>,
+    pub client: Option<Box<Client>>,
     /// What is asked for.
     #[serde(flatten)]
     pub command: Command,

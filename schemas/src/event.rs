@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// A fact.
+// The rare events that carry a whole order are boxed, so that a gift is not moved at their size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
@@ -35,21 +36,21 @@ pub enum Event {
     /// Coins were held for a game order.
     Held(Held),
     /// An order was marked as sent, before the provider was called.
-    Sent(OrderStep),
+    Sent(Box<OrderStep>),
     /// The provider was about to be asked.
-    Queried(OrderStep),
+    Queried(Box<OrderStep>),
     /// A call to the provider did not settle the order.
-    Unresolved(OrderStep),
+    Unresolved(Box<OrderStep>),
     /// A person took the order over.
-    HandedOver(OrderStep),
+    HandedOver(Box<OrderStep>),
     /// A hold was charged, in part or whole.
-    Captured(Captured),
+    Captured(Box<Captured>),
     /// A hold ended without a charge.
-    Released(Released),
+    Released(Box<Released>),
     /// Charged coins were given back.
-    Refunded(Refunded),
+    Refunded(Box<Refunded>),
     /// A refund was taken back.
-    RefundRolledBack(RefundRolledBack),
+    RefundRolledBack(Box<RefundRolledBack>),
     /// Several events of one atomic group, in order.
     Group(Vec<Event>),
 }

@@ -31,7 +31,7 @@ pub struct Record {
     /// Who acted, as the caller named them.
     pub actor: Option<ActorId>,
     /// The user's app.
-    pub client: Option<Client>,
+    pub client: Option<Box<Client>>,
     /// What came of it.
     pub body: Body,
 }

@@ -336,7 +336,8 @@ impl Author {
             _ => fresh,
         };
         let occurred_at = saying.occurred.map(|millis| play.world.now().plus_millis(millis));
-        let client = saying.with_client.then(|| Client { device: Some(id("ios")), package: None, version: None });
+        let client =
+            saying.with_client.then(|| Box::new(Client { device: Some(id("ios")), package: None, version: None }));
         let what = match &saying.what {
             // As long as there is no order, most that ask for one make one.
             what if what.names_an_order() && play.model.orders.is_empty() && !self.said.len().is_multiple_of(8) => {

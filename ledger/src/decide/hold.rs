@@ -49,22 +49,22 @@ impl Desk<'_> {
 
     pub(super) fn send(&self) -> Result<Event, Rejection> {
         let order = self.called(Step::Send)?;
-        Ok(Event::Sent(OrderStep { reason: None, order }))
+        Ok(Event::Sent(Box::new(OrderStep { reason: None, order })))
     }
 
     pub(super) fn query(&self) -> Result<Event, Rejection> {
         let order = self.called(Step::Query)?;
-        Ok(Event::Queried(OrderStep { reason: None, order }))
+        Ok(Event::Queried(Box::new(OrderStep { reason: None, order })))
     }
 
     pub(super) fn unresolved(&self, unresolved: &Unresolved) -> Result<Event, Rejection> {
         let order = self.stepped(Step::Unresolved)?;
-        Ok(Event::Unresolved(OrderStep { reason: Some(unresolved.reason.clone()), order }))
+        Ok(Event::Unresolved(Box::new(OrderStep { reason: Some(unresolved.reason.clone()), order })))
     }
 
     pub(super) fn hand_over(&self, hand_over: &HandOver) -> Result<Event, Rejection> {
         let order = self.stepped(Step::HandOver)?;
-        Ok(Event::HandedOver(OrderStep { reason: Some(hand_over.reason.clone()), order }))
+        Ok(Event::HandedOver(Box::new(OrderStep { reason: Some(hand_over.reason.clone()), order })))
     }
 
     pub(super) fn capture(&self, capture: &Capture) -> Result<Event, Rejection> {
@@ -76,7 +76,7 @@ impl Desk<'_> {
         let not_captured = take_from_behind(&mut order.used, order.left.less(coins));
         order.charged = coins;
         order.left = coins;
-        Ok(Event::Captured(Captured { released: self.give_back(not_captured), order }))
+        Ok(Event::Captured(Box::new(Captured { released: self.give_back(not_captured), order })))
     }
 
     pub(super) fn release(&self, release: &Release) -> Result<Event, Rejection> {
@@ -98,7 +98,7 @@ impl Desk<'_> {
     fn released(&self, mut order: Order, reason: ReasonCode) -> Event {
         let all = take_from_behind(&mut order.used, order.left);
         order.left = Coins::ZERO;
-        Event::Released(Released { reason, released: self.give_back(all), order })
+        Event::Released(Box::new(Released { reason, released: self.give_back(all), order }))
     }
 
     /// The named order after `step`, if that is legal.

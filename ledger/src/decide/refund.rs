@@ -25,7 +25,7 @@ impl Desk<'_> {
         }
         let taken = take_shares(&mut order);
         let returned = self.give_back(pieces);
-        Ok(Event::Refunded(Refunded { reason: refund.reason.clone(), coins, returned, taken, order }))
+        Ok(Event::Refunded(Box::new(Refunded { reason: refund.reason.clone(), coins, returned, taken, order })))
     }
 
     /// Takes the restored lots, then others in burn order; what is not there is a shortfall.
@@ -48,7 +48,7 @@ impl Desk<'_> {
             order.status = Status::Refunded; // nothing was there to take: the order stays refunded
         }
         let given = give_shares(&mut order, &refunded.taken);
-        Ok(Event::RefundRolledBack(RefundRolledBack {
+        Ok(Event::RefundRolledBack(Box::new(RefundRolledBack {
             refund: roll_back.refund.clone(),
             reason: roll_back.reason.clone(),
             taken,
@@ -56,7 +56,7 @@ impl Desk<'_> {
             shortfall,
             given,
             order,
-        }))
+        })))
     }
 
     fn take_restored_first(&self, restored: &[Lot], wanted: Coins) -> (Lots, Coins) {

@@ -15,6 +15,9 @@ use super::answer::{Answer, Unavailable};
 /// How long a line waits for an earlier one of its user before it is given up, undecided.
 const PATIENCE_MS: i64 = 5_000;
 
+/// What stands for no answer yet; as an answer the core never gives it.
+const UNANSWERED: Answer = Answer::Unavailable(Unavailable::Stopped);
+
 /// One line of one submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot {
@@ -40,11 +43,11 @@ pub(crate) struct Reply {
 
 #[derive(Debug)]
 struct Open {
-    /// A line's command, until it is decided.
-    commands: Vec<Option<Envelope>>,
+    /// Its lines; empty while they are being decided.
+    commands: Vec<Envelope>,
     ordered: bool,
     reply: oneshot::Sender<Vec<Answer>>,
-    answers: Vec<Option<Answer>>,
+    answers: Vec<Answer>,
     missing: usize,
     /// By user: lines that wait, and for how many earlier ones.
     parked: HashMap<UserId, Parked>,
@@ -75,10 +78,10 @@ impl Bulks {
         self.unanswered += lines;
         let Submission { commands, ordered, reply } = submission;
         let open = Open {
-            commands: commands.into_iter().map(Some).collect(),
+            commands,
             ordered,
             reply,
-            answers: vec![None; lines],
+            answers: vec![UNANSWERED; lines],
             missing: lines,
             parked: HashMap::default(),
         };
@@ -86,10 +89,20 @@ impl Bulks {
         (self.next, lines)
     }
 
-    /// Takes the command of a line, which is about to be decided.
-    pub(crate) fn take_command(&mut self, slot: Slot) -> Envelope {
-        let open = self.open.get_mut(&slot.submission).expect("a queued line's submission is open");
-        open.commands[slot.line].take().expect("a line is decided once")
+    /// Lends out the lines of a submission while some of them are decided.
+    pub(crate) fn lend(&mut self, submission: u64) -> Vec<Envelope> {
+        self.open.get_mut(&submission).map(|open| std::mem::take(&mut open.commands)).unwrap_or_default()
+    }
+
+    /// Takes them back; returns them once all are answered and nobody needs them.
+    pub(crate) fn give_back(&mut self, submission: u64, commands: Vec<Envelope>) -> Option<Vec<Envelope>> {
+        match self.open.get_mut(&submission) {
+            Some(open) => {
+                open.commands = commands;
+                None
+            }
+            None => Some(commands),
+        }
     }
 
     /// Whether any line of the submission waits, so that users have to be looked at.
@@ -102,14 +115,13 @@ impl Bulks {
         self.unanswered
     }
 
-    /// Parks the line if an earlier one of `user` is under way; otherwise gives its command back.
-    pub(crate) fn park(&mut self, slot: Slot, user: &UserId, envelope: Envelope) -> Option<Envelope> {
-        let Some(open) = self.open.get_mut(&slot.submission) else { return Some(envelope) };
-        let Some(parked) = open.parked.get_mut(user) else { return Some(envelope) };
-        open.commands[slot.line] = Some(envelope);
+    /// Parks the line if an earlier one of `user` is under way.
+    pub(crate) fn park(&mut self, slot: Slot, user: &UserId) -> bool {
+        let parked = self.open.get_mut(&slot.submission).and_then(|open| open.parked.get_mut(user));
+        let Some(parked) = parked else { return false };
         parked.lines.push_back(slot.line);
         self.parked_lines += 1;
-        None
+        true
     }
 
     /// The line takes several records: later ones of `user` wait for it.
@@ -137,7 +149,9 @@ impl Bulks {
     /// Answers a line; the reply, if it was the last one.
     pub(crate) fn answer(&mut self, slot: Slot, answer: Answer) -> Option<Reply> {
         let open = self.open.get_mut(&slot.submission)?;
-        if open.answers[slot.line].replace(answer).is_none() {
+        let place = &mut open.answers[slot.line];
+        if matches!(place, Answer::Unavailable(Unavailable::Stopped)) {
+            *place = answer;
             open.missing -= 1;
             self.unanswered -= 1;
         }
@@ -145,8 +159,7 @@ impl Bulks {
             return None;
         }
         let open = self.open.remove(&slot.submission)?;
-        let answers = open.answers.into_iter().map(|answer| answer.expect("none is missing")).collect();
-        Some(Reply { to: open.reply, answers })
+        Some(Reply { to: open.reply, answers: open.answers })
     }
 
     /// Gives up lines that have waited too long: replies of what is complete by that.

@@ -1,11 +1,15 @@
 //! The engine without threads: takes commands, decides them, and keeps what follows from that.
 //! Every method is one step, so that a simulation can stop between any two.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::{Arc, LazyLock},
+};
 
 use schemas::{
-    Body, Client, Command, CommandId, Digest, Dispatch, Event, Origin, Record, Rejection, Shard, Subject, Timestamp,
-    UserId,
+    Body, Client, Command, CommandId, Digest, Dispatch, Envelope, Event, Origin, Record, Rejection, Shard, Subject,
+    Timestamp, UserId,
 };
 
 use super::{
@@ -20,8 +24,7 @@ use super::{
 use crate::{
     Result,
     clock::Clock,
-    decide::{Request, decide},
-    log::Locator,
+    decide::{Prefetched, Request, decide},
     state::{State, dispatch_id, parse_dispatch_id},
 };
 
@@ -35,6 +38,9 @@ const MAX_BATCH_BYTES: usize = 6 << 20;
 /// Timers taken in a row before callers get their turn again.
 const TIMER_CHUNK: usize = 256;
 
+/// What was looked up where nothing was.
+static NOTHING: LazyLock<Prefetched> = LazyLock::new(Prefetched::default);
+
 /// The state of all shards, and everything derived from it that deciding needs.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -46,12 +52,22 @@ pub(crate) struct Core {
     clock: Arc<dyn Clock>,
     /// The time of the last record of any shard.
     time: Timestamp,
+    /// What the clock showed when the step began.
+    now: Timestamp,
     /// Lines that were handed in and not looked at.
-    queue: VecDeque<Slot>,
+    queue: VecDeque<Queued>,
     /// The batch being decided.
     records: usize,
     bytes: usize,
     replies: Vec<Reply>,
+    spent: Vec<Vec<Envelope>>,
+}
+
+/// Lines of one submission that follow each other.
+#[derive(Debug)]
+struct Queued {
+    submission: u64,
+    lines: Range<usize>,
 }
 
 /// What is decided and has to become durable together.
@@ -60,6 +76,8 @@ pub(crate) struct Batch {
     pub(crate) records: Arc<Records>,
     /// What may be answered then.
     pub(crate) replies: Vec<Reply>,
+    /// Commands that are answered: the writer has the time to drop them.
+    pub(crate) spent: Vec<Vec<Envelope>>,
 }
 
 /// A command with everything that its record needs.
@@ -69,7 +87,7 @@ struct Incoming<'a> {
     id: &'a CommandId,
     occurred_at: Option<Timestamp>,
     actor: Option<schemas::ActorId>,
-    client: Option<Client>,
+    client: Option<Box<Client>>,
     command: &'a Command,
     digest: Digest,
 }
@@ -93,13 +111,15 @@ impl Core {
             records: 0,
             bytes: 0,
             replies: Vec::new(),
+            spent: Vec::new(),
+            now: Timestamp::MIN,
         }
     }
 
     /// Takes a submission into the queue.
     pub(crate) fn submit(&mut self, submission: Submission) {
         let (submission, lines) = self.bulks.open(submission);
-        self.queue.extend((0..lines).map(|line| Slot { submission, line }));
+        self.queue.push_back(Queued { submission, lines: 0..lines });
     }
 
     /// Whether lines wait to be decided.
@@ -136,43 +156,65 @@ impl Core {
     pub(crate) fn hand_over(&mut self) -> Batch {
         self.records = 0;
         self.bytes = 0;
-        Batch { records: self.lookup.recent.hand_over(), replies: std::mem::take(&mut self.replies) }
+        Batch {
+            records: self.lookup.recent.hand_over(),
+            replies: std::mem::take(&mut self.replies),
+            spent: std::mem::take(&mut self.spent),
+        }
     }
 
-    /// The batch that was handed over is durable, its first record at `first`.
-    pub(crate) fn durable(&mut self, first: Locator) {
-        let Lookup { recent, index, .. } = &mut self.lookup;
-        recent.durable(first, index);
+    /// The batch that was handed over is durable.
+    pub(crate) fn durable(&mut self) -> Arc<Records> {
+        self.lookup.recent.durable()
     }
 
     /// Decides what is queued, until the batch is full.
     pub(crate) fn decide_queued(&mut self) -> Result<()> {
+        self.now = self.clock.now();
         if self.clock_is_behind() {
             self.refuse_queued(Unavailable::ClockBehind);
         }
         while self.has_room()
-            && let Some(slot) = self.queue.pop_front()
+            && let Some(queued) = self.queue.pop_front()
         {
-            self.decide_line(slot)?;
+            self.decide_lines(queued)?;
         }
-        let late = self.bulks.give_up(self.clock.now());
+        let late = self.bulks.give_up(self.now);
         self.replies.extend(late);
+        Ok(())
+    }
+
+    /// Decides lines as far as the batch has room; the rest stays first in the queue.
+    fn decide_lines(&mut self, Queued { submission, mut lines }: Queued) -> Result<()> {
+        let commands = self.bulks.lend(submission);
+        while self.has_room()
+            && let Some(line) = lines.next()
+        {
+            self.decide_line(Slot { submission, line }, &commands[line])?;
+        }
+        if !lines.is_empty() {
+            self.queue.push_front(Queued { submission, lines });
+        }
+        self.spent.extend(self.bulks.give_back(submission, commands));
         Ok(())
     }
 
     /// Answers everything that is queued with why it is not decided.
     pub(crate) fn refuse_queued(&mut self, why: Unavailable) {
-        while let Some(slot) = self.queue.pop_front() {
-            self.answer(slot, Answer::Unavailable(why));
+        while let Some(Queued { submission, lines }) = self.queue.pop_front() {
+            for line in lines {
+                self.answer(Slot { submission, line }, Answer::Unavailable(why));
+            }
         }
     }
 
     fn clock_is_behind(&self) -> bool {
-        self.time > self.clock.now().plus_millis(TOLERANCE_MS)
+        self.time > self.now.plus_millis(TOLERANCE_MS)
     }
 
     /// Takes a dispatch from the committed log, unless it was taken before.
     pub(crate) fn take_dispatch(&mut self, untaken: &Untaken) -> Result<()> {
+        self.now = self.clock.now();
         let Untaken { source, dispatch, command, .. } = untaken;
         let subject = command.check(Origin::Dispatch).expect("a dispatched command is well formed");
         let taken = self.states[usize::from(dispatch.target)].taken_from(*source);
@@ -195,12 +237,12 @@ impl Core {
 
     /// Takes timers that are due.
     pub(crate) fn take_timers(&mut self) -> Result<()> {
-        let now = self.clock.now();
+        self.now = self.clock.now();
         for _ in 0..TIMER_CHUNK {
             if !self.has_room() || self.clock_is_behind() {
                 return Ok(());
             }
-            let Some((id, command)) = self.timers.pop(now, &self.states) else { return Ok(()) };
+            let Some((id, command)) = self.timers.pop(self.now, &self.states) else { return Ok(()) };
             let subject = command.check(Origin::Timer).expect("a timer's command is well formed");
             self.record_own(Incoming {
                 digest: Digest::of(&command, None),
@@ -216,8 +258,7 @@ impl Core {
         Ok(())
     }
 
-    fn decide_line(&mut self, slot: Slot) -> Result<()> {
-        let mut envelope = self.bulks.take_command(slot);
+    fn decide_line(&mut self, slot: Slot, envelope: &Envelope) -> Result<()> {
         let subject = match envelope.command.check(Origin::Caller) {
             Ok(subject) => subject,
             Err(message) => {
@@ -227,13 +268,11 @@ impl Core {
         };
         if self.bulks.has_waits(slot)
             && let Some(user) = self.touched(&subject, &envelope.command)?
+            && self.bulks.park(slot, &user)
         {
-            match self.bulks.park(slot, &user, envelope) {
-                Some(free) => envelope = free,
-                None => return Ok(()),
-            }
+            return Ok(());
         }
-        let incoming = match self.timely(&envelope, subject) {
+        let incoming = match self.timely(envelope, subject) {
             Ok(incoming) => incoming,
             Err(message) => {
                 self.answer(slot, Answer::Malformed { message });
@@ -256,7 +295,7 @@ impl Core {
     }
 
     /// The command as it is to be recorded, if its time can be.
-    fn timely<'a>(&self, envelope: &'a schemas::Envelope, subject: Subject) -> Result<Incoming<'a>, String> {
+    fn timely<'a>(&self, envelope: &'a Envelope, subject: Subject) -> Result<Incoming<'a>, String> {
         let now = self.next_time();
         let occurred_at = match envelope.occurred_at {
             Some(at) if at > now.plus_millis(TOLERANCE_MS) => {
@@ -282,8 +321,8 @@ impl Core {
         if let Some(user) = command.touches() {
             return Ok(Some(user.clone()));
         }
-        let claim = self.lookup.prefetch(subject, "", command)?.transaction;
-        Ok(claim.and_then(|claim| match claim.event {
+        let found = self.lookup.prefetch(subject, "", command)?;
+        Ok(found.and_then(|found| found.transaction).and_then(|claim| match claim.event {
             Event::TopUpClaimed(claimed) => Some(claimed.user),
             Event::ChargebackClaimed(claimed) => Some(claimed.user),
             _ => None,
@@ -314,7 +353,7 @@ impl Core {
             _ => touches,
         };
         if let Some(user) = user {
-            self.bulks.begin_wait(slot, user, self.clock.now());
+            self.bulks.begin_wait(slot, user, self.now);
         }
         Ok(())
     }
@@ -336,7 +375,7 @@ impl Core {
     }
 
     fn next_time(&self) -> Timestamp {
-        self.clock.now().max(Timestamp::from_nanos(self.time.nanos().saturating_add(1)))
+        self.now.max(Timestamp::from_nanos(self.time.nanos().saturating_add(1)))
     }
 
     /// Decides a command of the ledger's own and records it.
@@ -357,7 +396,7 @@ impl Core {
         let request =
             Request { subject: &incoming.subject, occurred_at: incoming.occurred_at, command: incoming.command };
         let state = &mut self.states[usize::from(shard)];
-        let outcome = decide(state, &prefetched, &request, time);
+        let outcome = decide(state, prefetched.as_deref().unwrap_or(&NOTHING), &request, time);
         let record = Record {
             shard,
             sequence: state.sequence() + 1,
@@ -387,8 +426,8 @@ impl Core {
         let (source, number) = parse_dispatch_id(record.id.as_str()).expect("the dispatcher made this id");
         let Some((waiting, answer)) = self.flows.taken((source, record.shard, number), record) else { return };
         for slot in waiting {
-            for line in self.bulks.end_wait(slot).into_iter().rev() {
-                self.queue.push_front(line);
+            for Slot { submission, line } in self.bulks.end_wait(slot).into_iter().rev() {
+                self.queue.push_front(Queued { submission, lines: line..line + 1 });
             }
             self.answer(slot, answer.clone());
         }

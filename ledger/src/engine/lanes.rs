@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,10 +14,11 @@ use super::{
     bulk::Submission,
     core::{Batch, Core},
     dispatcher::{Untaken, dispatches_of},
+    recent::Records,
 };
 use crate::{
     Error, Result,
-    log::{Locator, Log, Stats},
+    log::{Log, Stats},
     state::State,
 };
 
@@ -55,8 +56,10 @@ struct Queues {
     to_write: Option<(Batch, Vec<Release>)>,
     /// The writer is at work on a batch.
     writing: bool,
-    /// The batch that became durable, its first record's place.
-    written: Option<Locator>,
+    /// The batch that was written is durable.
+    written: bool,
+    /// A batch that nobody needs any more.
+    garbage: Option<Arc<Records>>,
     /// The decider has nothing to do.
     idle: bool,
     /// There is space for the next batch; not known until the writer has looked.
@@ -96,7 +99,8 @@ impl Lanes {
                 dispatches: untaken.collect(),
                 to_write: None,
                 writing: false,
-                written: None,
+                written: false,
+                garbage: None,
                 idle: false,
                 room: None,
                 stats: Stats::default(),
@@ -213,7 +217,7 @@ impl Queues {
             && (self.dispatches.is_empty() || self.room == Some(false))
             && self.to_write.is_none()
             && !self.writing
-            && self.written.is_none()
+            && !self.written
     }
 }
 
@@ -237,10 +241,9 @@ pub(crate) fn decide(lanes: &Lanes, mut core: Core) {
         if queues.has_stopped() {
             return;
         }
-        if let Some(first) = queues.written.take() {
-            drop(queues);
-            core.durable(first);
-            queues = lanes.lock();
+        if std::mem::take(&mut queues.written) {
+            // The writer drops what it wrote: it has time for that, and this thread has not.
+            queues.garbage = Some(core.durable());
             continue;
         }
         let Some(room) = queues.room else {
@@ -362,7 +365,7 @@ pub(crate) fn write(lanes: &Lanes, mut log: Log) {
         if queues.failed || queues.ending == Ending::Abandon {
             return;
         }
-        let Some((Batch { records, replies }, releases)) = queues.to_write.take() else {
+        let Some((Batch { records, replies, spent }, releases)) = queues.to_write.take() else {
             if queues.ending == Ending::Close {
                 drop(queues);
                 if let Err(error) = log.close() {
@@ -373,11 +376,12 @@ pub(crate) fn write(lanes: &Lanes, mut log: Log) {
             continue;
         };
         queues.writing = true;
+        let garbage = queues.garbage.take();
         drop(queues);
-        let first = match log.append(&records) {
-            Ok(first) => first,
-            Err(error) => return lanes.fail(error),
-        };
+        drop(garbage);
+        if let Err(error) = log.append(&records) {
+            return lanes.fail(error);
+        }
         for reply in replies {
             // Who asked may have gone; the records stand all the same.
             let _ = reply.to.send(reply.answers);
@@ -385,11 +389,12 @@ pub(crate) fn write(lanes: &Lanes, mut log: Log) {
         for release in releases {
             release();
         }
+        drop(spent);
         let untaken: Vec<Untaken> = records.iter().flatten().flat_map(dispatches_of).collect();
         let mut queues = lanes.lock();
         queues.dispatches.extend(untaken);
         queues.writing = false;
-        queues.written = Some(first);
+        queues.written = true;
         lanes.work.notify_one();
     }
 }

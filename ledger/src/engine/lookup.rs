@@ -1,13 +1,13 @@
 //! Prefetch: what a command names and memory does not hold. Asks recent, index and log, in that
 //! order; the index only says where to look, the record says whether it is the one.
 
-use schemas::{Body, Command, Event, Key, Order, OrderId, OrderName, OrderRef, Origin, Record, Subject};
+use schemas::{Body, Command, Event, Key, Order, OrderId, OrderName, OrderRef, Origin, Record, Shard, Subject};
 
 use super::recent::Recent;
 use crate::{
     Result,
     decide::{Claim, PastRefund, Prefetched},
-    index::{Fingerprint, Fingerprinter, Index},
+    index::{Fingerprint, Fingerprinter, Index, Place},
     log::Reader,
     state::{dispatch_id, parse_dispatch_id},
 };
@@ -16,24 +16,22 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub(crate) recent: Recent,
-    pub(crate) index: Index,
-    pub(crate) fingerprinter: Fingerprinter,
-    pub(crate) reader: Reader,
-    /// Reused for the fingerprints of one record.
-    keys: Vec<Fingerprint>,
+    index: Index,
+    fingerprinter: Fingerprinter,
+    reader: Reader,
 }
 
 impl Lookup {
     pub(crate) fn new(recent: Recent, index: Index, fingerprinter: Fingerprinter, reader: Reader) -> Self {
-        Self { recent, index, fingerprinter, reader, keys: Vec::new() }
+        Self { recent, index, fingerprinter, reader }
     }
 
     /// Takes a record that was just decided.
     pub(crate) fn push(&mut self, record: Record) {
-        self.keys.clear();
-        let (keys, fingerprinter) = (&mut self.keys, self.fingerprinter);
-        record.keys(|key| keys.push(fingerprinter.of(&key)));
-        self.recent.push(record, &self.keys);
+        let Self { index, fingerprinter, .. } = self;
+        let at = Place::new(record.shard, record.sequence);
+        record.keys(|key| index.insert(fingerprinter.of(&key), at));
+        self.recent.push(record);
     }
 
     /// The record that a command id stands for.
@@ -52,17 +50,31 @@ impl Lookup {
     }
 
     fn find(&mut self, key: Fingerprint, is_it: impl Fn(&Record) -> bool) -> Result<Option<Record>> {
-        if let Some(record) = self.recent.get(key) {
-            return Ok(is_it(record).then(|| record.clone()));
+        let Some(at) = self.index.get(key) else { return Ok(None) };
+        Ok(self.record(at.shard(), at.sequence())?.filter(is_it))
+    }
+
+    fn record(&mut self, shard: Shard, sequence: u64) -> Result<Option<Record>> {
+        if let Some(record) = self.recent.get(shard, sequence) {
+            return Ok(Some(record.clone()));
         }
-        match self.index.get(key) {
-            None => Ok(None),
-            Some(at) => Ok(Some(self.reader.record(at)?).filter(is_it)),
+        Ok(self.reader.find(shard, sequence)?.map(|(_, record)| record))
+    }
+
+    /// What `command` needs to be decided; nothing where it names nothing.
+    pub(crate) fn prefetch(
+        &mut self,
+        subject: &Subject,
+        id: &str,
+        command: &Command,
+    ) -> Result<Option<Box<Prefetched>>> {
+        match command {
+            Command::Gift(schemas::Gift { combo: None, .. }) | Command::Grant(_) | Command::Hold(_) => Ok(None),
+            command => self.named(subject, id, command).map(|found| Some(Box::new(found))),
         }
     }
 
-    /// What `command` needs to be decided.
-    pub(crate) fn prefetch(&mut self, subject: &Subject, id: &str, command: &Command) -> Result<Prefetched> {
+    fn named(&mut self, subject: &Subject, id: &str, command: &Command) -> Result<Prefetched> {
         let mut found = Prefetched::default();
         match command {
             Command::Gift(gift) => {
@@ -93,7 +105,7 @@ impl Lookup {
             }
             Command::Group(members) => {
                 for member in members {
-                    found.members.push(self.prefetch(subject, id, member)?);
+                    found.members.push(self.named(subject, id, member)?);
                 }
             }
             command => {
@@ -120,23 +132,18 @@ impl Lookup {
     }
 
     fn placed(&mut self, subject: &Subject, id: OrderId) -> Result<Option<Order>> {
-        let of_subject =
-            |record: &Record| (record.subject == *subject).then(|| placed_by(record, Some(id.part))).flatten();
-        if usize::from(id.shard) >= self.reader.shards().into() {
+        if id.shard >= self.reader.shards() {
             return Ok(None);
         }
-        if let Some(record) = self.recent.record(id.shard, id.sequence) {
-            return Ok(of_subject(record));
-        }
-        let found = self.reader.find(id.shard, id.sequence)?;
-        Ok(found.and_then(|(_, record)| of_subject(&record)))
+        let record = self.record(id.shard, id.sequence)?.filter(|record| record.subject == *subject);
+        Ok(record.and_then(|record| placed_by(&record, Some(id.part))))
     }
 
     fn refund(&mut self, subject: &Subject, order: OrderId, refund: &schemas::CommandId) -> Result<Option<PastRefund>> {
         let record = self.command(subject, Origin::Caller, refund.as_str())?;
         let refunded = record.and_then(|record| {
             record.events().find_map(|(_, event)| match event {
-                Event::Refunded(refunded) if refunded.order.id == order => Some(refunded.clone()),
+                Event::Refunded(refunded) if refunded.order.id == order => Some((**refunded).clone()),
                 _ => None,
             })
         });

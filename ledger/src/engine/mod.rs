@@ -33,7 +33,7 @@ use self::{
 use crate::{
     Error, Result,
     clock::Clock,
-    index::{Fingerprint, Fingerprinter, Index},
+    index::{Fingerprinter, Index, Place},
     log::{Check, Disk, Head, Log, Options, Reader, Recovery, Stats},
     state::State,
 };
@@ -210,15 +210,10 @@ impl Folded {
             pending: Pending::default(),
             fingerprinter,
         };
-        let mut keys: Vec<Fingerprint> = Vec::new();
         for frame in reader.frames(Check::Frame) {
-            let frame = frame?;
-            for (nth, record) in (0..).zip(&frame.records) {
-                keys.clear();
-                record.keys(|key| keys.push(fingerprinter.of(&key)));
-                for key in &keys {
-                    folded.index.insert(*key, frame.first.nth(nth));
-                }
+            for record in &frame?.records {
+                let at = Place::new(record.shard, record.sequence);
+                record.keys(|key| folded.index.insert(fingerprinter.of(&key), at));
                 folded.pending.note(record);
                 folded.states[usize::from(record.shard)].apply(record);
             }

@@ -7,11 +7,11 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::HashMap;
-use schemas::{Key, OrderId, Origin, Subject};
-use smallvec::SmallVec;
+use schemas::{Key, OrderId, Origin, Shard, Subject};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::log::Locator;
+/// A tag, and at most four parts of at most 64 bytes with their lengths.
+const MAX_KEY_BYTES: usize = 1 + 4 * 65;
 
 /// A key's fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,13 +61,16 @@ impl Fingerprinter {
 
     /// Each part is preceded by its length, so that no two keys give the same bytes.
     fn hash(self, tag: u8, parts: &[&[u8]]) -> Fingerprint {
-        let mut bytes: SmallVec<[u8; 256]> = SmallVec::new();
-        bytes.push(tag);
+        let mut bytes = [0; MAX_KEY_BYTES];
+        bytes[0] = tag;
+        let mut end = 1;
         for part in parts {
-            bytes.push(u8::try_from(part.len()).expect("ids have at most 64 bytes"));
-            bytes.extend_from_slice(part);
+            bytes[end] = u8::try_from(part.len()).expect("ids have at most 64 bytes");
+            end += 1;
+            bytes[end..end + part.len()].copy_from_slice(part);
+            end += part.len();
         }
-        Fingerprint(xxh3_128_with_seed(&bytes, self.seed))
+        Fingerprint(xxh3_128_with_seed(&bytes[..end], self.seed))
     }
 }
 
@@ -101,20 +104,47 @@ impl Hasher for AsItIs {
     }
 }
 
+/// A record's place: its shard and its sequence, the same in every home of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    packed: u64,
+}
+
+impl Place {
+    /// Sequences take the lower 48 bits: 280 million million records a shard.
+    const SEQUENCE_BITS: u32 = 48;
+
+    /// The place of a record.
+    pub fn new(shard: Shard, sequence: u64) -> Self {
+        assert!(sequence < 1 << Self::SEQUENCE_BITS, "a shard of more than 2^48 records");
+        Self { packed: u64::from(shard) << Self::SEQUENCE_BITS | sequence }
+    }
+
+    /// The shard.
+    pub fn shard(self) -> Shard {
+        Shard::try_from(self.packed >> Self::SEQUENCE_BITS).expect("16 bits")
+    }
+
+    /// The sequence.
+    pub fn sequence(self) -> u64 {
+        self.packed & ((1 << Self::SEQUENCE_BITS) - 1)
+    }
+}
+
 /// The index.
 #[derive(Debug, Default)]
 pub struct Index {
-    places: ByFingerprint<Locator>,
+    places: ByFingerprint<Place>,
 }
 
 impl Index {
     /// Where the newest record of a key stands, if any: the record decides whether it is the key's.
-    pub fn get(&self, key: Fingerprint) -> Option<Locator> {
+    pub fn get(&self, key: Fingerprint) -> Option<Place> {
         self.places.get(&key).copied()
     }
 
     /// A later record takes the key over.
-    pub fn insert(&mut self, key: Fingerprint, at: Locator) {
+    pub fn insert(&mut self, key: Fingerprint, at: Place) {
         self.places.insert(key, at);
     }
 }

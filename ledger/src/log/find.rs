@@ -10,8 +10,9 @@ use super::{
 };
 use crate::Result;
 
-/// How far marks are apart: walking the tables of this many bytes costs well under a millisecond.
-const APART_BYTES: u64 = 1 << 20;
+/// How far marks are apart: walking the tables of this many bytes costs well under a millisecond, even
+/// where each frame holds one record.
+const APART_BYTES: u64 = 64 << 10;
 
 /// The marks of a segment, as far as anybody has looked.
 #[derive(Debug, Default)]
@@ -24,8 +25,11 @@ pub(super) struct Marks {
 impl Marks {
     /// Where to begin the search for a record, with each shard's sequence before that.
     fn below(&self, shard: usize, shards: usize, sequence: u64) -> (u64, Vec<u64>) {
-        let lists = self.before.chunks_exact(shards);
-        let last = lists.take_while(|before| before[shard] < sequence).count().saturating_sub(1);
+        let (mut last, mut beyond) = (0, self.positions.len());
+        while beyond - last > 1 {
+            let middle = usize::midpoint(last, beyond);
+            if self.before[middle * shards + shard] < sequence { last = middle } else { beyond = middle }
+        }
         (self.positions[last], self.before[last * shards..][..shards].to_vec())
     }
 

@@ -114,6 +114,19 @@ pub(super) fn head_bytes(sections: usize, entries: usize) -> usize {
 }
 
 impl Meta {
+    /// The place of a record in the frame, if it holds it.
+    pub fn ordinal(&self, shard: Shard, sequence: u64) -> Option<u32> {
+        let mut before = 0;
+        for section in &self.sections {
+            if section.shard == shard {
+                let within = sequence.checked_sub(section.first)?;
+                return u32::try_from(within).ok().filter(|&n| n < section.count).map(|n| before + n);
+            }
+            before += section.count;
+        }
+        None
+    }
+
     /// Reads and checks a header with its tables; `self` keeps its buffers.
     pub fn read(&mut self, head: &[u8]) -> Result<(), Invalid> {
         let header: &[u8; HEADER_BYTES] = head.first_chunk().ok_or("a frame's header is cut")?;

@@ -21,8 +21,8 @@ use crate::{Error, Result};
 
 /// What is read for a look-up at first: the tables of most frames, and small frames whole.
 const FIRST_READ_BYTES: usize = 4096;
-/// Look-ups come in runs of neighbours, from a few places at once: at most 1 MiB of raw blocks.
-const BLOCKS: usize = 16;
+/// Look-ups come in runs of neighbours, a few in each shard at once: at most 4 MiB of raw blocks.
+const BLOCKS: usize = 64;
 /// Tables take at most a few KiB each.
 const TABLES: usize = 16;
 /// Files kept open; a reader that goes to and fro needs few.
@@ -116,8 +116,16 @@ impl Reader {
 
     /// The record with a sequence; `None` if the shard has not reached it.
     pub fn find(&mut self, shard: Shard, sequence: u64) -> Result<Option<(Locator, Record)>> {
-        let Some((meta, ordinal)) = self.frame_of(shard, sequence)? else { return Ok(None) };
-        let at = Locator::new(meta.offset).nth(ordinal);
+        // Look-ups come in runs, so the frame is mostly one that was just used.
+        let known =
+            self.tables.iter().find_map(|meta| Some(Locator::new(meta.offset).nth(meta.ordinal(shard, sequence)?)));
+        let at = match known {
+            Some(at) => at,
+            None => match self.frame_of(shard, sequence)? {
+                Some((meta, ordinal)) => Locator::new(meta.offset).nth(ordinal),
+                None => return Ok(None),
+            },
+        };
         Ok(Some((at, self.record(at)?)))
     }
 
@@ -173,10 +181,8 @@ impl Reader {
             let path = self.shared.disk.path(&segment.name);
             return Err(Error::damaged(path, 0, format!("record {sequence} of shard {shard} is missing")));
         };
-        let before: u32 = meta.sections.iter().take_while(|s| s.shard < shard).map(|s| s.count).sum();
-        let first = meta.sections.iter().find(|s| s.shard == shard).map_or(0, |s| s.first);
-        let within = u32::try_from(sequence - first).expect("a frame has at most 2^20 records");
-        Ok(Some((meta, before + within)))
+        let ordinal = meta.ordinal(shard, sequence).expect("the frame holds the record");
+        Ok(Some((meta, ordinal)))
     }
 
     /// The hash behind a record inside a frame: from the segment's header on.

@@ -22,6 +22,11 @@ impl<K: PartialEq, V> Recent<K, V> {
         })
     }
 
+    /// What is kept, the last used first.
+    pub fn iter(&self) -> impl Iterator<Item = &V> {
+        self.items.iter().map(|(_, value)| value)
+    }
+
     /// The value that was used last.
     pub fn first(&mut self) -> &mut V {
         &mut self.items[0].1
