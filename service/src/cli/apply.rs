@@ -45,7 +45,7 @@ impl Apply {
         let ledger = global.ledger();
         if self.dry_run {
             let current = if ledger.exists() { current(&ledger)?.0 } else { Current::default() };
-            println!("{}", platform_file::difference(&current, &wanted));
+            println!("{}", platform_file::difference(&current, &wanted).to_string().trim_end());
             return Ok(Ended::Well);
         }
         let engine = ledger.start(self.shards)?;
@@ -75,7 +75,7 @@ fn apply(engine: &Engine, ledger: &LedgerDir, wanted: &[Change], show: bool) -> 
     let (current, version) = current(ledger)?;
     let difference = platform_file::difference(&current, wanted);
     if show {
-        print!("{difference}");
+        println!("{}", difference.to_string().trim_end());
     }
     if difference.is_empty() {
         return Ok(Applied { version, changes: 0, from: None });
