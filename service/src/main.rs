@@ -23,8 +23,10 @@ fn main() -> ExitCode {
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("giftledger: {error:#}");
-            // What the ledger itself found wrong is a fault; the rest is a matter of how it was called.
-            let fault = error.chain().any(<dyn std::error::Error + 'static>::is::<ledger::Error>);
+            // What the ledger found wrong or refused is a fault; the rest is a matter of how it was called.
+            let fault = error.chain().any(|cause| {
+                cause.is::<ledger::Error>() || cause.is::<ledger::Unavailable>() || cause.is::<schemas::Rejection>()
+            });
             ExitCode::from(if fault { 1 } else { 2 })
         }
     }

@@ -12,6 +12,13 @@ pub fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(1 << 16, io::stdout().lock())
 }
 
+/// Writes a sentence or several lines for a person.
+pub fn say(text: &impl std::fmt::Display) -> Result<()> {
+    let text = format!("{text}");
+    writeln!(io::stdout(), "{}", text.trim_end_matches('\n'))?;
+    Ok(())
+}
+
 /// Writes one object on a line.
 pub fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
     serde_json::to_writer(&mut *out, value)?;

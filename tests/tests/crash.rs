@@ -2,6 +2,7 @@
 //! audited through what it prints: no answered command is lost, none has two records.
 //!
 //! `GIFTLEDGER_SEED` plays other moments than the usual ones; a failure prints the seed that it had.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -4,12 +4,14 @@
 //! The clock stands still unless a step moves it and commands come one after the other, so one script
 //! makes one log, byte for byte the same records. So after any fault the log must be a beginning of
 //! that log which ends where a batch ended, and saying everything again must complete it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    io,
+    path::{Path, PathBuf},
     process::{Command, Output},
-    sync::{Arc, Barrier, mpsc},
+    sync::{Arc, Barrier, Mutex, mpsc},
     thread,
     time::Duration,
 };
@@ -18,7 +20,8 @@ use giftledger_tests::world::{BEGIN, World, envelope};
 use ledger::{
     Answer, Clock, Engine, Lines, ManualClock, State, Unavailable,
     log::{
-        Check, Log, Options, Reader,
+        Check, Disk, DiskFile, Log, Options, Reader,
+        disk::LockGuard,
         faulty::{Fault, SimDisk},
     },
 };
@@ -232,6 +235,41 @@ fn a_full_disk_leaves_nobody_waiting() {
     println!("{under_way} of 60 claims were under way when the disk was full");
 }
 
+/// The disk fails while it reserves space, and the next batch is decided already: whoever waits for
+/// that one is let go without an answer.
+#[test]
+fn a_disk_that_fails_between_two_batches_leaves_nobody_waiting() {
+    let (began, reserving) = mpsc::channel();
+    let (fail, failing) = mpsc::channel();
+    let disk = StickyDisk { disk: SimDisk::new(1), began, failing: Arc::new(Mutex::new(failing)) };
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
+    let engine = Engine::start(Arc::new(disk), &options(), clock).unwrap().0;
+    let grant =
+        |n: u32| vec![envelope(&format!(r#"{{"id":"g{n}","grant":{{"user":"u","coins":1,"reason":"filler"}}}}"#))];
+    // One after the other, until the writer reserves the next segment.
+    let submit = |n| engine.submit(grant(n), Lines::InOrder).unwrap();
+    let (mut last, mut answers) = (0, submit(0));
+    while reserving.try_recv().is_err() {
+        if answers.try_recv().is_ok() {
+            last += 1;
+            answers = submit(last);
+        }
+        thread::yield_now();
+    }
+    if answers.try_recv().is_ok() {
+        last += 1;
+        answers = submit(last);
+    }
+    // Time for the decider to hand the batch over; without it, the test shows less.
+    (0..100_000).for_each(|_| thread::yield_now());
+    fail.send(()).unwrap();
+    let answers = within_a_minute("the wait for an answer", || answers.blocking_recv());
+    assert!(answers.is_err(), "{answers:?}");
+    assert!(matches!(engine.execute(grant(last), Lines::InOrder)[..], [Answer::Unavailable(Unavailable::Stopped)]));
+    let closed = engine.close();
+    assert!(matches!(closed, Err(ledger::Error::Io { doing: "reserving space for", .. })), "{closed:?}");
+}
+
 /// The ledger ends between a claim and the taking of its dispatch.
 #[test]
 fn a_credit_under_way_survives_a_restart() {
@@ -332,7 +370,7 @@ fn the_binary_says_that_the_disk_is_full() {
     let appended = disk.run(&["append", &commands]);
     assert_eq!(
         said(&appended.stdout),
-        "{\"line\":1,\"id\":\"t1\",\"answer\":\"unavailable\",\"code\":\"disk_full\"}\n"
+        "{\"line\":1,\"id\":\"t1\",\"answer\":\"unavailable\",\"code\":\"disk_full\",\"message\":\"the disk is full: make room, then ask again\"}\n"
     );
     assert_eq!(appended.status.code(), Some(1));
     for arguments in [&["apply", "-f", &platform][..], &["import", &csv, "--mapping", mapping]] {
@@ -360,7 +398,7 @@ fn the_binary_ends_when_the_disk_fills_up() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let lines: String = (0..220_000)
         .map(|n| {
-            let id: String = (0..4).map(|_| format!("{:016x}", random.random::<u64>())).collect();
+            let id = random_id(&mut random);
             let of = format!(r#""user":"u{}","channel":"apple","transaction":"{id}""#, n % 1000);
             let paid = r#"{"currency":"CNY","amount":"0.40"}"#;
             format!(r#"{{"id":"{id}","top_up":{{{of},"coins":40,"paid":{paid}}}}}"#) + "\n"
@@ -585,10 +623,16 @@ impl Run {
 fn grants(number: u64) -> Vec<String> {
     let mut random = ChaCha8Rng::seed_from_u64(number);
     let grant = |user| {
-        let id: String = (0..4).map(|_| format!("{:016x}", random.random::<u64>())).collect();
+        let id = random_id(&mut random);
         format!(r#"{{"id":"{id}","grant":{{"user":"full{user}","coins":1,"reason":"filler"}}}}"#)
     };
     (0..20).map(grant).collect()
+}
+
+/// 64 bytes that do not compress below 32.
+fn random_id(random: &mut ChaCha8Rng) -> String {
+    let [high, low] = [(); 2].map(|()| random.random::<u128>());
+    format!("{high:032x}{low:032x}")
 }
 
 /// A fold equals the live state, all accounts sum to zero, and nothing is under way.
@@ -645,7 +689,7 @@ fn at_once(world: &World, threads: usize, say: impl Fn(usize) -> Envelope + Sync
 fn within_a_minute<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, ended) = mpsc::channel();
     thread::spawn(move || done.send(run()));
-    ended.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{what} does not end"))
+    ended.recv_timeout(Duration::from_mins(1)).unwrap_or_else(|_| panic!("{what} does not end"))
 }
 
 fn top_up(n: usize) -> String {
@@ -656,6 +700,80 @@ fn top_up(n: usize) -> String {
 fn credits(records: &[Vec<Record>]) -> Vec<&Record> {
     let credited = |record: &&Record| matches!(record.event(), Some(Event::TopUpCredited(_)));
     records.iter().flatten().filter(credited).collect()
+}
+
+/// A disk on which reserving the next segment takes until it is told to fail.
+#[derive(Debug)]
+struct StickyDisk {
+    disk: SimDisk,
+    began: mpsc::Sender<()>,
+    failing: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+struct StickyFile {
+    file: Arc<dyn DiskFile>,
+    began: mpsc::Sender<()>,
+    failing: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl Disk for StickyDisk {
+    fn path(&self, name: &str) -> PathBuf {
+        self.disk.path(name)
+    }
+    fn create_dir(&self, dir: &str) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+    fn open(&self, name: &str, create: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.disk.open(name, create)?;
+        if name != "log/next.tmp" {
+            return Ok(file);
+        }
+        Ok(Arc::new(StickyFile { file, began: self.began.clone(), failing: self.failing.clone() }))
+    }
+    fn open_existing(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open_existing(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+    fn lock(&self) -> io::Result<LockGuard> {
+        self.disk.lock()
+    }
+    fn is_locked(&self) -> io::Result<bool> {
+        self.disk.is_locked()
+    }
+}
+
+impl DiskFile for StickyFile {
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(offset, bytes)
+    }
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_at(offset, bytes)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        self.began.send(()).unwrap();
+        self.failing.lock().unwrap().recv().unwrap();
+        Err(io::Error::other("the disk is gone"))
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
 }
 
 /// A small disk of memory, where this machine lets us mount one.

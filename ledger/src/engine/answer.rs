@@ -1,7 +1,7 @@
 //! What a caller is answered.
 
 use schemas::{Coins, Event, OrderId, Record, Rejection, Shard, Timestamp};
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 /// The answer to one command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -64,8 +64,7 @@ pub struct Refused {
 }
 
 /// Why nothing was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
-#[serde(rename_all = "snake_case", tag = "code")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The queue is full.
     #[error("the queue is full: ask again later")]
@@ -82,6 +81,28 @@ pub enum Unavailable {
     /// The ledger is closing or has stopped.
     #[error("the ledger has stopped; whether the command was taken is not known: ask again with the same id")]
     Stopped,
+}
+
+impl Unavailable {
+    /// Its permanent code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::DiskFull => "disk_full",
+            Self::EarlierLineUnfinished => "earlier_line_unfinished",
+            Self::ClockBehind => "clock_behind",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl Serialize for Unavailable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Unavailable", 2)?;
+        fields.serialize_field("code", self.code())?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.end()
+    }
 }
 
 impl Answer {

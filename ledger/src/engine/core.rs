@@ -199,8 +199,23 @@ impl Core {
         Ok(())
     }
 
+    /// Whether anybody waits for a dispatch to be taken.
+    pub(crate) fn has_waits(&self) -> bool {
+        !self.flows.is_empty()
+    }
+
+    /// Answers everything that cannot go on: what is queued, and who waits for a dispatch that cannot
+    /// be taken now. It is on the log; asked again later, the same id joins the wait or gets the outcome.
+    pub(crate) fn refuse_all(&mut self, why: Unavailable) {
+        for slot in self.flows.give_up() {
+            self.go_on_behind(slot);
+            self.answer(slot, Answer::Unavailable(why));
+        }
+        self.refuse_queued(why);
+    }
+
     /// Answers everything that is queued with why it is not decided.
-    pub(crate) fn refuse_queued(&mut self, why: Unavailable) {
+    fn refuse_queued(&mut self, why: Unavailable) {
         while let Some(Queued { submission, lines }) = self.queue.pop_front() {
             for line in lines {
                 self.answer(Slot { submission, line }, Answer::Unavailable(why));
@@ -426,10 +441,15 @@ impl Core {
         let (source, number) = parse_dispatch_id(record.id.as_str()).expect("the dispatcher made this id");
         let Some((waiting, answer)) = self.flows.taken((source, record.shard, number), record) else { return };
         for slot in waiting {
-            for Slot { submission, line } in self.bulks.end_wait(slot).into_iter().rev() {
-                self.queue.push_front(Queued { submission, lines: line..line + 1 });
-            }
+            self.go_on_behind(slot);
             self.answer(slot, answer.clone());
+        }
+    }
+
+    /// Queues the lines that waited for this one, before all others.
+    fn go_on_behind(&mut self, slot: Slot) {
+        for Slot { submission, line } in self.bulks.end_wait(slot).into_iter().rev() {
+            self.queue.push_front(Queued { submission, lines: line..line + 1 });
         }
     }
 

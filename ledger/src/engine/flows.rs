@@ -41,6 +41,17 @@ impl Flows {
         flow.waiting.push(slot);
     }
 
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flows.is_empty()
+    }
+
+    /// Ends all waits: who has waited.
+    pub(crate) fn give_up(&mut self) -> Vec<Slot> {
+        self.by_dispatch.clear();
+        self.flows.drain().flat_map(|(_, flow)| flow.waiting).collect()
+    }
+
     /// A dispatch was taken by `record`: who is answered now, and what.
     pub(crate) fn taken(&mut self, number: Number, record: &Record) -> Option<(Vec<Slot>, Answer)> {
         let place = self.by_dispatch.remove(&number)?;

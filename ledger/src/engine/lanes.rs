@@ -178,8 +178,10 @@ impl Lanes {
         let mut queues = self.lock();
         queues.failed = true;
         queues.failure.get_or_insert(error);
+        // Dropped without an answer: whoever waits learns that it stopped.
         queues.callers.clear();
         queues.reads.clear();
+        queues.to_write = None;
         self.notify_all();
     }
 
@@ -261,7 +263,8 @@ pub(crate) fn decide(lanes: &Lanes, mut core: Core) {
             }
         }
         let timers_due = core.wakes_at().is_some_and(|at| at <= core.now());
-        if core.has_room() && (core.has_queued() || queues.has_work() || timers_due) {
+        let stuck = !room && core.has_waits();
+        if core.has_room() && (core.has_queued() || queues.has_work() || timers_due || stuck) {
             let submissions = std::mem::take(&mut queues.callers);
             queues.undecided += std::mem::take(&mut queues.queued);
             let dispatches = if room { queues.take_dispatches() } else { Vec::new() };
@@ -326,7 +329,7 @@ fn decide_step(core: &mut Core, submissions: VecDeque<Submission>, dispatches: &
         core.decide_queued()?;
         core.take_timers()
     } else {
-        core.refuse_queued(Unavailable::DiskFull);
+        core.refuse_all(Unavailable::DiskFull);
         Ok(())
     }
 }

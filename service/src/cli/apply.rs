@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Ended, Global};
 use crate::{
     ledger_dir::LedgerDir,
-    output::{json_line, stdout},
+    output::{json_line, say, stdout},
     platform_file::{self, Current},
 };
 
@@ -45,7 +45,7 @@ impl Apply {
         let ledger = global.ledger();
         if self.dry_run {
             let current = if ledger.exists() { current(&ledger)?.0 } else { Current::default() };
-            println!("{}", platform_file::difference(&current, &wanted).to_string().trim_end());
+            say(&platform_file::difference(&current, &wanted))?;
             return Ok(Ended::Well);
         }
         let engine = ledger.start(self.shards)?;
@@ -55,7 +55,7 @@ impl Apply {
         if global.json {
             json_line(&mut stdout(), &applied)?;
         } else if applied.changes > 0 {
-            println!("version {} holds in every shard: {} changes", applied.version, applied.changes);
+            say(&format_args!("version {} holds in every shard: {} changes", applied.version, applied.changes))?;
         }
         Ok(Ended::Well)
     }
@@ -75,7 +75,7 @@ fn apply(engine: &Engine, ledger: &LedgerDir, wanted: &[Change], show: bool) -> 
     let (current, version) = current(ledger)?;
     let difference = platform_file::difference(&current, wanted);
     if show {
-        println!("{}", difference.to_string().trim_end());
+        say(&difference)?;
     }
     if difference.is_empty() {
         return Ok(Applied { version, changes: 0, from: None });
@@ -104,14 +104,10 @@ fn publish(engine: &Engine, publish: Publish) -> Result<()> {
     };
     match engine.execute(vec![envelope], Lines::Independent).pop() {
         Some(Answer::Taken(_)) => Ok(()),
-        Some(Answer::Refused(refused)) => {
-            bail!(
-                "part {part} of version {version} was refused: {}; somebody else applied meanwhile, run it again",
-                refused.message
-            )
-        }
+        Some(Answer::Refused(refused)) => Err(refused.rejection)
+            .with_context(|| format!("part {part} of version {version} was refused; run it again to see what changed")),
         Some(Answer::Malformed { message }) => bail!("part {part} of version {version}: {message}"),
-        Some(Answer::Unavailable(why)) => bail!("part {part} of version {version}: {why}"),
+        Some(Answer::Unavailable(why)) => Err(why).with_context(|| format!("part {part} of version {version}")),
         other => bail!("part {part} of version {version}: {other:?}"),
     }
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::{Ended, Global, apply::apply_changes};
 use crate::{
     ledger_dir::LedgerDir,
-    output::{json_line, stdout, thousands},
+    output::{json_line, say, stdout, thousands},
 };
 
 /// Measure durable gifts through the engine, in a folder of its own beside the ledger's.
@@ -82,7 +82,7 @@ impl Bench {
         if global.json {
             json_line(&mut stdout(), &figures)?;
         } else {
-            print(&figures);
+            print(&figures)?;
         }
         Ok(Ended::Well)
     }
@@ -299,16 +299,17 @@ fn rss_mib() -> Result<u64> {
     Ok(kib.context("/proc/self/status says no VmRSS")? / 1024)
 }
 
-fn print(figures: &Figures) {
-    println!("accepted          {:>12}/s", thousands(figures.accepted_per_s));
-    println!(
+fn print(figures: &Figures) -> Result<()> {
+    say(&format_args!("accepted          {:>12}/s", thousands(figures.accepted_per_s)))?;
+    say(&format_args!(
         "latency           {:>12} ms p1, {} p50, {} p99, {} p100",
         figures.p1_ms, figures.p50_ms, figures.p99_ms, figures.p100_ms
-    );
-    println!("processor time    {:>12.2} µs per command, making it included", figures.cpu_us_per_command);
-    println!("written           {:>12.0} bytes per command", figures.written_bytes_per_command);
-    println!("memory            {:>12} MiB", figures.rss_mib);
-    println!("fdatasync of 4 KiB{:>12}/s on this disk", thousands(figures.fdatasync_per_s));
+    ))?;
+    say(&format_args!("processor time    {:>12.2} µs per command, making it included", figures.cpu_us_per_command))?;
+    say(&format_args!("written           {:>12.0} bytes per command", figures.written_bytes_per_command))?;
+    say(&format_args!("memory            {:>12} MiB", figures.rss_mib))?;
+    say(&format_args!("fdatasync of 4 KiB{:>12}/s on this disk", thousands(figures.fdatasync_per_s)))?;
+    Ok(())
 }
 
 /// A folder that is removed at the end.

@@ -15,7 +15,7 @@ use super::{Ended, Global, apply::apply_changes};
 use crate::{
     import::{Mapping, Position, Row, Rows},
     ledger_dir::LedgerDir,
-    output::{Progress, json_line, stdout, thousands},
+    output::{Progress, json_line, say, stdout, thousands},
     platform_file,
 };
 
@@ -76,15 +76,15 @@ impl Import {
         if global.json {
             json_line(&mut stdout(), &imported)?;
         } else {
-            println!(
+            say(&format_args!(
                 "{} rows read, {} gifts on the log, {} refused, {} records added",
                 thousands(imported.rows),
                 thousands(imported.gifts),
                 thousands(imported.refused),
                 thousands(imported.records_added)
-            );
+            ))?;
             if imported.resumed_after > 0 {
-                println!("{} rows were read by an earlier import", thousands(imported.resumed_after));
+                say(&format_args!("{} rows were read by an earlier import", thousands(imported.resumed_after)))?;
             }
         }
         Ok(Ended::with(imported.refused == 0))
@@ -152,7 +152,9 @@ fn submit(engine: &Engine, lines: Vec<(u64, Envelope)>, imported: &mut Imported)
                 taken += 1;
                 continue;
             }
-            Answer::Unavailable(why) => bail!("line {line}: {why}; then import again: it goes on from here"),
+            Answer::Unavailable(why) => {
+                return Err(why).with_context(|| format!("line {line}; import again and it goes on from here"));
+            }
             Answer::Refused(refused) => refused.message,
             Answer::Conflict { shard, sequence } => {
                 format!("the id stands for another command, in record {shard}-{sequence}")

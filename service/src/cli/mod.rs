@@ -16,7 +16,7 @@ mod settle;
 mod verify;
 mod wallet;
 
-use std::path::PathBuf;
+use std::{io::Write, path::PathBuf};
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -127,7 +127,9 @@ impl Cli {
             Command::Log(command) => command.run(global),
             Command::Bench(command) => command.run(global),
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Cli::command(), "giftledger", &mut std::io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "giftledger", &mut script);
+                crate::output::stdout().write_all(&script)?;
                 Ok(Ended::Well)
             }
         }

@@ -19,7 +19,7 @@ use self::platform::Platform;
 use super::{Ended, Global, apply::apply_changes, board, settle, verify};
 use crate::{
     ledger_dir::LedgerDir,
-    output::{json_line, stdout, thousands},
+    output::{json_line, say, stdout, thousands},
 };
 
 /// Lines of one submission.
@@ -175,7 +175,7 @@ fn has_held(user: &ledger::state::User) -> bool {
 fn tell(ledger: &LedgerDir, platform: &Platform, summary: &Summary) -> Result<()> {
     let path = ledger.path().display();
     let month = platform.month();
-    println!("A synthetic platform in {path}: nothing here is real.\n");
+    say(&format_args!("A synthetic platform in {path}: nothing here is real.\n"))?;
     let steps = [
         ("top-ups and grants", summary.money),
         ("gifts", summary.gifts),
@@ -184,9 +184,9 @@ fn tell(ledger: &LedgerDir, platform: &Platform, summary: &Summary) -> Result<()
         ("game orders", summary.holds),
     ];
     for (what, tally) in steps {
-        println!("{:>24}: {} taken, {} refused", what, thousands(tally.taken), thousands(tally.refused));
+        say(&format_args!("{:>24}: {} taken, {} refused", what, thousands(tally.taken), thousands(tally.refused)))?;
     }
-    println!("\nStreamers of {month}, by what they received:");
+    say(&format_args!("\nStreamers of {month}, by what they received:"))?;
     let zone = ledger.zone(None)?;
     let mut fold = Board::new(BoardKey { window: Window::Month { month, zone }, members: Members::Streamers });
     ledger.fold(AsOf::End, |record| {
@@ -194,20 +194,20 @@ fn tell(ledger: &LedgerDir, platform: &Platform, summary: &Summary) -> Result<()
         Ok(())
     })?;
     board::print(&fold, 5, false)?;
-    println!("\nWhat {month} pays:");
+    say(&format_args!("\nWhat {month} pays:"))?;
     settle::print(&settle::calculate(ledger, month, AsOf::End)?, 5)?;
     let c = summary.compensation;
-    println!(
+    say(&format_args!(
         "\nGame orders, through a provider that loses, delays and garbles answers ({} calls, {} of them without a usable answer):",
         c.calls, c.unresolved
-    );
-    println!("  {} delivered and charged", c.fulfilled);
-    println!("  {} refused by the provider: coins given back", c.released);
-    println!("  {} never sent: given back at their deadline", c.never_sent);
-    println!("  {} without any answer: held, for a person to decide", c.with_a_person);
-    println!("\nThe proof:");
+    ))?;
+    say(&format_args!("  {} delivered and charged", c.fulfilled))?;
+    say(&format_args!("  {} refused by the provider: coins given back", c.released))?;
+    say(&format_args!("  {} never sent: given back at their deadline", c.never_sent))?;
+    say(&format_args!("  {} without any answer: held, for a person to decide", c.with_a_person))?;
+    say(&format_args!("\nThe proof:"))?;
     verify::print(&summary.proof)?;
-    println!("Try next (each takes --json, and --help):");
+    say(&format_args!("Try next (each takes --json, and --help):"))?;
     for line in [
         format!("giftledger wallet demo-user-1 --data {path}"),
         format!("giftledger order --user demo-user-1 --command demo-gift-0 --data {path}"),
@@ -219,7 +219,7 @@ fn tell(ledger: &LedgerDir, platform: &Platform, summary: &Summary) -> Result<()
             "echo '{{\"id\":\"my-1\",\"gift\":{{\"user\":\"demo-user-1\",\"item\":\"rose\",\"to\":[{{\"streamer\":\"demo-streamer-1\"}}]}}}}' | giftledger append --data {path}"
         ),
     ] {
-        println!("  {line}");
+        say(&format_args!("  {line}"))?;
     }
     Ok(())
 }
