@@ -143,7 +143,7 @@ pub enum Error {
         limit: usize,
     },
     /// A place that holds no record.
-    #[error("reading a record: {place} is not on this log; what named it belongs to another one: rebuild that")]
+    #[error("there is no record {place} on this log")]
     NoRecord {
         /// The place that was named.
         place: String,

@@ -375,6 +375,29 @@ impl Event {
         }
     }
 
+    /// The names of all events.
+    pub const KINDS: [&'static str; 19] = [
+        "reference_published",
+        "reference_taken",
+        "top_up_claimed",
+        "top_up_credited",
+        "chargeback_claimed",
+        "charged_back",
+        "granted",
+        "lot_expired",
+        "gift_given",
+        "held",
+        "sent",
+        "queried",
+        "unresolved",
+        "handed_over",
+        "captured",
+        "released",
+        "refunded",
+        "refund_rolled_back",
+        "group",
+    ];
+
     /// Its name in JSON.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -56,10 +56,10 @@ pub struct Id<K> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Nothing was given.
-    #[error("a {0} must not be empty")]
+    #[error("{} must not be empty", a(.0))]
     Empty(&'static str),
     /// More than 64 bytes.
-    #[error("a {what} has at most 64 bytes, this one has {bytes}")]
+    #[error("{} has at most 64 bytes, this one has {bytes}", a(.what))]
     TooLong {
         /// The kind of id.
         what: &'static str,
@@ -67,7 +67,7 @@ pub enum IdError {
         bytes: usize,
     },
     /// A character outside the alphabet.
-    #[error("{found:?} in {text:?}: a {what} may contain {allowed}")]
+    #[error("{found:?} in {text:?}: {} may contain {allowed}", a(.what))]
     Character {
         /// The kind of id.
         what: &'static str,
@@ -86,6 +86,12 @@ pub enum IdError {
         /// The text as given.
         text: String,
     },
+}
+
+/// With its article.
+fn a(what: &str) -> String {
+    let article = if what.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+    format!("{article} {what}")
 }
 
 impl<K: Kind> Id<K> {
@@ -181,7 +187,7 @@ impl<T, E: fmt::Display, F: Fn(&str) -> Result<T, E>> de::Visitor<'_> for TextVi
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a {} (a string)", self.expected)
+        write!(f, "{} (a string)", a(self.expected))
     }
 
     fn visit_str<Error: de::Error>(self, text: &str) -> Result<T, Error> {

@@ -18,7 +18,7 @@ pub struct Timestamp(i64);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
     /// Not RFC 3339, or outside the years 1678 to 2261.
-    #[error("{0:?} is not a time of RFC 3339 such as 2026-11-21T08:30:00.5Z")]
+    #[error("{0:?} is not a time of RFC 3339, from 1678 to 2261, such as 2026-11-21T08:30:00.5Z")]
     Timestamp(String),
     /// Not a month.
     #[error("{0:?} is not a month such as 2026-11")]

@@ -492,7 +492,7 @@ from = 2026-11-16
                 item("price = 1\n[[item]]\nitem = 'rose'\nprice = 2"),
                 vec!["p.toml, line 5: item rose stands here and on line 2"],
             ),
-            ("[[item]]\nitem = 'a b'\nprice = 1".to_owned(), vec!["line 2", "a item id may contain"]),
+            ("[[item]]\nitem = 'a b'\nprice = 1".to_owned(), vec!["line 2", "an item id may contain"]),
             ("[[items]]\nitem = 'a'\n".to_owned(), vec!["line 1", "unknown field `items`"]),
             (guild("share = '1.1'\nfrom = 2026-11-01"), vec!["p.toml, line 3: share", "\"1.1\" is not a share"]),
             (guild("share = 0.1234567\nfrom = 2026-11-01"), vec!["\"0.1234567\" is not a share"]),

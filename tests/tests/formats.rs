@@ -218,6 +218,7 @@ fn the_kind_of_an_event_is_its_name_in_json() {
         if let Body::Event(event) = &record.body {
             let json = serde_json::to_value::<&Event>(event).unwrap();
             assert_eq!(json.as_object().unwrap().keys().next().unwrap(), event.kind(), "{name}");
+            assert!(Event::KINDS.contains(&event.kind()), "{name}");
         } else if let Body::Rejection(rejection) = &record.body {
             let json = serde_json::to_string(rejection).unwrap();
             assert!(json.contains(rejection.code()), "{json}");

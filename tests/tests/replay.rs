@@ -128,7 +128,9 @@ fn a_moment_cuts_all_shards_alike() {
             let prefix: Vec<_> = replay::records(&mut reader, as_of).unwrap().map(Result::unwrap).collect();
             assert_eq!(prefix, all[..=cut], "as of {as_of}");
             let mut accounts = Accounts::new();
-            prefix.iter().for_each(|record| accounts.apply(record));
+            for record in &prefix {
+                accounts.apply(record);
+            }
             assert!(accounts.totals().values().all(|total| *total == 0));
         }
     }

@@ -54,10 +54,7 @@ struct Queues {
     reads: Vec<Read>,
     dispatches: VecDeque<Untaken>,
     to_write: Option<(Batch, Vec<Release>)>,
-    /// The writer is at work on a batch.
-    writing: bool,
-    /// The batch that was written is durable.
-    written: bool,
+    writer: Writer,
     /// A batch that nobody needs any more.
     garbage: Option<Arc<Records>>,
     /// The decider has nothing to do.
@@ -71,6 +68,15 @@ struct Queues {
     failed: bool,
     /// Why, until someone is told.
     failure: Option<Error>,
+}
+
+/// What the writer is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Free,
+    Writing,
+    /// Its batch is durable, which the decider has not seen yet.
+    Written,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,8 +104,7 @@ impl Lanes {
                 reads: Vec::new(),
                 dispatches: untaken.collect(),
                 to_write: None,
-                writing: false,
-                written: false,
+                writer: Writer::Free,
                 garbage: None,
                 idle: false,
                 room: None,
@@ -218,8 +223,7 @@ impl Queues {
             // Without room they stay on the log until there is some.
             && (self.dispatches.is_empty() || self.room == Some(false))
             && self.to_write.is_none()
-            && !self.writing
-            && !self.written
+            && self.writer == Writer::Free
     }
 }
 
@@ -243,7 +247,8 @@ pub(crate) fn decide(lanes: &Lanes, mut core: Core) {
         if queues.has_stopped() {
             return;
         }
-        if std::mem::take(&mut queues.written) {
+        if queues.writer == Writer::Written {
+            queues.writer = Writer::Free;
             // The writer drops what it wrote: it has time for that, and this thread has not.
             queues.garbage = Some(core.durable());
             continue;
@@ -253,7 +258,7 @@ pub(crate) fn decide(lanes: &Lanes, mut core: Core) {
             continue;
         };
         let has_batch = core.has_batch() || !releases.is_empty();
-        if has_batch && queues.to_write.is_none() && !queues.writing {
+        if has_batch && queues.to_write.is_none() && queues.writer == Writer::Free {
             // Everything that was queued is decided, or the batch is full: off it goes.
             let takes_more = core.has_room() && room && (core.has_queued() || queues.has_work());
             if !takes_more {
@@ -378,7 +383,7 @@ pub(crate) fn write(lanes: &Lanes, mut log: Log) {
             }
             continue;
         };
-        queues.writing = true;
+        queues.writer = Writer::Writing;
         let garbage = queues.garbage.take();
         drop(queues);
         drop(garbage);
@@ -396,8 +401,7 @@ pub(crate) fn write(lanes: &Lanes, mut log: Log) {
         let untaken: Vec<Untaken> = records.iter().flatten().flat_map(dispatches_of).collect();
         let mut queues = lanes.lock();
         queues.dispatches.extend(untaken);
-        queues.writing = false;
-        queues.written = true;
+        queues.writer = Writer::Written;
         lanes.work.notify_one();
     }
 }

@@ -121,7 +121,9 @@ fn read_lines(mut input: impl BufRead, sender: &mpsc::SyncSender<Input>) -> io::
             if bytes.trim_ascii().is_empty() {
                 continue;
             }
-            serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+            // The place within the line is its column; the number of the line is ours to say.
+            let text = bytes.trim_ascii_end();
+            serde_json::from_slice(text).map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
         } else {
             input.skip_until(b'\n')?;
             Err(format!("a line of more than {MAX_LINE_BYTES} bytes"))

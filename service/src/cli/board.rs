@@ -54,6 +54,9 @@ enum Who {
 impl Board {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let ledger = global.ledger();
+        if let Some(zone) = &self.zone {
+            schemas::parse_zone(zone)?;
+        }
         let window = match (self.window.month, &self.window.activity) {
             (Some(month), _) => Window::Month { month, zone: ledger.zone(self.zone.as_deref())? },
             (None, Some(activity)) => Window::Activity(activity.clone()),

@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use anyhow::Result;
+use clap::builder::PossibleValuesParser;
 use replay::AsOf;
-use schemas::{Body, Record, Subject};
+use schemas::{Body, Event, Record, Subject};
 
 use super::{Ended, Global};
 use crate::output::{json_line, stdout};
@@ -15,8 +16,8 @@ pub struct Events {
     /// Only this subject's, such as `user:u1` or `claim:transaction:apple/t1`.
     #[arg(long)]
     subject: Option<Subject>,
-    /// Only this kind, such as `gift_given`, or `refused`.
-    #[arg(long)]
+    /// Only this kind.
+    #[arg(long, value_parser = PossibleValuesParser::new(Event::KINDS.into_iter().chain(["refused"])))]
     kind: Option<String>,
     /// Up to a time or a position `<shard>-<sequence>`, with it.
     #[arg(long, value_name = "MOMENT")]

@@ -6,7 +6,7 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ledger::{Answer, Engine, Lines, log::Head};
 use schemas::{Envelope, Shard};
 use serde::{Deserialize, Serialize};
@@ -198,15 +198,14 @@ impl BookmarkFile {
             .with_context(|| format!("{path} is damaged; import with --from-start, no row is taken twice"))?;
         let mut reader = engine.reader();
         if bookmark.ledger.lineage != reader.head().lineage {
-            bail!("{path} belongs to another ledger; remove it and import again");
+            let (expected, found) = (reader.head().lineage, bookmark.ledger.lineage);
+            return Err(ledger::Error::ForeignLineage { path: self.0.clone(), expected, found })
+                .context("remove the bookmark and import again, no row is taken twice");
         }
         for (shard, stored) in (0..).zip(&bookmark.ledger.shards) {
             if reader.hash_at(shard, stored.sequence)? != Some(stored.hash) {
-                bail!(
-                    "{path} names record {shard}-{} with another hash than the log has: the log has lost or changed \
-                     records since; restore it from a backup",
-                    stored.sequence
-                );
+                let (name, sequence) = (path.to_string(), stored.sequence);
+                return Err(ledger::Error::HashMismatch { name, shard, sequence }.into());
             }
         }
         Ok(Some(bookmark.file))

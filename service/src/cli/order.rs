@@ -35,9 +35,9 @@ struct Story {
 impl Order {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let Some(story) = self.story(global)? else {
-            match (&self.number, &self.command) {
-                (Some(number), _) => bail!("there is no order {number}"),
-                (None, command) => bail!("command {command:?} of that user placed no order"),
+            match (self.number, self.user, self.command) {
+                (None, Some(user), Some(command)) => bail!("no command {command} of user {user} placed an order"),
+                (number, ..) => bail!("there is no order {}", number.map(|n| n.to_string()).unwrap_or_default()),
             }
         };
         let mut out = stdout();

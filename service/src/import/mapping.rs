@@ -194,7 +194,7 @@ mod tests {
         };
         for (text, said) in [
             (with("sender = 's'\n", ""), vec!["line 1", "[columns]", "missing field `sender`"]),
-            (with("item = 'x'", "item = 'a b'"), vec!["line 9", "item = 'a b'", "' ' in \"a b\": a item id"]),
+            (with("item = 'x'", "item = 'a b'"), vec!["line 9", "item = 'a b'", "' ' in \"a b\": an item id"]),
             (with("[gift]", "[gift]\ncolour = 1"), vec!["colour = 1", "unknown field `colour`", "`item`"]),
             (with("[gift]", "[present]"), vec!["unknown field `present`"]),
             (with("currency = 'JPY'", "currency = 'Yen'"), vec!["currency = 'Yen'", "is not a currency code"]),
