@@ -311,7 +311,7 @@ fn wrong_questions_are_refused() {
         (&["order"], WRONG_USE, "<NUMBER>"),
         (&["order", "seven"], WRONG_USE, "seven"),
         (&["order", "0-99"], WRONG_USE, "there is no order 0-99"),
-        (&["order", "--user", "u1", "--command", "no"], WRONG_USE, "of that user placed no order"),
+        (&["order", "--user", "u1", "--command", "no"], WRONG_USE, "no command no of user u1 placed an order"),
         (&["export", "--format", "xls"], WRONG_USE, "is not a form of the journal: beancount, hledger, csv or ndjson"),
         (&["reconcile", "gifts", &csv, "--amount", "euros"], WRONG_USE, r#"has no column named "euros""#),
         (&["reconcile", "gifts", "no/such.csv"], WRONG_USE, "no/such.csv: No such file or directory"),
