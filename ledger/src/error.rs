@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// Another process writes this ledger.
     #[error(
-        "opening the ledger: {} is locked by {}; stop it, or use this ledger through its server",
+        "opening the ledger: {} is locked by {}; wait until it has ended, or stop it",
         path.display(),
         pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
     )]
@@ -111,7 +111,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// There is no ledger to read.
-    #[error("opening the ledger: there is none in {}; name its folder, or start a server there to make one", path.display())]
+    #[error("opening the ledger: there is none in {}; name its folder, or make one with a command that writes", path.display())]
     NoLedger {
         /// The folder.
         path: PathBuf,

@@ -45,8 +45,8 @@ impl LedgerDir {
 
     /// Starts the engine on it, making a new ledger of `shards` where there is none.
     pub fn start(&self, shards: Option<Shard>) -> Result<Engine> {
-        if shards == Some(0) {
-            bail!("a ledger has at least 1 shard");
+        if let Some(shards) = shards.filter(|shards| !(1..=Options::MAX_SHARDS).contains(shards)) {
+            bail!("a ledger has 1 to {} shards, not {shards}", Options::MAX_SHARDS);
         }
         let options = Options { shards, ..Options::default() };
         let (engine, recovery) = Engine::start(self.disk(), &options, Arc::new(SystemClock))?;

@@ -373,7 +373,8 @@ fn the_binary_says_that_the_disk_is_full() {
         "{\"line\":1,\"id\":\"t1\",\"answer\":\"unavailable\",\"code\":\"disk_full\",\"message\":\"the disk is full: make room, then ask again\"}\n"
     );
     assert_eq!(appended.status.code(), Some(1));
-    for arguments in [&["apply", "-f", &platform][..], &["import", &csv, "--mapping", mapping]] {
+    let import = ["import", &csv, "--mapping", mapping, "--platform", marathon];
+    for arguments in [&["apply", "-f", &platform][..], &import] {
         let refused = disk.run(arguments);
         assert!(said(&refused.stderr).contains(full), "{arguments:?}: {}", said(&refused.stderr));
         assert_eq!(refused.status.code(), Some(1), "it ran and was refused: {arguments:?}: {refused:?}");
@@ -544,10 +545,11 @@ impl Run {
         for _ in 0..PATIENCE {
             let envelopes = lines.iter().map(|line| envelope(line)).collect();
             let answers = self.engine().execute(envelopes, Lines::InOrder);
-            let full = answers.contains(&Answer::Unavailable(Unavailable::DiskFull));
+            let later = [Unavailable::DiskFull, Unavailable::Unfinished].map(Answer::Unavailable);
+            let full = answers.iter().any(|answer| later.contains(answer));
             for (line, answer) in answers.into_iter().enumerate() {
                 match answer {
-                    Answer::Unavailable(Unavailable::DiskFull) => continue,
+                    Answer::Unavailable(Unavailable::DiskFull | Unavailable::Unfinished) => continue,
                     Answer::Unavailable(Unavailable::Stopped) => return Err(()),
                     Answer::Unavailable(_) | Answer::Malformed { .. } => panic!("{answer:?} to {}", lines[line]),
                     _ => {}

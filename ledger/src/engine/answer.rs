@@ -23,7 +23,7 @@ pub enum Answer {
         /// What is wrong with it.
         message: String,
     },
-    /// Nothing was decided, the id is free: ask again later.
+    /// There is no outcome: ask again later, with the same id.
     Unavailable(Unavailable),
 }
 
@@ -63,7 +63,7 @@ pub struct Refused {
     pub rejection: Rejection,
 }
 
-/// Why nothing was decided.
+/// Why there is no outcome yet. Nothing was decided, unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The queue is full.
@@ -72,6 +72,9 @@ pub enum Unavailable {
     /// The disk is full.
     #[error("the disk is full: make room, then ask again")]
     DiskFull,
+    /// It is on the log, and what follows from it cannot be done now.
+    #[error("it is recorded and not finished: ask again with the same id")]
+    Unfinished,
     /// An earlier line of the bulk for the same user did not end in time.
     #[error("an earlier line of the bulk for the same user has not ended: ask again")]
     EarlierLineUnfinished,
@@ -89,6 +92,7 @@ impl Unavailable {
         match self {
             Self::Busy => "busy",
             Self::DiskFull => "disk_full",
+            Self::Unfinished => "unfinished",
             Self::EarlierLineUnfinished => "earlier_line_unfinished",
             Self::ClockBehind => "clock_behind",
             Self::Stopped => "stopped",

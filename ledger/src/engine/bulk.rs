@@ -178,8 +178,12 @@ impl Bulks {
         late.into_iter().filter_map(|slot| self.answer(slot, unfinished.clone())).collect()
     }
 
-    /// Whether lines wait that have to be given up some day.
-    pub(crate) fn has_parked_lines(&self) -> bool {
-        self.parked_lines > 0
+    /// When the first waiting lines have waited long enough.
+    pub(crate) fn gives_up_at(&self) -> Option<Timestamp> {
+        if self.parked_lines == 0 {
+            return None;
+        }
+        let parked = self.open.values().flat_map(|open| open.parked.values());
+        parked.filter(|parked| !parked.lines.is_empty()).map(|parked| parked.since.plus_millis(PATIENCE_MS)).min()
     }
 }

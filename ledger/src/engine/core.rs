@@ -144,8 +144,10 @@ impl Core {
 
     /// When something has to be done although nobody asks: a timer, or a line that waits too long.
     pub(crate) fn wakes_at(&self) -> Option<Timestamp> {
-        let soon = self.bulks.has_parked_lines().then(|| self.clock.now().plus_millis(TOLERANCE_MS));
-        self.timers.next().into_iter().chain(soon).min()
+        // While the clock is behind nothing is decided, so a timer waits for it.
+        let in_time = Timestamp::from_nanos(self.time.nanos().saturating_sub(TOLERANCE_MS * 1_000_000));
+        let timer = self.timers.next().map(|at| at.max(in_time));
+        timer.into_iter().chain(self.bulks.gives_up_at()).min()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -209,7 +211,7 @@ impl Core {
     pub(crate) fn refuse_all(&mut self, why: Unavailable) {
         for slot in self.flows.give_up() {
             self.go_on_behind(slot);
-            self.answer(slot, Answer::Unavailable(why));
+            self.answer(slot, Answer::Unavailable(Unavailable::Unfinished));
         }
         self.refuse_queued(why);
     }

@@ -179,7 +179,8 @@ impl Lanes {
     }
 
     fn fail(&self, error: Error) {
-        tracing::error!(%error, "the ledger stops");
+        // Not an error of the log's: whoever asks is told it, once, and says it.
+        tracing::debug!(%error, "the ledger stops");
         let mut queues = self.lock();
         queues.failed = true;
         queues.failure.get_or_insert(error);

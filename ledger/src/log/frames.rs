@@ -220,7 +220,8 @@ impl Frames {
             && !self.shared.disk.is_locked().map_err(io)?
         {
             let what = "something stands behind the last valid frame: a write that was never answered, or damage";
-            let advice = "start the server, which tells the two apart and keeps what it cuts";
+            let advice =
+                "the next command that writes tells the two apart, and keeps what it cuts: giftledger append /dev/null";
             return Err(Error::Damaged { path, offset: stray, what: what.to_owned(), advice });
         }
         Ok(())

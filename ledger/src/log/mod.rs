@@ -69,6 +69,8 @@ pub struct Options {
 impl Options {
     /// The shards of a new ledger.
     pub const SHARDS: Shard = 16;
+    /// The most shards: a segment's header has at most 100 bytes for each, and a frame a section.
+    pub const MAX_SHARDS: Shard = 1_024;
 }
 
 impl Default for Options {

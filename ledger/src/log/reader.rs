@@ -10,9 +10,10 @@ use super::{
     chain::Chain,
     find,
     frame::{self, Meta},
-    frames::{Sections, not_a_record},
+    frames::{Sections, first_nonzero, not_a_record},
     inspect, position,
     recent::Recent,
+    recovery,
     scan::{Depth, Step},
     segment::{Header, Tip},
     shared::{self, Segment, Shared},
@@ -50,11 +51,26 @@ impl Reader {
         let Some((segments, last)) = shared::segments(&*disk)? else {
             return Err(Error::NoLedger { path: disk.path("") });
         };
+        // Before the walk: what a writer stores meanwhile may lie behind what the walk sees.
+        let stored = position::all(&*disk)?;
         let segment = segments[segments.len() - 1].clone();
         let shared = Arc::new(Shared::new(disk, segments, &last));
         let file = shared.file(&segment)?;
         let io = |source| Error::Io { doing: "syncing", path: shared.disk.path(&segment.name), source };
-        shared.walk_tail(&segment, file.len().map_err(io)?, |_| Ok(()))?;
+        let length = file.len().map_err(io)?;
+        let scan = shared.walk_tail(&segment, length, |_| Ok(()))?;
+        // Beside a writer, what stands behind the end is being written. Without one it is either a torn
+        // end or damage, and an answer from what lies before damage would be wrong in silence.
+        let stray = first_nonzero(&*file, scan.position()).map_err(io)?.is_some();
+        if stray && !shared.disk.is_locked().map_err(io)? {
+            recovery::refuse_a_gap(&shared, &segment, &scan, &*file, length)?;
+        }
+        let checked = recovery::check_positions(&shared, stored);
+        checked.map_err(
+            |error| {
+                if stray { recovery::at_the_damage(error, &shared, &segment, &scan) } else { error }
+            },
+        )?;
         file.sync().map_err(io)?;
         Ok(Self::new(shared))
     }

@@ -18,7 +18,7 @@ use schemas::{Hash, Shard};
 use uuid::Uuid;
 
 use super::{
-    Disk, DiskFile, Options, Reader,
+    Disk, DiskFile, Head, Options, Reader,
     block::{Block, Unpacker},
     chain::Chain,
     disk::{LOCK, LockGuard, UNFINISHED},
@@ -103,13 +103,12 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Recovered> 
         let what = "a frame was damaged at the first reading and sound at the second: the disk or the memory fails";
         return Err(Error::damaged(shared.disk.path(&segment.name), position, what));
     }
-    if stray.is_some()
-        && let Some(valid) = valid_frame_behind(&scan, &*file, length).map_err(|source| io("reading", source))?
-    {
-        let what = format!("no valid frame stands here, but one does at byte {valid}");
-        return Err(Error::damaged(shared.disk.path(&segment.name), position, what));
+    if stray.is_some() {
+        refuse_a_gap(&shared, &segment, &scan, &*file, length)?;
     }
-    check_positions(&shared)?;
+    let stored = position::all(&*shared.disk)?;
+    let checked = check_positions(&shared, stored);
+    checked.map_err(|error| if stray.is_some() { at_the_damage(error, &shared, &segment, &scan) } else { error })?;
     let mut report = Recovery { created, cut: None };
     let mut reserved = length;
     if stray.is_some() {
@@ -238,6 +237,37 @@ fn reads_valid_now(shared: &Shared, segment: &Segment, scan: &Scan, length: u64)
     Ok(matches!(again.next(length, Depth::Whole)?, Step::Frame))
 }
 
+/// A position behind the end is lost by the damage that stands there.
+pub(super) fn at_the_damage(error: Error, shared: &Shared, segment: &Segment, scan: &Scan) -> Error {
+    match error {
+        Error::BehindStored { name, shard, stored, .. } => {
+            let what =
+                format!("no valid frame stands here, and \"{name}\" has stored that shard {shard} reached {stored}");
+            Error::damaged(shared.disk.path(&segment.name), scan.position(), what)
+        }
+        other => other,
+    }
+}
+
+/// Refuses a log on which a valid frame stands behind one that is not: what was answered is damaged.
+pub(super) fn refuse_a_gap(
+    shared: &Shared,
+    segment: &Segment,
+    scan: &Scan,
+    file: &dyn DiskFile,
+    length: u64,
+) -> Result<()> {
+    let path = shared.disk.path(&segment.name);
+    match valid_frame_behind(scan, file, length) {
+        Ok(None) => Ok(()),
+        Ok(Some(valid)) => {
+            let what = format!("no valid frame stands here, but one does at byte {valid}");
+            Err(Error::damaged(path, scan.position(), what))
+        }
+        Err(source) => Err(Error::Io { doing: "reading", path, source }),
+    }
+}
+
 /// Where a valid frame stands behind the walk's end, at any byte.
 fn valid_frame_behind(scan: &Scan, file: &dyn DiskFile, length: u64) -> std::io::Result<Option<u64>> {
     let position = scan.position();
@@ -260,9 +290,9 @@ fn valid_frame_behind(scan: &Scan, file: &dyn DiskFile, length: u64) -> std::io:
 }
 
 /// Every stored position must be one that the log has passed, with the same records.
-fn check_positions(shared: &Arc<Shared>) -> Result<()> {
+pub(super) fn check_positions(shared: &Arc<Shared>, stored: Vec<(String, Head)>) -> Result<()> {
     let mut reader = Reader::new(shared.clone());
-    for (name, position) in position::all(&*shared.disk)? {
+    for (name, position) in stored {
         if position.lineage != shared.lineage {
             let path = shared.disk.path(&format!("{}/{name}.json", position::FOLDER));
             return Err(Error::ForeignLineage { path, expected: shared.lineage, found: position.lineage });

@@ -76,8 +76,11 @@ impl Log {
     /// [`Error::HashMismatch`] or [`Error::ForeignLineage`] if it is not what was once answered for;
     /// [`Error::NotALedger`], [`Error::OtherShards`], [`Error::NewerVersion`], [`Error::BadOptions`], [`Error::Io`].
     pub fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<(Self, Recovery)> {
-        if !FRAME_LIMITS.contains(&options.max_frame_bytes) || options.shards == Some(0) {
-            let what = format!("max_frame_bytes lies within {FRAME_LIMITS:?}, and shards are from 1");
+        if !FRAME_LIMITS.contains(&options.max_frame_bytes)
+            || !options.shards.is_none_or(|shards| (1..=Options::MAX_SHARDS).contains(&shards))
+        {
+            let most = Options::MAX_SHARDS;
+            let what = format!("max_frame_bytes lies within {FRAME_LIMITS:?}, and there are 1 to {most} shards");
             return Err(Error::BadOptions { what });
         }
         let found = recovery::open(disk, options)?;

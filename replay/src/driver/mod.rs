@@ -129,17 +129,38 @@ impl<P: Partner> Driver<P> {
         for Waiting { user, order, .. } in due {
             let reference = OrderRef { user: user.clone(), name: OrderName::Number(order.id) };
             if self.schedule.has_ended(attempts(&order)) {
-                let reason = code("schedule_ended");
-                let over =
-                    submit(engine, &order, "hand-over", Command::HandOver(HandOver { order: reference, reason }));
-                self.counts.handed_over += u64::from(matches!(over, Answer::Taken(_)));
+                self.hand_over(engine, &order, reference, "schedule_ended", now);
                 continue;
             }
-            let asked = submit(engine, &order, "query", Command::Query(Query { order: reference }));
-            if matches!(asked, Answer::Taken(_)) {
-                let reply = self.partner.query(&user, &order);
-                self.settle(engine, &user, &order, reply);
+            let asked = submit(engine, &order, "query", Command::Query(Query { order: reference.clone() }));
+            match asked {
+                Answer::Taken(_) => {
+                    let reply = self.partner.query(&user, &order);
+                    self.settle(engine, &user, &order, reply);
+                }
+                // Somebody else has used the id: asking would leave no trace on the log.
+                Answer::Conflict { .. } => self.hand_over(engine, &order, reference, "query_id_taken", now),
+                // Refused: it moved on, as the log will say. Not decided: later.
+                _ => self.wait_again(order.id, now),
             }
+        }
+    }
+
+    fn hand_over(&mut self, engine: &Engine, order: &Order, reference: OrderRef, reason: &str, now: Timestamp) {
+        let command = Command::HandOver(HandOver { order: reference, reason: code(reason) });
+        match submit(engine, order, "hand-over", command) {
+            Answer::Taken(_) => self.counts.handed_over += 1,
+            answer => {
+                tracing::warn!(order = %order.id, ?answer, "an order could not be handed over; it is tried again");
+                self.wait_again(order.id, now);
+            }
+        }
+    }
+
+    /// Puts an order off by a wait, so that what cannot be done now is not tried in a loop.
+    fn wait_again(&mut self, order: OrderId, now: Timestamp) {
+        if let Some(waiting) = self.waiting.get_mut(&order) {
+            waiting.since = now;
         }
     }
 
@@ -147,21 +168,22 @@ impl<P: Partner> Driver<P> {
     fn settle(&mut self, engine: &Engine, user: &UserId, order: &Order, reply: Option<Reply>) -> Answer {
         self.counts.calls += 1;
         let reference = OrderRef { user: user.clone(), name: OrderName::Number(order.id) };
-        let (step, command) = match judge(order, reply) {
+        let (step, command, count): (_, _, fn(&mut Counts) -> &mut u64) = match judge(order, reply) {
             Ok(Some(coins)) => {
-                self.counts.captured += 1;
-                ("capture", Command::Capture(Capture { order: reference, coins: Some(coins) }))
+                ("capture", Command::Capture(Capture { order: reference, coins: Some(coins) }), |c| &mut c.captured)
             }
             Ok(None) => {
-                self.counts.released += 1;
-                ("release", Command::Release(Release { order: reference, reason: code("provider_rejected") }))
+                let reason = code("provider_rejected");
+                ("release", Command::Release(Release { order: reference, reason }), |c| &mut c.released)
             }
             Err(reason) => {
-                self.counts.unresolved += 1;
-                ("unresolved", Command::Unresolved(Unresolved { order: reference, reason: code(reason) }))
+                let reason = code(reason);
+                ("unresolved", Command::Unresolved(Unresolved { order: reference, reason }), |c| &mut c.unresolved)
             }
         };
-        submit(engine, order, step, command)
+        let answer = submit(engine, order, step, command);
+        *count(&mut self.counts) += u64::from(matches!(answer, Answer::Taken(_)));
+        answer
     }
 
     fn due(&self, waiting: &Waiting) -> Timestamp {

@@ -44,6 +44,13 @@ struct Answered<'a> {
     answer: &'a Answer,
 }
 
+/// Nobody took the answers.
+#[derive(Debug, thiserror::Error)]
+#[error("answers could not be written; lines up to {last} may have been taken, the rest was not looked at")]
+pub struct Unanswered {
+    last: u64,
+}
+
 /// A line as it was read.
 struct Input {
     line: u64,
@@ -77,8 +84,9 @@ fn append(engine: &Engine, input: Box<dyn Read + Send>, lines: Lines, out: &mut 
     while let Ok(first) = receiver.recv() {
         let mut inputs = vec![first];
         inputs.extend(receiver.try_iter().take(CHUNK - 1));
-        well &= answer(engine, inputs, lines, out)?;
-        out.flush()?;
+        let last = inputs.last().map_or(0, |input| input.line);
+        let answered = answer(engine, inputs, lines, out).and_then(|well| Ok(out.flush().map(|()| well)?));
+        well &= answered.context(Unanswered { last })?;
     }
     reader.join().expect("reading lines does not panic").context("reading the commands")?;
     Ok(well)

@@ -45,7 +45,12 @@ impl Apply {
         let ledger = global.ledger();
         if self.dry_run {
             let current = if ledger.exists() { current(&ledger)?.0 } else { Current::default() };
-            say(&platform_file::difference(&current, &wanted))?;
+            let difference = platform_file::difference(&current, &wanted);
+            if global.json {
+                difference.changes.iter().try_for_each(|change| json_line(&mut stdout(), change))?;
+            } else {
+                say(&difference)?;
+            }
             return Ok(Ended::Well);
         }
         let engine = ledger.start(self.shards)?;
@@ -74,6 +79,13 @@ pub fn apply_changes(engine: &Engine, ledger: &LedgerDir, wanted: &[Change]) -> 
 fn apply(engine: &Engine, ledger: &LedgerDir, wanted: &[Change], show: bool) -> Result<Applied> {
     let (current, version) = current(ledger)?;
     let difference = platform_file::difference(&current, wanted);
+    let entity = difference.changes.iter().any(|change| matches!(change, Change::Entity(_)));
+    if entity && current.entity.is_some() {
+        bail!(
+            "the entity's currency, zone and coins_per_unit are published and cannot change: every past month would \
+             be valued anew; keep them, or begin another ledger"
+        );
+    }
     if show {
         say(&difference)?;
     }

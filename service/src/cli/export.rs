@@ -1,7 +1,7 @@
 //! `export`: the journal for finance.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufWriter, Write},
     path::PathBuf,
 };
@@ -38,8 +38,19 @@ impl Export {
         match &self.output {
             None => self.write(global, stdout())?,
             Some(path) => {
-                let file = File::create(path).with_context(|| format!("making {}", path.display()))?;
-                self.write(global, BufWriter::with_capacity(1 << 20, file))?;
+                // What stands there stays until the new journal is whole.
+                let mut draft = path.clone().into_os_string();
+                draft.push(".draft");
+                let file = File::create(&draft).with_context(|| format!("making {}", draft.display()))?;
+                let written = self.write(global, BufWriter::with_capacity(1 << 20, file));
+                let kept = written.and_then(|()| {
+                    File::open(&draft)?.sync_all()?;
+                    fs::rename(&draft, path).with_context(|| format!("putting {} in place", path.display()))
+                });
+                if kept.is_err() {
+                    fs::remove_file(&draft).with_context(|| format!("removing {}", draft.display()))?;
+                }
+                kept?;
             }
         }
         Ok(Ended::Well)

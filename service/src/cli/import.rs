@@ -6,9 +6,10 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ledger::{Answer, Engine, Lines, log::Head};
-use schemas::{Envelope, Shard};
+use replay::AsOf;
+use schemas::{Envelope, ItemId, Shard};
 use serde::{Deserialize, Serialize};
 
 use super::{Ended, Global, apply::apply_changes};
@@ -51,6 +52,7 @@ struct Imported {
     /// Rows that an earlier import had read.
     resumed_after: u64,
     gifts: u64,
+    /// Rows that were refused, those of an earlier import of the file included.
     refused: u64,
     /// Records that the log has gained.
     records_added: u64,
@@ -60,6 +62,8 @@ struct Imported {
 #[derive(Debug, Serialize, Deserialize)]
 struct Bookmark {
     file: Position,
+    /// Rows up to there that were refused.
+    refused: u64,
     ledger: Head,
 }
 
@@ -70,7 +74,7 @@ impl Import {
         let wanted = self.platform.as_deref().map(platform_file::read).transpose()?;
         let ledger = global.ledger();
         let engine = ledger.start(self.shards)?;
-        let imported = self.import(&engine, &ledger, rows, wanted.as_deref());
+        let imported = self.import(&engine, &ledger, rows, &mapping.gift.item, wanted.as_deref());
         engine.close()?;
         let imported = imported?;
         if global.json {
@@ -95,19 +99,22 @@ impl Import {
         engine: &Engine,
         ledger: &LedgerDir,
         mut rows: Rows,
+        item: &ItemId,
         wanted: Option<&[schemas::Change]>,
     ) -> Result<Imported> {
         let before = records(&engine.reader().head());
         if let Some(wanted) = wanted {
             apply_changes(engine, ledger, wanted)?;
         }
+        check_item(ledger, item)?;
         let bookmark = BookmarkFile::of(ledger, &self.file)?;
         let mut imported = Imported::default();
         if !self.from_start
             && let Some(read) = bookmark.read(engine)?
         {
-            rows.resume(&read)?;
-            imported.resumed_after = read.rows;
+            rows.resume(&read.file)?;
+            imported.resumed_after = read.file.rows;
+            imported.refused = read.refused;
         }
         let bytes = rows.progress();
         let progress = Progress::bytes(bytes.total(), "importing");
@@ -121,12 +128,22 @@ impl Import {
             let reader = engine.reader();
             let head = reader.head();
             reader.store_position("import", &head)?;
-            bookmark.store(&rows.reached(), &head)?;
+            bookmark.store(&Bookmark { file: rows.reached(), refused: imported.refused, ledger: head })?;
             progress.set(bytes.read());
         }
         imported.records_added = records(&engine.reader().head()) - before;
         Ok(imported)
     }
+}
+
+/// A refusal uses an id up, so what every row needs must be there before the first.
+fn check_item(ledger: &LedgerDir, item: &ItemId) -> Result<()> {
+    if ledger.reference(AsOf::End)?.item(item).is_none() {
+        bail!(
+            "item {item}, which the mapping names, is not on sale: apply the platform first, or name it with --platform"
+        );
+    }
+    Ok(())
 }
 
 fn import_chunk(engine: &Engine, chunk: Vec<Row>, imported: &mut Imported) -> Result<()> {
@@ -187,7 +204,7 @@ impl BookmarkFile {
     }
 
     /// How far the file was read, if the ledger still has what was made of it.
-    fn read(&self, engine: &Engine) -> Result<Option<Position>> {
+    fn read(&self, engine: &Engine) -> Result<Option<Bookmark>> {
         let path = self.0.display();
         let text = match fs::read(&self.0) {
             Ok(text) => text,
@@ -208,14 +225,13 @@ impl BookmarkFile {
                 return Err(ledger::Error::HashMismatch { name, shard, sequence }.into());
             }
         }
-        Ok(Some(bookmark.file))
+        Ok(Some(bookmark))
     }
 
     /// Stores it so that a crash leaves the old one or the new one.
-    fn store(&self, file: &Position, ledger: &Head) -> Result<()> {
-        let bookmark = Bookmark { file: *file, ledger: ledger.clone() };
+    fn store(&self, bookmark: &Bookmark) -> Result<()> {
         let draft = self.0.with_extension("draft");
-        fs::write(&draft, serde_json::to_vec(&bookmark)?)
+        fs::write(&draft, serde_json::to_vec(bookmark)?)
             .and_then(|()| fs::File::open(&draft)?.sync_all())
             .and_then(|()| fs::rename(&draft, &self.0))
             .with_context(|| format!("writing {}", self.0.display()))

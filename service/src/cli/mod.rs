@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod append;
+pub use append::Unanswered;
 mod apply;
 mod balance;
 mod bench;

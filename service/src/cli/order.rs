@@ -62,7 +62,10 @@ impl Order {
                 Some(story) => story.order.id == order.id,
                 None => self.names(record, order.id),
             };
-            if let Some(order) = record.orders().filter(is_it).last() {
+            // The first of a group where its id names the order, and its newest state in any later record.
+            let mut found = record.orders().filter(is_it);
+            let order = if story.is_none() { found.next() } else { found.last() };
+            if let Some(order) = order {
                 let known = story.get_or_insert_with(|| Story {
                     order: order.clone(),
                     user: record.subject.user().cloned(),

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use ledger::log::{Head, ShardHead};
 use projections::{Payout, Reference, Tallies, payout};
 use replay::AsOf;
 use schemas::{Hash, Money, Month};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use super::{Ended, Global};
 use crate::{
     ledger_dir::LedgerDir,
-    output::{json_line, stdout, table, thousands},
+    output::{json_line, say, stdout, table, thousands},
 };
 
 /// Calculate what a month pays to streamers and guilds, with its check line.
@@ -33,32 +34,58 @@ struct Shown<'a> {
     #[serde(flatten)]
     payout: &'a Payout,
     digest: Hash,
+    /// How far each shard was read for it.
+    position: &'a Head,
 }
 
 impl Settle {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let payout = calculate(&global.ledger(), self.month, self.as_of.unwrap_or(AsOf::End))?;
+        let Calculated { payout, position } = calculate(&global.ledger(), self.month, self.as_of.unwrap_or(AsOf::End))?;
         if global.json {
-            json_line(&mut stdout(), &Shown { payout: &payout, digest: payout.digest() })?;
+            json_line(&mut stdout(), &Shown { payout: &payout, digest: payout.digest(), position: &position })?;
         } else {
             print(&payout, usize::MAX)?;
+            let records: u64 = position.shards.iter().map(|shard| shard.sequence).sum();
+            let version = payout.reference_version;
+            say(&format_args!(
+                "calculated from the first {} records of ledger {}, by version {version} of the terms; --json names \
+                 each shard's position and hash",
+                thousands(records),
+                position.lineage
+            ))?;
         }
         Ok(Ended::with(payout.check.ties()))
     }
 }
 
-/// Folds the terms, then the tallies in their zone.
-pub fn calculate(ledger: &LedgerDir, month: Month, as_of: AsOf) -> Result<Payout> {
-    let reference: Reference = ledger.reference(as_of)?;
+/// A payout, and how far the log was read for it.
+pub struct Calculated {
+    pub payout: Payout,
+    pub position: Head,
+}
+
+/// Folds the terms, then the tallies in their zone, both up to the same place.
+pub fn calculate(ledger: &LedgerDir, month: Month, as_of: AsOf) -> Result<Calculated> {
+    let mut reader = ledger.read()?;
+    let mut reference = Reference::new();
+    let mut position: Vec<ShardHead> = vec![ShardHead::default(); reader.shards().into()];
+    for record in replay::records(&mut reader, as_of)? {
+        let record = record?;
+        reference.apply(&record);
+        position[usize::from(record.shard)].sequence = record.sequence;
+    }
     let Some(entity) = reference.entity() else {
         bail!("no entity is published, so there is no currency to pay in; apply a platform file with [entity]")
     };
     let mut tallies = Tallies::new(entity.zone.0);
-    ledger.fold(as_of, |record| {
-        tallies.apply(record);
-        Ok(())
-    })?;
-    Ok(payout(month, &tallies, &reference)?)
+    for record in replay::records(&mut reader, as_of)? {
+        tallies.apply(&record?);
+    }
+    for (shard, head) in (0..).zip(&mut position) {
+        head.hash = reader.hash_at(shard, head.sequence)?.context("the log was read up to there")?;
+    }
+    let position = Head { lineage: reader.head().lineage, shards: position };
+    Ok(Calculated { payout: payout(month, &tallies, &reference)?, position })
 }
 
 /// The largest `most` lines of each kind, and the check line.
@@ -92,6 +119,9 @@ pub fn print(payout: &Payout, most: usize) -> Result<()> {
         amount(check.worth),
         if check.ties() { "(ties)".to_owned() } else { format!("(DIFFERS by {})", amount(check.difference)) }
     )?;
+    if payout.platform.minor() < 0 {
+        writeln!(out, "! nothing is left for the platform: shares, or what was refunded, are more than the base")?;
+    }
     writeln!(out, "digest {}", payout.digest())?;
     out.flush()?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Result;
-use ledger::{State, state::User};
+use ledger::{Clock, State, SystemClock, state::User};
 use replay::AsOf;
 use schemas::{Lot, LotKind, Order, Subject, UserId};
 use serde::Serialize;
@@ -46,6 +46,7 @@ impl Wallet {
         let nobody = User::default();
         let user = state.user(&self.user).unwrap_or(&nobody);
         let wallet = user.wallet();
+        let now = SystemClock.now();
         let mut out = stdout();
         if global.json {
             let shown = Shown {
@@ -60,12 +61,15 @@ impl Wallet {
             let rows = wallet.lots().iter().map(|lot| {
                 let (kind, expires) = match lot.kind {
                     LotKind::Paid => ("paid", String::new()),
+                    LotKind::Bonus { expires: Some(at) } if at <= now => ("lapsed", at.to_string()),
                     LotKind::Bonus { expires } => ("bonus", expires.map(|at| at.to_string()).unwrap_or_default()),
                 };
                 vec![lot.id.to_string(), kind.to_owned(), thousands(lot.coins), expires]
             });
             writeln!(out, "{}", table(&["lot", "kind", "coins", "expires"], &[2], rows))?;
-            writeln!(out, "balance {}, debt {}", thousands(wallet.balance()), thousands(wallet.debt()))?;
+            let spendable = if wallet.debt() > 0 { 0 } else { wallet.available(now) };
+            let (balance, debt) = (thousands(wallet.balance()), thousands(wallet.debt()));
+            writeln!(out, "balance {balance}, debt {debt}, to spend {}", thousands(spendable))?;
             for order in user.open_orders() {
                 writeln!(out, "order {} holds {}: {:?}", order.id, thousands(order.left), order.status)?;
             }

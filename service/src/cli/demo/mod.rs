@@ -195,7 +195,7 @@ fn tell(ledger: &LedgerDir, platform: &Platform, summary: &Summary) -> Result<()
     })?;
     board::print(&fold, 5, false)?;
     say(&format_args!("\nWhat {month} pays:"))?;
-    settle::print(&settle::calculate(ledger, month, AsOf::End)?, 5)?;
+    settle::print(&settle::calculate(ledger, month, AsOf::End)?.payout, 5)?;
     let c = summary.compensation;
     say(&format_args!(
         "\nGame orders, through a provider that loses, delays and garbles answers ({} calls, {} of them without a usable answer):",
