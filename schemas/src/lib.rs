@@ -8,6 +8,7 @@ mod account;
 mod chain;
 mod command;
 mod encoding;
+mod envelope;
 mod event;
 mod ids;
 mod json_schema;
@@ -22,11 +23,12 @@ mod time;
 pub use account::{Account, Asset, Posting, Purpose};
 pub use chain::{BLOCK_RECORDS, Chain, Hash};
 pub use command::{
-    Capture, Chargeback, Client, Combo, Command, Credit, Envelope, ExpireHold, ExpireLot, Gift, Grant, HandOver, Hold,
+    Capture, Chargeback, Combo, Command, Credit, ExpireHold, ExpireLot, Gift, Grant, HandOver, Hold,
     MAX_CHANGES_A_PART, MAX_GROUP, MAX_RECIPIENTS, OrderName, OrderRef, Publish, Query, Recipient, Refund, Release,
     RollBackRefund, Send, TakeBack, TakeReference, TopUp, Unresolved,
 };
 pub use encoding::{DecodeError, Digest, MAX_RECORD_BYTES, decode_record, encode_record};
+pub use envelope::{Client, Envelope};
 pub use event::{
     Captured, ChargebackClaimed, ChargedBack, Dispatch, Event, GiftGiven, Granted, Held, LotExpired, OrderStep,
     ReferencePublished, ReferenceTaken, RefundRolledBack, Refunded, Released, Returned, TopUpClaimed, TopUpCredited,

@@ -19,6 +19,9 @@ pub struct Balance {
     /// All accounts that are not zero.
     #[arg(long, conflicts_with = "accounts")]
     all: bool,
+    /// With --all, those at zero as well.
+    #[arg(long, requires = "all")]
+    zeros: bool,
     /// Every change of the one account as well.
     #[arg(long)]
     history: bool,
@@ -61,7 +64,7 @@ impl Balance {
             Ok(())
         })?;
         let lines: Vec<(&Account, Asset, i128)> = if self.all {
-            accounts.iter().filter(|(_, _, balance)| *balance != 0).collect()
+            accounts.iter().filter(|(_, _, balance)| self.zeros || *balance != 0).collect()
         } else {
             self.accounts.iter().flat_map(|account| held(&accounts, account)).collect()
         };
