@@ -207,16 +207,18 @@ fn tell(ledger: &LedgerDir, platform: &Platform, summary: &Summary) -> Result<()
     say(&format_args!("  {} without any answer: held, for a person to decide", c.with_a_person))?;
     say(&format_args!("\nThe proof:"))?;
     verify::print(&summary.proof)?;
+    // As it was called, so that a line can be pasted.
+    let giftledger = std::env::args().next().unwrap_or_else(|| "giftledger".to_owned());
     say(&format_args!("Try next (each takes --json, and --help):"))?;
     for line in [
-        format!("giftledger wallet demo-user-1 --data {path}"),
-        format!("giftledger order --user demo-user-1 --command demo-gift-0 --data {path}"),
-        format!("giftledger board --activity demo-autumn --members senders --data {path}"),
-        format!("giftledger settle --dry-run {month} --data {path}"),
-        format!("giftledger events --kind handed_over --data {path}"),
-        format!("giftledger export --format hledger --data {path} | hledger -f - balance --depth 2"),
+        format!("{giftledger} wallet demo-user-1 --data {path}"),
+        format!("{giftledger} order --user demo-user-1 --command demo-gift-0 --data {path}"),
+        format!("{giftledger} board --activity demo-autumn --members senders --data {path}"),
+        format!("{giftledger} settle --dry-run {month} --data {path}"),
+        format!("{giftledger} events --kind handed_over --data {path}"),
+        format!("{giftledger} export --format hledger --data {path} | hledger -f - balance --depth 2"),
         format!(
-            "echo '{{\"id\":\"my-1\",\"gift\":{{\"user\":\"demo-user-1\",\"item\":\"rose\",\"to\":[{{\"streamer\":\"demo-streamer-1\"}}]}}}}' | giftledger append --data {path}"
+            "echo '{{\"id\":\"my-1\",\"gift\":{{\"user\":\"demo-user-1\",\"item\":\"rose\",\"to\":[{{\"streamer\":\"demo-streamer-1\"}}]}}}}' | {giftledger} append --data {path}"
         ),
     ] {
         say(&format_args!("  {line}"))?;
