@@ -11,6 +11,7 @@ use std::{
 
 use crc_fast::CrcAlgorithm::Crc32Iscsi;
 use flate2::{Compression, write::GzEncoder};
+use giftledger_tests::binary::giftledger;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -580,16 +581,6 @@ fn feed(mut command: Command, input: &[u8]) -> Output {
     });
     assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
     output
-}
-
-/// The binary beside this test: both are built with the same profile.
-fn giftledger() -> Command {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join("giftledger");
-    assert!(binary.is_file(), "{} is not there: make it with `cargo build --release`", binary.display());
-    let mut command = Command::new(binary);
-    command.env_remove("GIFTLEDGER_DATA").env_remove("GIFTLEDGER_LOG");
-    command
 }
 
 fn project() -> PathBuf {

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use giftledger_tests::binary::giftledger;
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -447,16 +448,6 @@ impl Folder {
         let proof = json(&self.run(&["verify", "--json"], 0));
         assert_eq!((&proof["ok"], &proof["fault"]), (&Value::Bool(true), &Value::Null), "{proof}");
     }
-}
-
-/// The binary beside this test: both are built with the same profile.
-fn giftledger() -> Command {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join("giftledger");
-    assert!(binary.is_file(), "{} is not there: make it with `cargo build --release`", binary.display());
-    let mut command = Command::new(binary);
-    command.env_remove("GIFTLEDGER_DATA").env_remove("GIFTLEDGER_LOG");
-    command
 }
 
 fn assert_quiet(stderr: &[u8]) {

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use giftledger_tests::binary::giftledger;
 use giftledger_tests::world::{BEGIN, World, envelope};
 use ledger::{
     Answer, Clock, Engine, Lines, ManualClock, State, Unavailable,
@@ -804,11 +805,7 @@ impl SmallDisk {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let test = std::env::current_exe().unwrap();
-        let binary = test.ancestors().nth(2).unwrap().join("giftledger");
-        assert!(binary.is_file(), "{} is not there: make it with `cargo build --release`", binary.display());
-        let mut command = Command::new(binary);
-        command.env_remove("GIFTLEDGER_DATA").env_remove("GIFTLEDGER_LOG");
+        let mut command = giftledger();
         command.args(arguments).arg("--data").arg(self.0.path().join("ledger"));
         command
     }

@@ -13,9 +13,7 @@ mod refund;
 mod transaction;
 mod wallet;
 
-use schemas::{
-    Body, Coins, Command, CommandId, Event, Order, OrderId, OrderName, Record, Refunded, Rejection, Subject, Timestamp,
-};
+use schemas::{Coins, Command, CommandId, Event, Order, OrderId, Refunded, Rejection, Subject, Timestamp};
 
 use crate::state::{Catalogue, Place, State, User};
 
@@ -174,15 +172,4 @@ fn within_lots(lots: usize) -> Result<(), Rejection> {
 
 fn at_most_max(coins: u128) -> Coins {
     u64::try_from(coins).ok().and_then(|coins| Coins::new(coins).ok()).unwrap_or(Coins::MAX)
-}
-
-/// The order that a record of its subject placed or moved, if `name` names it.
-pub fn order_named(record: &Record, name: &OrderName) -> Option<Order> {
-    let Body::Event(_) = &record.body else { return None };
-    match name {
-        OrderName::Number(id) => record.orders().find(|order| order.id == *id),
-        OrderName::Command(_) => {
-            record.orders().find(|order| order.id.shard == record.shard && order.id.sequence == record.sequence)
-        }
-    }
 }
