@@ -6,21 +6,27 @@ use std::{sync::Arc, time::Duration};
 use ledger::{
     Error,
     log::{
-        Check, Disk, Head, Locator, Log, Options, OsDisk, Reader, ShardHead,
+        Batch, Check, Disk, Head, Locator, Log, Options, OsDisk, Reader, ShardHead,
         faulty::{Content, Fault, SimDisk},
     },
 };
 use proptest::prelude::*;
 use schemas::{Body, Chain, Coins, Event, Granted, Hash, Origin, Record, Shard, Subject, Timestamp};
 
-type Batch = Vec<Vec<Record>>;
+type Records = Vec<Vec<Record>>;
+
+fn encoded(record: &Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    schemas::encode_record(record, &mut bytes);
+    bytes
+}
 
 /// Makes records, and keeps what was answered for.
 struct Ledger {
     next: Vec<u64>,
     time: i64,
     /// Each batch whose append returned.
-    answered: Vec<(Locator, Batch)>,
+    answered: Vec<(Locator, Records)>,
 }
 
 impl Ledger {
@@ -59,13 +65,13 @@ impl Ledger {
     }
 
     /// A batch with so many records for each shard.
-    fn batch(&mut self, counts: &[usize]) -> Batch {
+    fn batch(&mut self, counts: &[usize]) -> Records {
         counts.iter().enumerate().map(|(shard, &count)| (0..count).map(|_| self.record(shard, 0)).collect()).collect()
     }
 
-    fn append(&mut self, log: &mut Log, batch: Batch) -> ledger::Result<Locator> {
+    fn append(&mut self, log: &mut Log, batch: Records) -> ledger::Result<Locator> {
         log.ensure_room()?;
-        let at = log.append(&batch)?;
+        let at = log.append(&Batch::of(&batch))?;
         self.answered.push((at, batch));
         Ok(at)
     }
@@ -81,7 +87,7 @@ impl Ledger {
         let mut chains = vec![(Chain::new(), 0); self.next.len()];
         for (_, record) in self.records() {
             let (chain, sequence) = &mut chains[usize::from(record.shard)];
-            chain.push(&schemas::encode_record(record, Vec::new()));
+            chain.push(&encoded(record));
             *sequence = record.sequence;
         }
         chains.into_iter().map(|(chain, sequence)| ShardHead { sequence, hash: chain.hash() }).collect()
@@ -133,7 +139,7 @@ fn what_is_appended_is_there_in_order_by_place_and_by_sequence() {
         on_both_homes(|disk| {
             let mut ledger = Ledger::new(shards);
             let mut log = open(&disk, &small(shards));
-            assert_eq!(log.append(&[]).unwrap(), log.append(&vec![Vec::new(); shards.into()]).unwrap());
+            assert_eq!(log.append(&Batch::of(&[])).unwrap(), log.append(&Batch::new(shards)).unwrap());
             let syncs = log.stats().syncs;
             assert_eq!(syncs, 0, "an empty batch touches nothing");
             for n in 0..240 {
@@ -189,8 +195,8 @@ fn a_batch_beyond_the_limit_stops_the_log_and_writes_nothing() {
         ledger.append(&mut log, batch).unwrap();
         let before = log.head();
         let batch = Ledger { next: ledger.next.clone(), ..Ledger::new(1) }.batch(&[200]);
-        assert!(matches!(log.append(&batch), Err(Error::TooLarge { what: "a batch", .. })));
-        assert!(matches!(log.append(&[]), Err(Error::Stopped { .. })));
+        assert!(matches!(log.append(&Batch::of(&batch)), Err(Error::TooLarge { what: "a batch", .. })));
+        assert!(matches!(log.append(&Batch::of(&[])), Err(Error::Stopped { .. })));
         assert!(matches!(log.ensure_room(), Err(Error::Stopped { .. })));
         assert_eq!(log.head(), before);
         drop(log);
@@ -253,7 +259,7 @@ fn a_log_can_move_to_its_writer_thread() {
 #[test]
 fn there_is_one_writer() {
     on_both_homes(|disk| {
-        let log = open(&disk, &small(1));
+        let mut log = open(&disk, &small(1));
         let refused = Log::open(disk.clone(), &small(1)).unwrap_err();
         assert!(matches!(refused, Error::Locked { .. }), "{refused}");
         log.close().unwrap();
@@ -274,7 +280,7 @@ fn the_hash_at_any_sequence_is_that_of_the_records_before_it() {
     let mut reader = log.reader();
     assert_eq!(reader.hash_at(1, 0).unwrap(), Some(Hash::default()));
     for (_, record) in ledger.records().filter(|(_, record)| record.shard == 1) {
-        chain.push(&schemas::encode_record(record, Vec::new()));
+        chain.push(&encoded(record));
         assert_eq!(reader.hash_at(1, record.sequence).unwrap(), Some(chain.hash()), "at {}", record.sequence);
     }
     assert_eq!(reader.hash_at(1, 781).unwrap(), None);
@@ -566,7 +572,7 @@ fn a_full_disk_refuses_before_anything_is_decided_and_later_works() {
         }
         // Two of the largest batches fit now, whatever happens.
         let batch = ledger.batch(&[20]);
-        let at = log.append(&batch).unwrap();
+        let at = log.append(&Batch::of(&batch)).unwrap();
         ledger.answered.push((at, batch));
     }
     assert!(refusals > 10, "{refusals} refusals");
@@ -576,14 +582,14 @@ fn a_full_disk_refuses_before_anything_is_decided_and_later_works() {
 }
 
 /// Opens, appends and closes until something fails. What was under way then is returned.
-fn work(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> (ledger::Result<()>, Option<Batch>) {
+fn work(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> (ledger::Result<()>, Option<Records>) {
     let mut under_way = None;
     let mut run = || {
         let (mut log, _) = Log::open(disk.clone(), &small(2))?;
         for n in 0..40 {
             log.ensure_room()?;
             let batch = under_way.insert(ledger.batch(&[n % 3, 1 + n % 7]));
-            let at = log.append(batch)?;
+            let at = log.append(&Batch::of(batch))?;
             ledger.answered.push((at, under_way.take().expect("it was just put there")));
             if n % 8 == 5 {
                 log.store_position("index", &log.head())?;
@@ -595,7 +601,7 @@ fn work(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> (ledger::Result<()>, Optio
 }
 
 /// After a failure: everything that was answered is there, and of what was under way all or nothing.
-fn expect_after(disk: &Arc<dyn Disk>, ledger: &mut Ledger, under_way: Option<Batch>) {
+fn expect_after(disk: &Arc<dyn Disk>, ledger: &mut Ledger, under_way: Option<Records>) {
     let (log, _) = Log::open(disk.clone(), &small(2)).expect("a start after a failure");
     let mut reader = log.reader();
     if let Some(batch) = under_way {
@@ -702,9 +708,9 @@ proptest! {
                 let records = |(shard, (count, bytes)): (usize, (usize, usize))| {
                     (0..count).map(|_| ledger.record(shard, bytes)).collect()
                 };
-                let batch: Batch = counts.into_iter().take(shards).enumerate().map(records).collect();
+                let batch: Records = counts.into_iter().take(shards).enumerate().map(records).collect();
                 if batch.iter().all(Vec::is_empty) {
-                    log.append(&batch).unwrap();
+                    log.append(&Batch::of(&batch)).unwrap();
                 } else {
                     ledger.append(&mut log, batch).unwrap();
                 }

@@ -389,7 +389,10 @@ impl Command {
     }
 
     /// The subject; see the table in `subject.rs`.
-    fn subject(&self) -> Result<Subject, String> {
+    ///
+    /// # Errors
+    /// If it is a group of none or of several: [`Self::check`] finds that first.
+    pub fn subject(&self) -> Result<Subject, String> {
         let user = |user: &UserId| Ok(Subject::User(user.clone()));
         match self {
             Self::Publish(_) => Ok(Subject::Reference),

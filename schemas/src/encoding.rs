@@ -35,10 +35,81 @@ pub enum DecodeError {
 }
 
 /// Appends the canonical bytes of `record` to `bytes`.
-pub fn encode_record(record: &Record, bytes: Vec<u8>) -> Vec<u8> {
-    let mut bytes = bytes;
-    bytes.push(VERSION);
-    postcard::to_extend(record, bytes).expect("every record has a postcard form, and a vector takes all of it")
+pub fn encode_record(record: &Record, bytes: &mut Vec<u8>) {
+    let mut room = Room::new();
+    room.bytes[0] = VERSION;
+    room.len = 1;
+    match room.encode(record) {
+        Some(encoded) => bytes.extend_from_slice(encoded),
+        None => {
+            bytes.push(VERSION);
+            let whole = postcard::to_extend(record, std::mem::take(bytes));
+            *bytes = whole.expect("every record has a postcard form, and a vector takes all of it");
+        }
+    }
+}
+
+/// Room on the stack for what nearly always fits: fields are written there without asking a vector
+/// to grow, and without a call for each of their few bytes.
+struct Room {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self { bytes: [0; 512], len: 0 }
+    }
+
+    /// The postcard form of `value` behind what there is, if it fits.
+    fn encode(&mut self, value: &impl Serialize) -> Option<&[u8]> {
+        postcard::serialize_with_flavor(value, &mut *self).ok()?;
+        Some(&self.bytes[..self.len])
+    }
+}
+
+impl postcard::ser_flavors::Flavor for &mut Room {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        *self.bytes.get_mut(self.len).ok_or(postcard::Error::SerializeBufferFull)? = byte;
+        self.len += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        let len = bytes.len();
+        let room = self.bytes.get_mut(self.len..self.len + len).ok_or(postcard::Error::SerializeBufferFull)?;
+        // Numbers and names are short. Two copies of a known length that overlap take less than one of
+        // any length.
+        if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
+            && len <= 16
+        {
+            room[..8].copy_from_slice(first);
+            room[len - 8..].copy_from_slice(last);
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>())
+            && len <= 8
+        {
+            room[..4].copy_from_slice(first);
+            room[len - 4..].copy_from_slice(last);
+        } else if len < 4 {
+            if let (Some(first), Some(last)) = (bytes.first(), bytes.last()) {
+                room[0] = *first;
+                room[len / 2] = bytes[len / 2];
+                room[len - 1] = *last;
+            }
+        } else {
+            room.copy_from_slice(bytes);
+        }
+        self.len += len;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads a record from its canonical bytes.
@@ -65,9 +136,11 @@ pub struct Digest([u8; 16]);
 impl Digest {
     /// The digest of a command.
     pub fn of(command: &Command, occurred_at: Option<Timestamp>) -> Self {
-        let bytes = postcard::to_extend(&(command, occurred_at), smallvec::SmallVec::<[u8; 512]>::new())
-            .expect("every command has a postcard form");
-        let hash = blake3::hash(&bytes);
+        let meant = (command, occurred_at);
+        let hash = match Room::new().encode(&meant) {
+            Some(bytes) => blake3::hash(bytes),
+            None => blake3::hash(&postcard::to_stdvec(&meant).expect("every command has a postcard form")),
+        };
         Self(hash.as_bytes()[..16].try_into().expect("a hash has 32 bytes"))
     }
 }

@@ -28,11 +28,24 @@ pub enum Alphabet {
     Any,
 }
 
+/// Which bytes a name may contain. A table, since every id of every record that is read is checked.
+const NAME_BYTES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        allowed[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'@' | b'+' | b'~');
+        byte += 1;
+    }
+    allowed
+};
+
 impl Alphabet {
-    fn has(self, c: char) -> bool {
+    /// Whether all of a text belongs. Outside ASCII only [`Alphabet::Any`] has anything.
+    fn has_all(self, text: &str) -> bool {
         match self {
-            Self::Name => c.is_ascii_alphanumeric() || "._-@+~".contains(c),
-            Self::Visible => c.is_ascii_graphic(),
+            Self::Name => text.bytes().all(|byte| NAME_BYTES[usize::from(byte)]),
+            Self::Visible => text.bytes().all(|byte| byte.is_ascii_graphic()),
             Self::Any => true,
         }
     }
@@ -103,7 +116,9 @@ impl<K: Kind> Id<K> {
         if text.len() > MAX_ID_BYTES {
             return Err(IdError::TooLong { what: K::WHAT, bytes: text.len() });
         }
-        if let Some(found) = text.chars().find(|&c| !K::ALPHABET.has(c)) {
+        if !K::ALPHABET.has_all(text) {
+            let stray = |c: &char| !K::ALPHABET.has_all(c.encode_utf8(&mut [0; 4]));
+            let found = text.chars().find(stray).expect("one of them does not belong");
             return Err(IdError::Character {
                 what: K::WHAT,
                 text: text.to_owned(),

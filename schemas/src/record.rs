@@ -163,6 +163,11 @@ impl Record {
     /// Gives every key by which this record is found to `visit`. A later record takes a key over.
     pub fn keys(&self, mut visit: impl FnMut(Key)) {
         visit(Key::Command(self.subject.clone(), self.origin, self.id.clone()));
+        self.further_keys(visit);
+    }
+
+    /// The keys besides that of the command's id.
+    pub fn further_keys(&self, mut visit: impl FnMut(Key)) {
         for (_, event) in self.events() {
             match (event, &self.subject) {
                 (Event::GiftGiven(gift), Subject::User(user)) => {

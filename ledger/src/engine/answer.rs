@@ -81,6 +81,9 @@ pub enum Unavailable {
     /// The machine's clock is behind the last record's.
     #[error("the machine's clock is more than 500 ms behind the last record: set it right, then ask again")]
     ClockBehind,
+    /// It would be refused, and its subject has had too many refusals that were recorded.
+    #[error("the command would be refused, and this subject has had 1,000 refusals in a minute: ask again in a minute")]
+    OverQuota,
     /// The ledger is closing or has stopped.
     #[error("the ledger has stopped; whether the command was taken is not known: ask again with the same id")]
     Stopped,
@@ -95,6 +98,7 @@ impl Unavailable {
             Self::Unfinished => "unfinished",
             Self::EarlierLineUnfinished => "earlier_line_unfinished",
             Self::ClockBehind => "clock_behind",
+            Self::OverQuota => "over_quota",
             Self::Stopped => "stopped",
         }
     }

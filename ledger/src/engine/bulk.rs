@@ -10,7 +10,10 @@ use hashbrown::HashMap;
 use schemas::{Envelope, Timestamp, UserId};
 use tokio::sync::oneshot;
 
-use super::answer::{Answer, Unavailable};
+use super::{
+    answer::{Answer, Unavailable},
+    prepare::Prepared,
+};
 
 /// How long a line waits for an earlier one of its user before it is given up, undecided.
 const PATIENCE_MS: i64 = 5_000;
@@ -19,16 +22,23 @@ const PATIENCE_MS: i64 = 5_000;
 const UNANSWERED: Answer = Answer::Unavailable(Unavailable::Stopped);
 
 /// One line of one submission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Slot {
     pub(crate) submission: u64,
     pub(crate) line: usize,
 }
 
+/// Commands, and for each what was found out about it.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub(crate) commands: Vec<Envelope>,
+    pub(crate) prepared: Vec<Prepared>,
+}
+
 /// What a caller handed in at once.
 #[derive(Debug)]
 pub(crate) struct Submission {
-    pub(crate) commands: Vec<Envelope>,
+    pub(crate) content: Content,
     /// Whether a user's lines wait for earlier ones of the same user.
     pub(crate) ordered: bool,
     pub(crate) reply: oneshot::Sender<Vec<Answer>>,
@@ -43,14 +53,41 @@ pub(crate) struct Reply {
 
 #[derive(Debug)]
 struct Open {
-    /// Its lines; empty while they are being decided.
-    commands: Vec<Envelope>,
+    /// Its lines; empty while they are lent out.
+    content: Content,
     ordered: bool,
     reply: oneshot::Sender<Vec<Answer>>,
+    /// As far as they go; what is beyond has none yet.
     answers: Vec<Answer>,
     missing: usize,
     /// By user: lines that wait, and for how many earlier ones.
     parked: HashMap<UserId, Parked>,
+}
+
+impl Open {
+    /// Whether it is the line's first answer.
+    fn answer(&mut self, line: usize, answer: Answer) -> bool {
+        let known = self.answers.len();
+        if line == known {
+            self.answers.push(answer);
+        } else {
+            if line > known {
+                self.answers.resize(line + 1, UNANSWERED);
+            }
+            let place = &mut self.answers[line];
+            if !is_open(place) {
+                return false;
+            }
+            *place = answer;
+        }
+        self.missing -= 1;
+        true
+    }
+}
+
+/// Whether that stands for no answer.
+fn is_open(answer: &Answer) -> bool {
+    matches!(answer, Answer::Unavailable(Unavailable::Stopped))
 }
 
 #[derive(Debug)]
@@ -65,6 +102,8 @@ struct Parked {
 #[derive(Debug, Default)]
 pub(crate) struct Bulks {
     open: HashMap<u64, Open>,
+    /// The one whose lines are being decided: taken out of `open`, as nearly every question is about it.
+    lent: Option<(u64, Open)>,
     next: u64,
     unanswered: usize,
     parked_lines: usize,
@@ -73,41 +112,55 @@ pub(crate) struct Bulks {
 impl Bulks {
     /// Takes a submission in; its lines are the returned slots.
     pub(crate) fn open(&mut self, submission: Submission) -> (u64, usize) {
-        let lines = submission.commands.len();
+        let lines = submission.content.commands.len();
         self.next += 1;
         self.unanswered += lines;
-        let Submission { commands, ordered, reply } = submission;
-        let open = Open {
-            commands,
-            ordered,
-            reply,
-            answers: vec![UNANSWERED; lines],
-            missing: lines,
-            parked: HashMap::default(),
-        };
-        self.open.insert(self.next, open);
+        let Submission { content, ordered, reply } = submission;
+        let (answers, parked) = (Vec::with_capacity(lines), HashMap::default());
+        self.open.insert(self.next, Open { content, ordered, reply, answers, missing: lines, parked });
         (self.next, lines)
     }
 
-    /// Lends out the lines of a submission while some of them are decided.
-    pub(crate) fn lend(&mut self, submission: u64) -> Vec<Envelope> {
-        self.open.get_mut(&submission).map(|open| std::mem::take(&mut open.commands)).unwrap_or_default()
+    /// Lends out the lines of a submission while some of them are decided; [`Self::give_back`] ends it.
+    pub(crate) fn lend(&mut self, submission: u64) -> Content {
+        self.lent = self.open.remove(&submission).map(|open| (submission, open));
+        self.lent.as_mut().map(|(_, open)| std::mem::take(&mut open.content)).unwrap_or_default()
     }
 
     /// Takes them back; returns them once all are answered and nobody needs them.
-    pub(crate) fn give_back(&mut self, submission: u64, commands: Vec<Envelope>) -> Option<Vec<Envelope>> {
-        match self.open.get_mut(&submission) {
-            Some(open) => {
-                open.commands = commands;
+    pub(crate) fn give_back(&mut self, content: Content) -> Option<Content> {
+        match self.lent.take() {
+            Some((submission, mut open)) => {
+                open.content = content;
+                self.open.insert(submission, open);
                 None
             }
-            None => Some(commands),
+            None => Some(content),
+        }
+    }
+
+    fn get(&self, submission: u64) -> Option<&Open> {
+        match &self.lent {
+            Some((lent, open)) if *lent == submission => Some(open),
+            _ => self.open.get(&submission),
+        }
+    }
+
+    fn get_mut(&mut self, submission: u64) -> Option<&mut Open> {
+        match &mut self.lent {
+            Some((lent, open)) if *lent == submission => Some(open),
+            _ => self.open.get_mut(&submission),
         }
     }
 
     /// Whether any line of the submission waits, so that users have to be looked at.
     pub(crate) fn has_waits(&self, slot: Slot) -> bool {
-        !self.open[&slot.submission].parked.is_empty()
+        self.get(slot.submission).is_some_and(|open| !open.parked.is_empty())
+    }
+
+    /// Whether the line has no answer yet.
+    pub(crate) fn is_unanswered(&self, slot: Slot) -> bool {
+        self.get(slot.submission).is_some_and(|open| open.answers.get(slot.line).is_none_or(is_open))
     }
 
     /// How many lines have no answer.
@@ -117,8 +170,9 @@ impl Bulks {
 
     /// Parks the line if an earlier one of `user` is under way.
     pub(crate) fn park(&mut self, slot: Slot, user: &UserId) -> bool {
-        let parked = self.open.get_mut(&slot.submission).and_then(|open| open.parked.get_mut(user));
-        let Some(parked) = parked else { return false };
+        let parked = self.get_mut(slot.submission).and_then(|open| open.parked.get_mut(user));
+        // Not behind itself: the line that the others wait for goes on once it was looked up.
+        let Some(parked) = parked.filter(|parked| parked.behind != slot.line) else { return false };
         parked.lines.push_back(slot.line);
         self.parked_lines += 1;
         true
@@ -126,7 +180,7 @@ impl Bulks {
 
     /// The line takes several records: later ones of `user` wait for it.
     pub(crate) fn begin_wait(&mut self, slot: Slot, user: &UserId, now: Timestamp) {
-        let Some(open) = self.open.get_mut(&slot.submission) else { return };
+        let Some(open) = self.get_mut(slot.submission) else { return };
         if open.ordered {
             open.parked.entry(user.clone()).or_insert(Parked { since: now, behind: slot.line, lines: VecDeque::new() });
         }
@@ -134,31 +188,34 @@ impl Bulks {
 
     /// The line has ended: the lines that waited for it, in their order.
     pub(crate) fn end_wait(&mut self, slot: Slot) -> Vec<Slot> {
-        let Some(open) = self.open.get_mut(&slot.submission) else { return Vec::new() };
+        let Some(open) = self.get_mut(slot.submission) else { return Vec::new() };
+        if open.parked.is_empty() {
+            return Vec::new();
+        }
         let ended: Vec<UserId> =
             open.parked.iter().filter(|(_, parked)| parked.behind == slot.line).map(|(user, _)| user.clone()).collect();
         let mut released = Vec::new();
         for user in ended {
             let parked = open.parked.remove(&user).expect("it was just found");
-            self.parked_lines -= parked.lines.len();
             released.extend(parked.lines.into_iter().map(|line| Slot { line, ..slot }));
         }
+        self.parked_lines -= released.len();
         released
     }
 
     /// Answers a line; the reply, if it was the last one.
     pub(crate) fn answer(&mut self, slot: Slot, answer: Answer) -> Option<Reply> {
-        let open = self.open.get_mut(&slot.submission)?;
-        let place = &mut open.answers[slot.line];
-        if matches!(place, Answer::Unavailable(Unavailable::Stopped)) {
-            *place = answer;
-            open.missing -= 1;
-            self.unanswered -= 1;
-        }
-        if open.missing > 0 {
+        let open = self.get_mut(slot.submission)?;
+        if !open.answer(slot.line, answer) {
             return None;
         }
-        let open = self.open.remove(&slot.submission)?;
+        let missing = open.missing;
+        self.unanswered -= 1;
+        if missing > 0 {
+            return None;
+        }
+        let lent = self.lent.take_if(|(lent, _)| *lent == slot.submission).map(|(_, open)| open);
+        let open = lent.or_else(|| self.open.remove(&slot.submission))?;
         Some(Reply { to: open.reply, answers: open.answers })
     }
 

@@ -8,23 +8,28 @@ use std::{
 };
 
 use schemas::{
-    Body, Client, Command, CommandId, Digest, Dispatch, Envelope, Event, Origin, Record, Rejection, Shard, Subject,
-    Timestamp, UserId,
+    Body, Client, Command, CommandId, Digest, Dispatch, Envelope, Event, Origin, Record, Shard, Subject, Timestamp,
+    UserId,
 };
 
 use super::{
     answer::{Answer, Unavailable},
-    bulk::{Bulks, Reply, Slot, Submission},
-    dispatcher::Untaken,
+    bulk::{Bulks, Content, Reply, Slot, Submission},
+    dispatcher::{Untaken, dispatches_of},
+    finder::{Finding, Quest, Which},
     flows::Flows,
     lookup::Lookup,
-    recent::Records,
+    prepare::{Prepared, Sound},
+    quests::{Known, Quests},
+    quota::Quota,
     timers::Timers,
 };
 use crate::{
     Result,
     clock::Clock,
     decide::{Prefetched, Request, decide},
+    index::{Fingerprint, Frozen, Runs},
+    log::{Batch, Head},
     state::{State, dispatch_id, parse_dispatch_id},
 };
 
@@ -32,9 +37,11 @@ use crate::{
 const TOLERANCE_MS: i64 = 500;
 /// The most records of one batch: what a bulk of the usual 8,189 lines makes, and some.
 const MAX_BATCH_RECORDS: usize = 8_192;
-/// The most bytes of one batch, estimated: a quarter below the 8 MiB that the log keeps free for
-/// each, so that one more record of the largest size (512 KiB) still fits.
-const MAX_BATCH_BYTES: usize = 6 << 20;
+/// The bytes at which a batch takes no more: so far below the 8 MiB that the log keeps free for each
+/// that one more record of the largest size (512 KiB) still fits.
+const MAX_BATCH_BYTES: usize = 7 << 20;
+/// Lines whose ids are looked up at once, so that the memory's latencies overlap.
+const PROBED_LINES: usize = 128;
 /// Timers taken in a row before callers get their turn again.
 const TIMER_CHUNK: usize = 256;
 
@@ -49,6 +56,8 @@ pub(crate) struct Core {
     timers: Timers,
     flows: Flows,
     bulks: Bulks,
+    quests: Quests,
+    quota: Quota,
     clock: Arc<dyn Clock>,
     /// The time of the last record of any shard.
     time: Timestamp,
@@ -56,11 +65,13 @@ pub(crate) struct Core {
     now: Timestamp,
     /// Lines that were handed in and not looked at.
     queue: VecDeque<Queued>,
-    /// The batch being decided.
-    records: usize,
-    bytes: usize,
+    /// What goes with the batch being decided.
     replies: Vec<Reply>,
-    spent: Vec<Vec<Envelope>>,
+    dispatches: Vec<Untaken>,
+    spent: Vec<Content>,
+    /// Of the lines being looked at: their ids, and whether a sealed run may know them.
+    keys: Vec<Fingerprint>,
+    sealed: Vec<bool>,
 }
 
 /// Lines of one submission that follow each other.
@@ -72,16 +83,19 @@ struct Queued {
 
 /// What is decided and has to become durable together.
 #[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) records: Arc<Records>,
+pub(crate) struct Decided {
+    pub(crate) batch: Arc<Batch>,
     /// What may be answered then.
     pub(crate) replies: Vec<Reply>,
+    /// What may be dispatched then.
+    pub(crate) dispatches: Vec<Untaken>,
     /// Commands that are answered: the writer has the time to drop them.
-    pub(crate) spent: Vec<Vec<Envelope>>,
+    pub(crate) spent: Vec<Content>,
 }
 
 /// A command with everything that its record needs.
 struct Incoming<'a> {
+    shard: Shard,
     subject: Subject,
     origin: Origin,
     id: &'a CommandId,
@@ -105,14 +119,17 @@ impl Core {
             timers,
             flows: Flows::default(),
             bulks: Bulks::default(),
+            quests: Quests::default(),
+            quota: Quota::default(),
             clock,
             time,
             queue: VecDeque::new(),
-            records: 0,
-            bytes: 0,
             replies: Vec::new(),
+            dispatches: Vec::new(),
             spent: Vec::new(),
             now: Timestamp::MIN,
+            keys: Vec::new(),
+            sealed: Vec::new(),
         }
     }
 
@@ -134,12 +151,13 @@ impl Core {
 
     /// Whether the batch being decided takes more.
     pub(crate) fn has_room(&self) -> bool {
-        self.records < MAX_BATCH_RECORDS && self.bytes < MAX_BATCH_BYTES
+        let batch = self.lookup.recent.open();
+        batch.len() < MAX_BATCH_RECORDS && batch.bytes() < MAX_BATCH_BYTES && !self.lookup.index.must_wait()
     }
 
     /// Whether there is anything to write or to answer.
     pub(crate) fn has_batch(&self) -> bool {
-        self.records > 0 || !self.replies.is_empty()
+        !self.lookup.recent.open().is_empty() || !self.replies.is_empty()
     }
 
     /// When something has to be done although nobody asks: a timer, or a line that waits too long.
@@ -154,20 +172,42 @@ impl Core {
         self.clock.now()
     }
 
-    /// Closes the batch being decided.
-    pub(crate) fn hand_over(&mut self) -> Batch {
-        self.records = 0;
-        self.bytes = 0;
-        Batch {
-            records: self.lookup.recent.hand_over(),
+    /// Closes the batch being decided. Where the index's memory is full, it is frozen with it.
+    pub(crate) fn hand_over(&mut self) -> Decided {
+        self.lookup.index.freeze_if_full();
+        Decided {
+            batch: self.lookup.recent.hand_over(),
             replies: std::mem::take(&mut self.replies),
+            dispatches: std::mem::take(&mut self.dispatches),
             spent: std::mem::take(&mut self.spent),
         }
     }
 
-    /// The batch that was handed over is durable.
-    pub(crate) fn durable(&mut self) -> Arc<Records> {
-        self.lookup.recent.durable()
+    /// The batch that was handed over is durable, and the log stands at `head`. What is to be sealed
+    /// into the index's runs because of it, if anything.
+    pub(crate) fn durable(&mut self, head: impl FnOnce() -> Head) -> Option<Sealing> {
+        self.lookup.recent.durable();
+        self.lookup.index.take_frozen().map(|frozen| Sealing { frozen, head: head() })
+    }
+
+    /// What was sealed or merged takes the place of what it was made from.
+    pub(crate) fn adopt(&mut self, runs: Arc<Runs>) {
+        self.lookup.index.adopt(runs);
+        self.quests.runs_changed();
+    }
+
+    /// The ids that are to be looked up on disk.
+    pub(crate) fn take_quests(&mut self) -> Vec<Quest> {
+        self.quests.take()
+    }
+
+    /// Takes what was found; the line goes on.
+    pub(crate) fn found(&mut self, finding: Finding) {
+        let slot = finding.slot;
+        let goes_on = self.quests.found(finding);
+        if goes_on && self.bulks.is_unanswered(slot) {
+            self.queue.push_front(Queued { submission: slot.submission, lines: slot.line..slot.line + 1 });
+        }
     }
 
     /// Decides what is queued, until the batch is full.
@@ -188,17 +228,48 @@ impl Core {
 
     /// Decides lines as far as the batch has room; the rest stays first in the queue.
     fn decide_lines(&mut self, Queued { submission, mut lines }: Queued) -> Result<()> {
-        let commands = self.bulks.lend(submission);
-        while self.has_room()
-            && let Some(line) = lines.next()
-        {
-            self.decide_line(Slot { submission, line }, &commands[line])?;
+        // A line that goes on by itself may have been answered meanwhile.
+        if lines.len() == 1 && !self.bulks.is_unanswered(Slot { submission, line: lines.start }) {
+            return Ok(());
+        }
+        let content = self.bulks.lend(submission);
+        while !lines.is_empty() && self.has_room() {
+            let probed = lines.start..lines.end.min(lines.start + PROBED_LINES);
+            self.probe(&content, probed.clone());
+            for line in probed.clone() {
+                if !self.has_room() {
+                    break;
+                }
+                lines.start += 1;
+                let sealed = self.sealed[line - probed.start];
+                let (envelope, prepared) = (&content.commands[line], &content.prepared[line]);
+                self.decide_line(Slot { submission, line }, envelope, prepared, sealed)?;
+            }
         }
         if !lines.is_empty() {
             self.queue.push_front(Queued { submission, lines });
         }
-        self.spent.extend(self.bulks.give_back(submission, commands));
+        self.spent.extend(self.bulks.give_back(content));
         Ok(())
+    }
+
+    /// Looks up the ids of some lines, and touches their users, all in one go: what one of them waits
+    /// for from memory is fetched beside what the next ones wait for.
+    fn probe(&mut self, content: &Content, lines: Range<usize>) {
+        self.keys.clear();
+        let mut known = 0_usize;
+        for line in lines {
+            let Prepared::Sound(sound) = &content.prepared[line] else {
+                self.keys.push(Fingerprint::NONE);
+                continue;
+            };
+            self.keys.push(sound.key);
+            if let Some(user) = content.commands[line].command.touches() {
+                known += usize::from(self.states[usize::from(sound.shard)].touch(user));
+            }
+        }
+        std::hint::black_box(known); // or nothing would be touched
+        self.lookup.index.probe(&self.keys, &mut self.sealed);
     }
 
     /// Whether anybody waits for a dispatch to be taken.
@@ -210,7 +281,6 @@ impl Core {
     /// be taken now. It is on the log; asked again later, the same id joins the wait or gets the outcome.
     pub(crate) fn refuse_all(&mut self, why: Unavailable) {
         for slot in self.flows.give_up() {
-            self.go_on_behind(slot);
             self.answer(slot, Answer::Unavailable(Unavailable::Unfinished));
         }
         self.refuse_queued(why);
@@ -241,6 +311,7 @@ impl Core {
         assert_eq!(dispatch.number, taken + 1, "dispatches from {source} to {} are taken in order", dispatch.target);
         let id = dispatch_id(*source, dispatch.number);
         self.record_own(Incoming {
+            shard: dispatch.target,
             digest: Digest::of(command, untaken.occurred_at),
             subject,
             origin: Origin::Dispatch,
@@ -262,6 +333,7 @@ impl Core {
             let Some((id, command)) = self.timers.pop(self.now, &self.states) else { return Ok(()) };
             let subject = command.check(Origin::Timer).expect("a timer's command is well formed");
             self.record_own(Incoming {
+                shard: subject.shard(self.shards()),
                 digest: Digest::of(&command, None),
                 subject,
                 origin: Origin::Timer,
@@ -275,54 +347,61 @@ impl Core {
         Ok(())
     }
 
-    fn decide_line(&mut self, slot: Slot, envelope: &Envelope) -> Result<()> {
-        let subject = match envelope.command.check(Origin::Caller) {
-            Ok(subject) => subject,
-            Err(message) => {
-                self.answer(slot, Answer::Malformed { message });
+    /// `sealed`: whether a sealed run may know its id.
+    fn decide_line(&mut self, slot: Slot, envelope: &Envelope, prepared: &Prepared, sealed: bool) -> Result<()> {
+        let sound = match prepared {
+            Prepared::Sound(sound) => sound,
+            Prepared::Malformed(message) => {
+                self.answer(slot, Answer::Malformed { message: message.clone() });
                 return Ok(());
             }
         };
+        let subject = envelope.command.subject().expect("it was found well formed");
         if self.bulks.has_waits(slot)
             && let Some(user) = self.touched(&subject, &envelope.command)?
             && self.bulks.park(slot, &user)
         {
+            // It may as well be looked up while it waits.
+            self.known(slot, Which::Own, (&subject, Origin::Caller, &envelope.id), sound.key, sealed);
+            self.quests.parked(slot);
             return Ok(());
         }
-        let incoming = match self.timely(envelope, subject) {
-            Ok(incoming) => incoming,
+        let occurred_at = match self.timely(envelope) {
+            Ok(occurred_at) => occurred_at,
             Err(message) => {
                 self.answer(slot, Answer::Malformed { message });
                 return Ok(());
             }
         };
-        let earlier = self.lookup.command(&incoming.subject, Origin::Caller, incoming.id.as_str())?;
-        let record = match earlier {
-            Some(record) if record.digest != incoming.digest => {
-                let Record { shard, sequence, .. } = record;
-                self.answer(slot, Answer::Conflict { shard, sequence });
-                return Ok(());
+        match self.known(slot, Which::Own, (&subject, Origin::Caller, &envelope.id), sound.key, sealed) {
+            Known::Unclear => {
+                if let Some(user) = self.touched(&subject, &envelope.command)? {
+                    self.bulks.begin_wait(slot, &user, self.now);
+                }
+                Ok(())
             }
-            Some(record) => return self.answer_from(slot, &record, envelope.command.touches()),
-            None => self.decided(incoming)?,
-        };
-        self.answer_from(slot, &record, envelope.command.touches())?;
-        self.lookup.push(record);
-        Ok(())
+            Known::Record(record) if record.digest != sound.digest => {
+                let Record { shard, sequence, .. } = *record;
+                self.answer(slot, Answer::Conflict { shard, sequence });
+                Ok(())
+            }
+            Known::Record(record) => self.answer_from(slot, &record, envelope.command.touches()),
+            Known::New => self.decide_new(slot, envelope, sound, subject, occurred_at),
+        }
     }
 
-    /// The command as it is to be recorded, if its time can be.
-    fn timely<'a>(&self, envelope: &'a Envelope, subject: Subject) -> Result<Incoming<'a>, String> {
-        let now = self.next_time();
-        let occurred_at = match envelope.occurred_at {
-            Some(at) if at > now.plus_millis(TOLERANCE_MS) => {
-                return Err(format!("occurred_at {at} is more than {TOLERANCE_MS} ms ahead of the ledger's {now}"));
-            }
-            Some(at) if at >= now => None,
-            at => at,
-        };
-        Ok(Incoming {
-            digest: Digest::of(&envelope.command, envelope.occurred_at),
+    /// Decides a command whose id is new.
+    fn decide_new(
+        &mut self,
+        slot: Slot,
+        envelope: &Envelope,
+        sound: &Sound,
+        subject: Subject,
+        occurred_at: Option<Timestamp>,
+    ) -> Result<()> {
+        let incoming = Incoming {
+            shard: sound.shard,
+            digest: sound.digest,
             subject,
             origin: Origin::Caller,
             id: &envelope.id,
@@ -330,7 +409,56 @@ impl Core {
             actor: envelope.actor.clone(),
             client: envelope.client.clone(),
             command: &envelope.command,
-        })
+        };
+        match self.decided(incoming)? {
+            Some(record) => {
+                self.answer_from(slot, &record, envelope.command.touches())?;
+                self.lookup.push(&record, sound.key);
+            }
+            None => self.answer(slot, Answer::Unavailable(Unavailable::OverQuota)),
+        }
+        Ok(())
+    }
+
+    /// What is known of a command's id without the disk; asks for the rest.
+    fn known(
+        &mut self,
+        slot: Slot,
+        which: Which,
+        (subject, origin, id): (&Subject, Origin, &CommandId),
+        key: Fingerprint,
+        sealed: bool,
+    ) -> Known {
+        let mut places = smallvec::SmallVec::new();
+        for at in self.lookup.index.in_memory(key) {
+            match self.lookup.recent.get(at.shard(), at.sequence()) {
+                Some(r) if r.origin == origin && r.id == *id && r.subject == *subject => {
+                    return Known::Record(Box::new(r));
+                }
+                Some(_) => {} // another key with this fingerprint
+                None => places.push(at),
+            }
+        }
+        if let Some(known) = self.quests.known(slot, which, &places) {
+            return known;
+        }
+        if places.is_empty() && !sealed {
+            return Known::New;
+        }
+        let runs = sealed.then(|| self.lookup.index.runs().clone());
+        let (subject, id) = (subject.clone(), id.clone());
+        self.quests.ask(Quest { slot, which, subject, origin, id, key, places, runs });
+        Known::Unclear
+    }
+
+    /// When it happened, if its record can say so; absent where that is now.
+    fn timely(&self, envelope: &Envelope) -> Result<Option<Timestamp>, String> {
+        let Some(at) = envelope.occurred_at else { return Ok(None) };
+        let now = self.next_time();
+        if at > now.plus_millis(TOLERANCE_MS) {
+            return Err(format!("occurred_at {at} is more than {TOLERANCE_MS} ms ahead of the ledger's {now}"));
+        }
+        Ok((at < now).then_some(at))
     }
 
     /// The user whose later lines must wait for this one.
@@ -360,8 +488,7 @@ impl Core {
         let taken = |d: &Dispatch| self.states[usize::from(d.target)].taken_from(record.shard) >= d.number;
         let untaken: Vec<Dispatch> = dispatches.iter().filter(|d| !taken(d)).copied().collect();
         if untaken.is_empty() {
-            let last = self.last_record(record)?;
-            self.answer(slot, Answer::of(&last));
+            self.answer_from_last(slot, record, touches);
             return Ok(());
         }
         self.flows.wait(record, &untaken, slot);
@@ -375,19 +502,28 @@ impl Core {
         Ok(())
     }
 
-    /// The record whose outcome answers a claim: the one that took its dispatch.
-    fn last_record(&mut self, claim: &Record) -> Result<Record> {
-        match claim.event() {
-            Some(
-                Event::TopUpClaimed(schemas::TopUpClaimed { user, dispatch, .. })
-                | Event::ChargebackClaimed(schemas::ChargebackClaimed { user, dispatch, .. }),
-            ) => {
-                let subject = Subject::User(user.clone());
-                let id = dispatch_id(claim.shard, dispatch.number);
-                let taken = self.lookup.command(&subject, Origin::Dispatch, id.as_str())?;
-                Ok(taken.expect("a dispatch that the state has taken has a record"))
+    /// Answers a claim from the record that took its dispatch, and anything else from its own.
+    fn answer_from_last(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) {
+        let Some(
+            Event::TopUpClaimed(schemas::TopUpClaimed { user, dispatch, .. })
+            | Event::ChargebackClaimed(schemas::ChargebackClaimed { user, dispatch, .. }),
+        ) = record.event()
+        else {
+            self.answer(slot, Answer::of(record));
+            return;
+        };
+        let subject = Subject::User(user.clone());
+        let id = dispatch_id(record.shard, dispatch.number);
+        let key = self.lookup.fingerprint(&subject, Origin::Dispatch, id.as_str());
+        let sealed = self.lookup.index.runs().may_contain(key);
+        match self.known(slot, Which::Last, (&subject, Origin::Dispatch, &id), key, sealed) {
+            Known::Record(last) => self.answer(slot, Answer::of(&last)),
+            Known::Unclear => {
+                if let Some(user) = touches {
+                    self.bulks.begin_wait(slot, user, self.now);
+                }
             }
-            _ => Ok(claim.clone()),
+            Known::New => panic!("a dispatch that the state has taken has a record"),
         }
     }
 
@@ -397,23 +533,33 @@ impl Core {
 
     /// Decides a command of the ledger's own and records it.
     fn record_own(&mut self, incoming: Incoming<'_>) -> Result<()> {
-        let record = self.decided(incoming)?;
+        let record = self.decided(incoming)?.expect("the ledger's own commands have no quota");
         if record.origin == Origin::Dispatch {
             self.dispatch_taken(&record);
         }
-        self.lookup.push(record);
+        let key = self.lookup.fingerprint(&record.subject, record.origin, record.id.as_str());
+        self.lookup.push(&record, key);
         Ok(())
     }
 
-    /// Decides a new command and applies the record of whatever comes of it.
-    fn decided(&mut self, incoming: Incoming<'_>) -> Result<Record> {
-        let shard = incoming.subject.shard(self.shards());
+    /// Decides a new command and applies the record of whatever comes of it. None if it is refused,
+    /// and its subject has had too many refusals.
+    fn decided(&mut self, incoming: Incoming<'_>) -> Result<Option<Record>> {
         let prefetched = self.lookup.prefetch(&incoming.subject, incoming.id.as_str(), incoming.command)?;
         let time = self.next_time();
         let request =
             Request { subject: &incoming.subject, occurred_at: incoming.occurred_at, command: incoming.command };
+        let shard = incoming.shard;
         let state = &mut self.states[usize::from(shard)];
-        let outcome = decide(state, prefetched.as_deref().unwrap_or(&NOTHING), &request, time);
+        let body = match decide(state, prefetched.as_deref().unwrap_or(&NOTHING), &request, time) {
+            Ok(event) => Body::Event(Box::new(event)),
+            Err(rejection) => {
+                if incoming.origin == Origin::Caller && !self.quota.take(&incoming.subject, self.now) {
+                    return Ok(None);
+                }
+                Body::Rejection(rejection)
+            }
+        };
         let record = Record {
             shard,
             sequence: state.sequence() + 1,
@@ -425,17 +571,13 @@ impl Core {
             digest: incoming.digest,
             actor: incoming.actor,
             client: incoming.client,
-            body: match outcome {
-                Ok(event) => Body::Event(Box::new(event)),
-                Err(rejection) => Body::Rejection(rejection),
-            },
+            body,
         };
         state.apply(&record);
         self.time = time;
-        self.records += 1;
-        self.bytes += estimated_bytes(&record);
         self.timers.note(&record);
-        Ok(record)
+        self.dispatches.extend(dispatches_of(&record));
+        Ok(Some(record))
     }
 
     /// Answers who waited for the dispatch, and lets the lines go on that waited behind them.
@@ -443,19 +585,19 @@ impl Core {
         let (source, number) = parse_dispatch_id(record.id.as_str()).expect("the dispatcher made this id");
         let Some((waiting, answer)) = self.flows.taken((source, record.shard, number), record) else { return };
         for slot in waiting {
-            self.go_on_behind(slot);
             self.answer(slot, answer.clone());
         }
     }
 
-    /// Queues the lines that waited for this one, before all others.
-    fn go_on_behind(&mut self, slot: Slot) {
-        for Slot { submission, line } in self.bulks.end_wait(slot).into_iter().rev() {
-            self.queue.push_front(Queued { submission, lines: line..line + 1 });
-        }
-    }
-
+    /// Answers a line, and queues the lines that waited for it before all others.
     fn answer(&mut self, slot: Slot, answer: Answer) {
+        if self.bulks.has_waits(slot) {
+            for Slot { submission, line } in self.bulks.end_wait(slot).into_iter().rev() {
+                self.quests.released(Slot { submission, line });
+                self.queue.push_front(Queued { submission, lines: line..line + 1 });
+            }
+        }
+        self.quests.forget(slot);
         self.replies.extend(self.bulks.answer(slot, answer));
     }
 
@@ -464,41 +606,9 @@ impl Core {
     }
 }
 
-/// At least about what a record takes on the log before compression.
-fn estimated_bytes(record: &Record) -> usize {
-    // Fixed fields, and ids of 64 bytes for all but gifts, where it pays to count.
-    const FIXED: usize = 96;
-    const LOT: usize = 32;
-    let ids = record.id.as_str().len() + record.actor.as_ref().map_or(0, |actor| actor.as_str().len());
-    let events = match &record.body {
-        Body::Rejection(Rejection::TransactionClaimed { .. }) => 128,
-        Body::Rejection(_) => 32,
-        Body::Event(_) => record.events().map(|(_, event)| estimated_event(event, LOT)).sum(),
-    };
-    FIXED + 64 + ids + if record.client.is_some() { 192 } else { 0 } + events
-}
-
-fn estimated_event(event: &Event, lot: usize) -> usize {
-    let moved = |order: &schemas::Order, returned: &schemas::Returned| {
-        let lots = returned.restored.len() + returned.debt_paid.len() + returned.expired.len() + order.used.len();
-        1024 + lots * lot
-    };
-    match event {
-        Event::GiftGiven(gift) => {
-            let names = gift.room.as_ref().map_or(0, |room| room.as_str().len())
-                + gift.activity.as_ref().map_or(0, |activity| activity.as_str().len())
-                + gift.combo.as_ref().map_or(0, |combo| combo.id.as_str().len())
-                + gift.item.as_str().len();
-            64 + names + gift.shares.len() * 32 + gift.used.len() * lot
-        }
-        Event::Held(held) => 128 + held.used.len() * lot,
-        Event::ReferencePublished(e) => 64 + e.changes.len() * 192 + e.dispatches.len() * 16,
-        Event::ReferenceTaken(e) => 64 + e.changes.len() * 192,
-        Event::ChargedBack(e) => 192 + e.taken.len() * lot,
-        Event::Captured(e) => moved(&e.order, &e.released),
-        Event::Released(e) => moved(&e.order, &e.released),
-        Event::Refunded(e) => moved(&e.order, &e.returned),
-        Event::RefundRolledBack(e) => 1024 + (e.order.used.len() + e.taken.len() + e.unexpired.len()) * lot,
-        step => 1024 + step.moved_order().map_or(0, |order| order.used.len() * lot),
-    }
+/// What the index is to seal: everything in it up to a position.
+#[derive(Debug)]
+pub(crate) struct Sealing {
+    pub(crate) frozen: Arc<Frozen>,
+    pub(crate) head: Head,
 }

@@ -22,7 +22,7 @@ pub(crate) struct Untaken {
     pub(crate) actor: Option<ActorId>,
 }
 
-/// The dispatches of a durable record.
+/// The dispatches of a record.
 pub(crate) fn dispatches_of(record: &Record) -> impl Iterator<Item = Untaken> {
     let dispatches = if record.has_dispatches() { record.dispatches() } else { Vec::new() };
     dispatches.into_iter().map(|(dispatch, command)| Untaken {

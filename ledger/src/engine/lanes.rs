@@ -1,7 +1,7 @@
-//! The queues between callers, decider and writer, and the loops of the two threads.
+//! The queues between callers and the engine's threads.
 //!
-//! Every queue is bounded: callers at the door, dispatches by the commands that wait for them, the
-//! writer by one batch.
+//! Every queue is bounded: callers at the door; dispatches, quests and findings by the commands that
+//! wait for them; the writer by one batch; the sealer by one table.
 
 use std::{
     collections::VecDeque,
@@ -12,67 +12,73 @@ use std::{
 use super::{
     answer::Unavailable,
     bulk::Submission,
-    core::{Batch, Core},
-    dispatcher::{Untaken, dispatches_of},
-    recent::Records,
+    core::{Decided, Sealing},
+    dispatcher::Untaken,
+    finder::{Finding, Quest},
 };
-use crate::{
-    Error, Result,
-    log::{Log, Stats},
-    state::State,
-};
+use crate::{Error, index::Runs, log::Stats, state::State};
 
 /// The most commands that may wait: sixteen bulks of the usual 8,189 lines. At about 1 KiB each
 /// with their answers they take 128 MiB.
 pub const MAX_QUEUED: usize = 131_072;
 
 /// Until somebody wakes the thread.
-const A_LONG_WHILE: Duration = Duration::from_hours(1);
+pub(super) const A_LONG_WHILE: Duration = Duration::from_hours(1);
 
 /// Asks the states something; what it returns is run once all that it saw is durable.
 pub(crate) type Read = Box<dyn FnOnce(&[State]) -> Release + Send>;
-type Release = Box<dyn FnOnce() + Send>;
+pub(crate) type Release = Box<dyn FnOnce() + Send>;
 
 /// The queues.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     queues: Mutex<Queues>,
     /// For the decider.
-    work: Condvar,
+    pub(super) work: Condvar,
     /// For the writer.
-    batch: Condvar,
+    pub(super) batch: Condvar,
+    /// For the finder.
+    pub(super) search: Condvar,
+    /// For the keeper of the index.
+    pub(super) keep: Condvar,
     /// For callers who wait for room or for rest.
-    rest: Condvar,
+    pub(super) rest: Condvar,
 }
 
-struct Queues {
-    callers: VecDeque<Submission>,
+/// What passes between the threads.
+pub(super) struct Queues {
+    pub(super) callers: VecDeque<Submission>,
     /// Commands in `callers`.
-    queued: usize,
+    pub(super) queued: usize,
     /// Commands that the decider has taken and that are not answered.
-    undecided: usize,
-    reads: Vec<Read>,
-    dispatches: VecDeque<Untaken>,
-    to_write: Option<(Batch, Vec<Release>)>,
-    writer: Writer,
-    /// A batch that nobody needs any more.
-    garbage: Option<Arc<Records>>,
+    pub(super) undecided: usize,
+    pub(super) reads: Vec<Read>,
+    pub(super) dispatches: VecDeque<Untaken>,
+    pub(super) to_write: Option<(Decided, Vec<Release>)>,
+    pub(super) writer: Writer,
+    pub(super) quests: Vec<Quest>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) sealing: Option<Sealing>,
+    /// What the keeper has sealed or merged.
+    pub(super) runs: Option<Arc<Runs>>,
+    /// The decider sleeps: whoever has something for it must wake it.
+    pub(super) asleep: bool,
     /// The decider has nothing to do.
-    idle: bool,
+    pub(super) idle: bool,
     /// There is space for the next batch; not known until the writer has looked.
-    room: Option<bool>,
+    pub(super) room: Option<bool>,
     /// What the log has asked of the disk.
-    stats: Stats,
-    ending: Ending,
+    pub(super) stats: Stats,
+    pub(super) ending: Ending,
     /// A thread has ended early.
-    failed: bool,
+    pub(super) failed: bool,
     /// Why, until someone is told.
     failure: Option<Error>,
 }
 
 /// What the writer is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Writer {
+pub(super) enum Writer {
     Free,
     Writing,
     /// Its batch is durable, which the decider has not seen yet.
@@ -80,7 +86,7 @@ enum Writer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+pub(super) enum Ending {
     Open,
     /// In order: the log is closed.
     Close,
@@ -105,7 +111,11 @@ impl Lanes {
                 dispatches: untaken.collect(),
                 to_write: None,
                 writer: Writer::Free,
-                garbage: None,
+                quests: Vec::new(),
+                findings: Vec::new(),
+                sealing: None,
+                runs: None,
+                asleep: false,
                 idle: false,
                 room: None,
                 stats: Stats::default(),
@@ -115,12 +125,14 @@ impl Lanes {
             }),
             work: Condvar::new(),
             batch: Condvar::new(),
+            search: Condvar::new(),
+            keep: Condvar::new(),
             rest: Condvar::new(),
         }
     }
 
     /// A thread that panicked has left the queues as they were between two steps.
-    fn lock(&self) -> MutexGuard<'_, Queues> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,13 +141,14 @@ impl Lanes {
         if queues.has_stopped() {
             return Err((Unavailable::Stopped, submission));
         }
-        if !queues.fit(submission.commands.len()) {
+        let commands = submission.content.commands.len();
+        if !queues.fit(commands) {
             return Err((Unavailable::Busy, submission));
         }
-        queues.queued += submission.commands.len();
+        queues.queued += commands;
         queues.callers.push_back(submission);
         queues.idle = false;
-        self.work.notify_one();
+        self.wake_decider(&mut queues);
         Ok(())
     }
 
@@ -144,6 +157,13 @@ impl Lanes {
         if !queues.has_stopped() {
             queues.reads.push(read);
             queues.idle = false;
+            self.wake_decider(&mut queues);
+        }
+    }
+
+    /// Wakes the decider if it sleeps: a wake-up that nobody needs is a call into the kernel all the same.
+    pub(super) fn wake_decider(&self, queues: &mut Queues) {
+        if std::mem::take(&mut queues.asleep) {
             self.work.notify_one();
         }
     }
@@ -178,7 +198,7 @@ impl Lanes {
         self.notify_all();
     }
 
-    fn fail(&self, error: Error) {
+    pub(super) fn fail(&self, error: Error) {
         // Not an error of the log's: whoever asks is told it, once, and says it.
         tracing::debug!(%error, "the ledger stops");
         let mut queues = self.lock();
@@ -188,12 +208,16 @@ impl Lanes {
         queues.callers.clear();
         queues.reads.clear();
         queues.to_write = None;
+        queues.quests.clear();
+        queues.sealing = None;
         self.notify_all();
     }
 
     fn notify_all(&self) {
         self.work.notify_all();
         self.batch.notify_all();
+        self.search.notify_all();
+        self.keep.notify_all();
         self.rest.notify_all();
     }
 
@@ -207,7 +231,7 @@ impl Lanes {
 }
 
 impl Queues {
-    fn has_stopped(&self) -> bool {
+    pub(super) fn has_stopped(&self) -> bool {
         self.failed || self.ending != Ending::Open
     }
 
@@ -217,10 +241,26 @@ impl Queues {
         waiting == 0 || waiting + commands <= MAX_QUEUED
     }
 
-    fn is_at_rest(&self) -> bool {
+    /// Whether the decider has anything to do that it can do now.
+    pub(super) fn has_work(&self) -> bool {
+        !self.callers.is_empty()
+            || !self.reads.is_empty()
+            || !self.findings.is_empty()
+            || (self.room == Some(true) && !self.dispatches.is_empty())
+    }
+
+    /// Half a batch of dispatches at once, so that callers get their turn.
+    pub(super) fn take_dispatches(&mut self) -> Vec<Untaken> {
+        let count = self.dispatches.len().min(4_096);
+        self.dispatches.drain(..count).collect()
+    }
+
+    pub(super) fn is_at_rest(&self) -> bool {
         self.idle
             && self.callers.is_empty()
             && self.reads.is_empty()
+            && self.findings.is_empty()
+            && self.quests.is_empty()
             // Without room they stay on the log until there is some.
             && (self.dispatches.is_empty() || self.room == Some(false))
             && self.to_write.is_none()
@@ -229,7 +269,7 @@ impl Queues {
 }
 
 /// Stops everything if its thread panics, so that nobody waits for it for ever.
-struct StopOnPanic<'a>(&'a Lanes);
+pub(super) struct StopOnPanic<'a>(pub(super) &'a Lanes);
 
 impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
@@ -239,170 +279,3 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// The decider's loop.
-pub(crate) fn decide(lanes: &Lanes, mut core: Core) {
-    let _stop = StopOnPanic(lanes);
-    let mut releases: Vec<Release> = Vec::new();
-    let mut queues = lanes.lock();
-    loop {
-        if queues.has_stopped() {
-            return;
-        }
-        if queues.writer == Writer::Written {
-            queues.writer = Writer::Free;
-            // The writer drops what it wrote: it has time for that, and this thread has not.
-            queues.garbage = Some(core.durable());
-            continue;
-        }
-        let Some(room) = queues.room else {
-            queues = wait(&lanes.work, queues, Duration::from_secs(1));
-            continue;
-        };
-        let has_batch = core.has_batch() || !releases.is_empty();
-        if has_batch && queues.to_write.is_none() && queues.writer == Writer::Free {
-            // Everything that was queued is decided, or the batch is full: off it goes.
-            let takes_more = core.has_room() && room && (core.has_queued() || queues.has_work());
-            if !takes_more {
-                queues.to_write = Some((core.hand_over(), std::mem::take(&mut releases)));
-                lanes.batch.notify_one();
-                continue;
-            }
-        }
-        let timers_due = core.wakes_at().is_some_and(|at| at <= core.now());
-        let stuck = !room && core.has_waits();
-        if core.has_room() && (core.has_queued() || queues.has_work() || timers_due || stuck) {
-            let submissions = std::mem::take(&mut queues.callers);
-            queues.undecided += std::mem::take(&mut queues.queued);
-            let dispatches = if room { queues.take_dispatches() } else { Vec::new() };
-            let reads = std::mem::take(&mut queues.reads);
-            drop(queues);
-            let step = decide_step(&mut core, submissions, &dispatches, room);
-            releases.extend(reads.into_iter().map(|read| read(&core.states)));
-            if let Err(error) = step {
-                lanes.fail(error);
-                return;
-            }
-            queues = lanes.lock();
-            queues.undecided = core.unanswered();
-            lanes.rest.notify_all();
-            if !room && !core.has_batch() && releases.is_empty() {
-                // Full: what is left waits until the writer finds space.
-                queues = wait(&lanes.work, queues, Duration::from_millis(100));
-            }
-            continue;
-        }
-        queues.idle = !has_batch && !core.has_queued() && core.unanswered() == 0;
-        if queues.is_at_rest() {
-            lanes.rest.notify_all();
-        }
-        let pause = match core.wakes_at() {
-            Some(at) => {
-                let nanos = at.nanos().saturating_sub(core.now().nanos()).max(1_000_000);
-                Duration::from_nanos(u64::try_from(nanos).expect("it was made positive")).min(Duration::from_secs(1))
-            }
-            None => A_LONG_WHILE,
-        };
-        queues = wait(&lanes.work, queues, pause);
-    }
-}
-
-fn wait<'a>(condvar: &Condvar, queues: MutexGuard<'a, Queues>, pause: Duration) -> MutexGuard<'a, Queues> {
-    condvar.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner).0
-}
-
-impl Queues {
-    /// Whether anything waits for the decider that it can take now.
-    fn has_work(&self) -> bool {
-        !self.callers.is_empty() || !self.reads.is_empty() || (self.room == Some(true) && !self.dispatches.is_empty())
-    }
-
-    fn take_dispatches(&mut self) -> Vec<Untaken> {
-        // Half a batch at once, so that callers get their turn.
-        let count = self.dispatches.len().min(4_096);
-        self.dispatches.drain(..count).collect()
-    }
-}
-
-/// Dispatches first, as others wait for them; then callers; then timers in what is left.
-fn decide_step(core: &mut Core, submissions: VecDeque<Submission>, dispatches: &[Untaken], room: bool) -> Result<()> {
-    for untaken in dispatches {
-        core.take_dispatch(untaken)?;
-    }
-    for submission in submissions {
-        core.submit(submission);
-    }
-    if room {
-        core.decide_queued()?;
-        core.take_timers()
-    } else {
-        core.refuse_all(Unavailable::DiskFull);
-        Ok(())
-    }
-}
-
-/// The writer's loop.
-pub(crate) fn write(lanes: &Lanes, mut log: Log) {
-    let _stop = StopOnPanic(lanes);
-    loop {
-        let room = log.ensure_room();
-        let mut queues = lanes.lock();
-        queues.stats = log.stats();
-        match room {
-            Ok(()) => queues.room = Some(true),
-            Err(error @ Error::Full { .. }) => {
-                if queues.room != Some(false) {
-                    tracing::warn!(%error, "commands are refused until there is space");
-                }
-                queues.room = Some(false);
-            }
-            Err(error) => {
-                drop(queues);
-                return lanes.fail(error);
-            }
-        }
-        lanes.work.notify_one();
-        // Without room, look again from time to time whether there is some.
-        let full = queues.room == Some(false);
-        let pause = if full { Duration::from_millis(250) } else { A_LONG_WHILE };
-        while queues.to_write.is_none() && !queues.has_stopped() {
-            let (again, timeout) = lanes.batch.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner);
-            queues = again;
-            if timeout.timed_out() && full {
-                break;
-            }
-        }
-        if queues.failed || queues.ending == Ending::Abandon {
-            return;
-        }
-        let Some((Batch { records, replies, spent }, releases)) = queues.to_write.take() else {
-            if queues.ending == Ending::Close {
-                drop(queues);
-                if let Err(error) = log.close() {
-                    lanes.fail(error);
-                }
-                return;
-            }
-            continue;
-        };
-        queues.writer = Writer::Writing;
-        let garbage = queues.garbage.take();
-        drop(queues);
-        drop(garbage);
-        if let Err(error) = log.append(&records) {
-            return lanes.fail(error);
-        }
-        for reply in replies {
-            // Who asked may have gone; the records stand all the same.
-            let _ = reply.to.send(reply.answers);
-        }
-        for release in releases {
-            release();
-        }
-        drop(spent);
-        let untaken: Vec<Untaken> = records.iter().flatten().flat_map(dispatches_of).collect();
-        let mut queues = lanes.lock();
-        queues.dispatches.extend(untaken);
-        queues.writer = Writer::Written;
-        lanes.work.notify_one();
-    }
-}

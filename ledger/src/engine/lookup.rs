@@ -16,27 +16,33 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub(crate) recent: Recent,
-    index: Index,
+    pub(crate) index: Index,
     fingerprinter: Fingerprinter,
     reader: Reader,
 }
 
 impl Lookup {
-    pub(crate) fn new(recent: Recent, index: Index, fingerprinter: Fingerprinter, reader: Reader) -> Self {
-        Self { recent, index, fingerprinter, reader }
+    pub(crate) fn new(recent: Recent, index: Index, reader: Reader) -> Self {
+        Self { recent, fingerprinter: index.fingerprinter(), index, reader }
     }
 
-    /// Takes a record that was just decided.
-    pub(crate) fn push(&mut self, record: Record) {
+    /// Takes a record that was just decided; `key` is its id's.
+    pub(crate) fn push(&mut self, record: &Record, key: Fingerprint) {
         let Self { index, fingerprinter, .. } = self;
         let at = Place::new(record.shard, record.sequence);
-        record.keys(|key| index.insert(fingerprinter.of(&key), at));
+        index.insert(key, at);
+        record.further_keys(|key| index.insert(fingerprinter.of(&key), at));
         self.recent.push(record);
     }
 
-    /// The record that a command id stands for.
+    /// The fingerprint of a command's id.
+    pub(crate) fn fingerprint(&self, subject: &Subject, origin: Origin, id: &str) -> Fingerprint {
+        self.fingerprinter.of_command(subject, origin, id)
+    }
+
+    /// The record that a command id stands for, wherever it is.
     pub(crate) fn command(&mut self, subject: &Subject, origin: Origin, id: &str) -> Result<Option<Record>> {
-        let key = self.fingerprinter.of_command(subject, origin, id);
+        let key = self.fingerprint(subject, origin, id);
         self.find(key, |r| r.subject == *subject && r.origin == origin && r.id.as_str() == id)
     }
 
@@ -49,14 +55,28 @@ impl Lookup {
         })
     }
 
+    /// The newest record with a fingerprint that is the one.
     fn find(&mut self, key: Fingerprint, is_it: impl Fn(&Record) -> bool) -> Result<Option<Record>> {
-        let Some(at) = self.index.get(key) else { return Ok(None) };
-        Ok(self.record(at.shard(), at.sequence())?.filter(is_it))
+        for at in self.index.in_memory(key) {
+            if let Some(record) = self.record(at.shard(), at.sequence())?.filter(&is_it) {
+                return Ok(Some(record));
+            }
+        }
+        let runs = self.index.runs();
+        if !runs.may_contain(key) {
+            return Ok(None);
+        }
+        for at in runs.candidates(key)? {
+            if let Some(record) = self.record(at.shard(), at.sequence())?.filter(&is_it) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
     }
 
     fn record(&mut self, shard: Shard, sequence: u64) -> Result<Option<Record>> {
         if let Some(record) = self.recent.get(shard, sequence) {
-            return Ok(Some(record.clone()));
+            return Ok(Some(record));
         }
         Ok(self.reader.find(shard, sequence)?.map(|(_, record)| record))
     }

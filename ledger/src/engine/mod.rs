@@ -1,8 +1,12 @@
-//! The engine: two threads around the two functions.
+//! The engine: threads around the two functions.
 //!
-//! The **decider** takes everything that is queued, decides and applies it, and hands the batch to
-//! the **writer**, which encodes it, writes it in one frame and syncs it; meanwhile the decider goes
-//! on with the next batch, which is written after that. So at most one frame is unsynced.
+//! Who hands commands in **prepares** them. The **decider** takes everything that is queued, decides
+//! and applies it, encodes the records, and hands the batch to the **writer**, which writes it in one
+//! frame and syncs it; meanwhile the decider goes on with the next batch, which is written after that.
+//! So at most one frame is unsynced. The **finder** looks up ids that may be on the log already, the
+//! **keeper** seals and merges the index, the **folder** makes snapshots; none of them is waited for
+//! by a new command.
+//!
 //! An answer leaves once the batch is durable in which it was found, a duplicate's, a conflict's
 //! and a read's too: each could have seen what that batch holds. A write error ends the engine:
 //! nothing that was decided is unwound, callers are left without an answer and ask again.
@@ -11,29 +15,39 @@ mod answer;
 mod bulk;
 mod core;
 mod dispatcher;
+mod finder;
 mod flows;
 mod lanes;
 mod lookup;
+mod prepare;
+mod quests;
+mod quota;
 mod recent;
+mod threads;
 mod timers;
+mod writing;
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
 
 use schemas::{Envelope, Shard};
 use tokio::sync::oneshot;
 
 use self::{
-    bulk::Submission,
+    bulk::{Content, Submission},
     core::Core,
     dispatcher::Pending,
     lanes::{Lanes, Read},
     lookup::Lookup,
+    prepare::Preparer,
     recent::Recent,
 };
 use crate::{
     Error, Result,
     clock::Clock,
-    index::{Fingerprinter, Index, Place},
+    index::{Index, Place, Sealer},
     log::{Check, Disk, Head, Log, Options, Reader, Recovery, Stats},
     state::State,
 };
@@ -45,10 +59,10 @@ pub use lanes::MAX_QUEUED;
 #[derive(Debug)]
 pub struct Engine {
     lanes: Arc<Lanes>,
-    decider: Option<JoinHandle<()>>,
-    writer: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
+    log: Arc<Mutex<Log>>,
     reader: Reader,
-    shards: Shard,
+    preparer: Preparer,
 }
 
 /// Whether the lines of a submission depend on each other.
@@ -65,25 +79,30 @@ impl Engine {
     pub fn start(disk: Arc<dyn Disk>, options: &Options, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
         let (log, recovery) = Log::open(disk, options)?;
         let reader = log.reader();
-        let Folded { states, index, pending, fingerprinter } = Folded::of(&reader)?;
-        let shards = reader.shards();
-        let lookup = Lookup::new(Recent::new(shards), index, fingerprinter, reader.clone());
+        let Folded { states, index, sealer, pending } = Folded::of(&reader)?;
+        let preparer = Preparer { shards: reader.shards(), fingerprinter: index.fingerprinter() };
+        let lookup = Lookup::new(Recent::new(reader.shards()), index, reader.clone());
         let core = Core::new(states, lookup, clock);
+        let log = Arc::new(Mutex::new(log));
         let lanes = Arc::new(Lanes::new(pending.into_untaken()));
-        let decider = {
-            let lanes = Arc::clone(&lanes);
-            spawn("decider", move || lanes::decide(&lanes, core))?
-        };
-        let writer = {
-            let lanes = Arc::clone(&lanes);
-            spawn("writer", move || lanes::write(&lanes, log))?
-        };
-        Ok((Self { lanes, decider: Some(decider), writer: Some(writer), reader, shards }, recovery))
+        let mut engine = Self { lanes, threads: Vec::new(), log, reader, preparer };
+        engine.spawn("decider", |lanes, log, reader| threads::decide(lanes, core, log, &reader))?;
+        engine.spawn("writer", |lanes, log, _| threads::write_batches(lanes, log))?;
+        engine.spawn("finder", |lanes, _, reader| threads::find(lanes, reader))?;
+        engine.spawn("keeper", |lanes, _, _| threads::keep(lanes, sealer))?;
+        Ok((engine, recovery))
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce(&Lanes, &Mutex<Log>, Reader) + Send + 'static) -> Result<()> {
+        let (lanes, log, reader) = (self.lanes.clone(), self.log.clone(), self.reader.clone());
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&lanes, &log, reader));
+        self.threads.push(thread.map_err(Error::Thread)?);
+        Ok(())
     }
 
     /// How many shards the ledger has.
     pub fn shards(&self) -> Shard {
-        self.shards
+        self.preparer.shards
     }
 
     /// A reader of what is durable.
@@ -107,9 +126,18 @@ impl Engine {
         commands: Vec<Envelope>,
         lines: Lines,
     ) -> Result<oneshot::Receiver<Vec<Answer>>, (Unavailable, Vec<Envelope>)> {
+        let prepared = commands.iter().map(|envelope| self.preparer.prepare(envelope)).collect();
+        self.hand_in(Content { commands, prepared }, lines).map_err(|(why, refused)| (why, refused.commands))
+    }
+
+    fn hand_in(
+        &self,
+        content: Content,
+        lines: Lines,
+    ) -> Result<oneshot::Receiver<Vec<Answer>>, (Unavailable, Content)> {
         let (reply, answers) = oneshot::channel();
-        let submission = Submission { commands, ordered: lines == Lines::InOrder, reply };
-        self.lanes.submit(submission).map_err(|(why, refused)| (why, refused.commands))?;
+        let submission = Submission { content, ordered: lines == Lines::InOrder, reply };
+        self.lanes.submit(submission).map_err(|(why, refused)| (why, refused.content))?;
         Ok(answers)
     }
 
@@ -120,12 +148,13 @@ impl Engine {
             return Vec::new();
         }
         let stopped = || vec![Answer::Unavailable(Unavailable::Stopped); count];
-        let mut commands = commands;
+        let prepared = commands.iter().map(|envelope| self.preparer.prepare(envelope)).collect();
+        let mut content = Content { commands, prepared };
         loop {
-            match self.submit(commands, lines) {
+            match self.hand_in(content, lines) {
                 Ok(answers) => return answers.blocking_recv().unwrap_or_else(|_| stopped()),
                 Err((Unavailable::Busy, refused)) => {
-                    commands = refused;
+                    content = refused;
                     self.lanes.wait_for_room(count);
                 }
                 Err((why, _)) => return vec![Answer::Unavailable(why); count],
@@ -157,11 +186,13 @@ impl Engine {
         let settled = self.lanes.settle();
         self.lanes.close();
         self.join();
-        let head = self.reader.head();
         match (settled, self.lanes.failure()) {
             (_, Some(error)) => Err(error),
             (Err(()), None) => Err(Error::EngineStopped),
-            (Ok(()), None) => Ok(head),
+            (Ok(()), None) => {
+                self.log.lock().unwrap_or_else(PoisonError::into_inner).close()?;
+                Ok(self.reader.head())
+            }
         }
     }
 
@@ -170,7 +201,7 @@ impl Engine {
     }
 
     fn join(&mut self) {
-        for thread in [self.decider.take(), self.writer.take()].into_iter().flatten() {
+        for thread in self.threads.drain(..) {
             if let Err(panic) = thread.join()
                 && !std::thread::panicking()
             {
@@ -187,29 +218,24 @@ impl Drop for Engine {
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(Error::Thread)
-}
-
 /// What a log folds to.
 struct Folded {
     states: Vec<State>,
     index: Index,
+    sealer: Sealer,
     pending: Pending,
-    fingerprinter: Fingerprinter,
 }
 
 impl Folded {
     fn of(reader: &Reader) -> Result<Self> {
         let shards = reader.shards();
-        // The index lives and dies with the process, and so does its key.
-        let fingerprinter = Fingerprinter::new(rand::random());
         let mut folded = Self {
             states: (0..shards).map(|shard| State::new(shard, shards)).collect(),
-            index: Index::default(),
+            index: Index::new(),
+            sealer: Sealer,
             pending: Pending::default(),
-            fingerprinter,
         };
+        let fingerprinter = folded.index.fingerprinter();
         for frame in reader.frames(Check::Frame) {
             for record in &frame?.records {
                 let at = Place::new(record.shard, record.sequence);

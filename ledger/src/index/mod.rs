@@ -4,18 +4,17 @@
 //! fingerprints, not keys; whoever looks one up checks the identity in the record. It lives in
 //! memory here, 32 bytes an entry; its place on disk is this module.
 
-use std::hash::{BuildHasherDefault, Hasher};
-
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use smallvec::SmallVec;
 use schemas::{Key, OrderId, Origin, Shard, Subject};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A tag, and at most four parts of at most 64 bytes with their lengths.
 const MAX_KEY_BYTES: usize = 1 + 4 * 65;
 
 /// A key's fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u128);
+pub struct Fingerprint(u64);
 
 /// Makes fingerprints. Keyed, so that nobody outside can choose ids that collide.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +69,7 @@ impl Fingerprinter {
             bytes[end..end + part.len()].copy_from_slice(part);
             end += part.len();
         }
-        Fingerprint(xxh3_128_with_seed(&bytes[..end], self.seed))
+        Fingerprint(xxh3_64_with_seed(&bytes[..end], self.seed))
     }
 }
 
@@ -80,28 +79,6 @@ fn order_bytes(order: OrderId) -> [u8; 11] {
     bytes[2..10].copy_from_slice(&order.sequence.to_le_bytes());
     bytes[10] = order.part;
     bytes
-}
-
-/// A map of fingerprints, which are hashes already.
-pub(crate) type ByFingerprint<V> = HashMap<Fingerprint, V, BuildHasherDefault<AsItIs>>;
-
-/// Passes a hash through.
-#[derive(Debug, Default)]
-pub(crate) struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("fingerprints are hashed as one u128")
-    }
-    fn write_u128(&mut self, fingerprint: u128) {
-        #[expect(clippy::cast_possible_truncation, reason = "any 64 bits of a hash are a hash")]
-        {
-            self.0 = fingerprint as u64;
-        }
-    }
 }
 
 /// A record's place: its shard and its sequence, the same in every home of the log.
@@ -132,19 +109,61 @@ impl Place {
 }
 
 /// The index.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Index {
-    places: ByFingerprint<Place>,
+    table: HashTable<(Fingerprint, Place)>,
+    fingerprinter: Fingerprinter,
+    runs: std::sync::Arc<Runs>,
+}
+
+/// STUB
+#[derive(Debug)]
+pub struct Frozen;
+/// STUB
+#[derive(Debug)]
+pub struct Runs;
+/// STUB
+#[derive(Debug)]
+pub struct Sealer;
+impl Runs {
+    pub fn may_contain(&self, _: Fingerprint) -> bool { false }
+    pub fn candidates(&self, _: Fingerprint) -> crate::Result<SmallVec<[Place; 2]>> { Ok(SmallVec::new()) }
+}
+impl Sealer {
+    pub fn seal(&mut self, _: &Frozen, _: &crate::log::Head) -> crate::Result<std::sync::Arc<Runs>> { Ok(std::sync::Arc::new(Runs)) }
+    pub fn merge(&mut self) -> crate::Result<Option<std::sync::Arc<Runs>>> { Ok(None) }
 }
 
 impl Index {
-    /// Where the newest record of a key stands, if any: the record decides whether it is the key's.
-    pub fn get(&self, key: Fingerprint) -> Option<Place> {
-        self.places.get(&key).copied()
+    pub fn new() -> Self { Self { table: HashTable::with_capacity(4_200_000), fingerprinter: Fingerprinter::new(rand::random()), runs: std::sync::Arc::new(Runs) } }
+    pub fn fingerprinter(&self) -> Fingerprinter { self.fingerprinter }
+    pub fn must_wait(&self) -> bool { false }
+    pub fn freeze_if_full(&mut self) {}
+    pub fn take_frozen(&mut self) -> Option<std::sync::Arc<Frozen>> { None }
+    pub fn adopt(&mut self, _: std::sync::Arc<Runs>) {}
+    pub fn runs(&self) -> &std::sync::Arc<Runs> { &self.runs }
+    /// Takes an entry.
+    pub fn insert(&mut self, key: Fingerprint, at: Place) {
+        self.table.insert_unique(key.0, (key, at), |(key, _)| key.0);
     }
 
-    /// A later record takes the key over.
-    pub fn insert(&mut self, key: Fingerprint, at: Place) {
-        self.places.insert(key, at);
+    /// Places in memory, newest first.
+    pub fn in_memory(&self, key: Fingerprint) -> SmallVec<[Place; 2]> {
+        let mut places: SmallVec<[Place; 2]> =
+            self.table.iter_hash(key.0).filter(|(k, _)| *k == key).map(|(_, at)| *at).collect();
+        if places.len() > 1 {
+            places.sort_unstable_by_key(|place| std::cmp::Reverse(place.sequence()));
+        }
+        places
+    }
+
+    /// Touches.
+    pub fn probe(&self, keys: &[Fingerprint], maybe: &mut Vec<bool>) {
+        let known = |key: &Fingerprint| self.table.iter_hash(key.0).any(|(k, _)| k == key);
+        let n = keys.iter().filter(|k| known(k)).count();
+        std::hint::black_box(n);
+        maybe.clear();
+        maybe.resize(keys.len(), false);
     }
 }
+impl Fingerprint { pub const NONE: Self = Self(0); }

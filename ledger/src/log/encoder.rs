@@ -1,10 +1,11 @@
-//! From a batch of records to the bytes of a frame, in buffers that are used again: encode, hash
-//! and compress one block after the other while it is in the cache.
+//! From a batch of records to the bytes of a frame, in buffers that are used again: hash, then
+//! compress one block after the other.
 
-use schemas::{MAX_RECORD_BYTES, Record, Shard, encode_record};
+use schemas::{MAX_RECORD_BYTES, Shard};
 use zstd::bulk::Compressor;
 
 use super::{
+    batch::{Batch, Run},
     chain::Chain,
     frame::{BLOCK_BYTES, Entry, MAX_RECORDS, Meta, Section, crc32c, head_bytes},
 };
@@ -28,8 +29,6 @@ pub(super) struct Encoder {
     out: Vec<u8>,
     /// Where the stored blocks begin and end in `out`.
     blocks: std::ops::Range<usize>,
-    /// Canonical bytes so far.
-    payload: usize,
     max_payload: usize,
 }
 
@@ -59,21 +58,15 @@ impl Encoder {
             lengths: Vec::new(),
             out: Vec::new(),
             blocks: 0..0,
-            payload: 0,
             max_payload,
         }
     }
 
-    /// Encodes a batch and takes its records into the chains of their shards. `next` gives the
-    /// sequence that a shard's records begin with.
-    pub fn encode(&mut self, batch: &[Vec<Record>], chains: &mut [Chain], next: impl Fn(Shard) -> u64) -> Result<()> {
-        let (sections, count) = batch.iter().fold((0, 0), |(sections, count), records| {
-            (sections + usize::from(!records.is_empty()), count + records.len())
-        });
-        if count > MAX_RECORDS {
-            return Err(Error::TooLarge { what: "a batch (in records)", bytes: count, limit: MAX_RECORDS });
-        }
-        let reserved = head_bytes(sections, max_entries(self.max_payload));
+    /// Packs a batch and takes its records into the chains of their shards. `next` gives the sequence
+    /// that a shard's records begin with.
+    pub fn encode(&mut self, batch: &Batch, chains: &mut [Chain], next: impl Fn(Shard) -> u64) -> Result<()> {
+        self.check(batch)?;
+        let reserved = head_bytes(batch.runs().count(), max_entries(self.max_payload));
         self.blocks = reserved..reserved;
         if self.out.len() < reserved {
             self.out.resize(reserved, 0);
@@ -82,70 +75,65 @@ impl Encoder {
         self.meta.entries.clear();
         self.raw.clear();
         self.lengths.clear();
-        self.payload = 0;
-        for (shard, records) in (0..).zip(batch).filter(|(_, records)| !records.is_empty()) {
+        for (shard, run) in batch.runs() {
+            assert_eq!(run.first(), next(shard), "the next record of shard {shard}");
             let chain = &mut chains[usize::from(shard)];
-            self.shard(shard, records, chain, next(shard))?;
+            hash(run, chain);
+            self.pack(run);
+            let count = u32::try_from(run.len()).expect("at most 2^20 records a batch");
+            self.meta.sections.push(Section { shard, count, first: run.first(), hash: chain.hash() });
         }
-        self.close_block(self.raw.len());
+        self.close_block();
         Ok(())
     }
 
-    fn shard(&mut self, shard: Shard, records: &[Record], chain: &mut Chain, first: u64) -> Result<()> {
-        // The bytes from here on are not in the chain yet; hashing long runs is what makes it cheap.
-        let mut unhashed = self.raw.len();
-        let mut run = 0;
-        for (sequence, record) in (first..).zip(records) {
-            assert_eq!((record.shard, record.sequence), (shard, sequence), "a record in its place");
-            let start = self.raw.len();
-            self.raw = encode_record(record, std::mem::take(&mut self.raw));
-            let bytes = self.raw.len() - start;
-            self.payload += bytes;
-            if bytes > MAX_RECORD_BYTES {
-                return Err(Error::TooLarge { what: "a record", bytes, limit: MAX_RECORD_BYTES });
-            }
-            if self.payload > self.max_payload {
-                let (bytes, limit) = (self.payload, self.max_payload);
-                return Err(Error::TooLarge { what: "a batch", bytes, limit });
-            }
-            if start > 0 && self.raw.len() + self.lengths.len() + 2 > BLOCK_BYTES {
-                chain.push(&self.raw[unhashed..start], run);
-                (unhashed, run) = (0, 0);
-                self.close_block(start);
+    fn check(&self, batch: &Batch) -> Result<()> {
+        let (records, payload) = (batch.len(), batch.bytes());
+        if records > MAX_RECORDS {
+            return Err(Error::TooLarge { what: "a batch (in records)", bytes: records, limit: MAX_RECORDS });
+        }
+        if let Some(bytes) = batch.too_large_record() {
+            return Err(Error::TooLarge { what: "a record", bytes, limit: MAX_RECORD_BYTES });
+        }
+        if payload > self.max_payload {
+            return Err(Error::TooLarge { what: "a batch", bytes: payload, limit: self.max_payload });
+        }
+        Ok(())
+    }
+
+    /// Moves a shard's records into blocks, as many at once as fit.
+    fn pack(&mut self, run: &Run) {
+        let mut start = 0;
+        for n in 0..run.len() {
+            let record = run.range(n);
+            let taken = self.raw.len() + record.end - start;
+            if taken > record.len() && taken + self.lengths.len() + 2 > BLOCK_BYTES {
+                self.raw.extend_from_slice(&run.bytes()[start..record.start]);
+                self.close_block();
+                start = record.start;
             }
             // A record beyond 64 KiB is alone in its block, which then has no lengths.
-            self.lengths.extend_from_slice(&u16::try_from(bytes).unwrap_or(u16::MAX).to_le_bytes());
-            run += 1;
-            if run == chain.room() {
-                chain.push(&self.raw[unhashed..], run);
-                (unhashed, run) = (self.raw.len(), 0);
-            }
+            self.lengths.extend_from_slice(&u16::try_from(record.len()).unwrap_or(u16::MAX).to_le_bytes());
         }
-        chain.push(&self.raw[unhashed..], run);
-        let count = u32::try_from(records.len()).expect("at most 2^20 records a batch");
-        self.meta.sections.push(Section { shard, count, first, hash: chain.hash() });
-        Ok(())
+        self.raw.extend_from_slice(&run.bytes()[start..]);
     }
 
-    /// Stores the first `end` raw bytes as a block; the rest begins the next one.
-    fn close_block(&mut self, end: usize) {
+    /// Stores the open block, if there is anything in it.
+    fn close_block(&mut self) {
         let records = self.lengths.len() / 2;
         if records == 0 {
             return;
         }
-        let rest = self.raw.len() - end;
         if records > 1 {
-            // Lengths belong behind their records, so what has been encoded beyond moves up.
             self.raw.extend_from_slice(&self.lengths);
-            self.raw[end..].rotate_left(rest);
         }
-        let raw = self.raw.len() - rest;
+        let raw = self.raw.len();
         let stored = self.store(raw);
         let crc = crc32c(&self.out[self.blocks.end..self.blocks.end + stored]);
         self.blocks.end += stored;
         let size = |bytes: usize| u32::try_from(bytes).expect("a block is far below 4 GiB");
         self.meta.entries.push(Entry { records: size(records), raw: size(raw), stored: size(stored), crc });
-        self.raw.drain(..raw);
+        self.raw.clear();
         self.lengths.clear();
     }
 
@@ -179,5 +167,18 @@ impl Encoder {
         self.meta.length = u32::try_from(self.length()).expect("the options keep frames below 4 GiB");
         self.meta.write(&mut self.out[start..self.blocks.start]);
         (&self.meta, &self.out[start..self.blocks.end])
+    }
+}
+
+/// Takes a shard's records into its chain, in runs as long as blocks of the chain allow: long runs are
+/// what makes hashing cheap.
+fn hash(run: &Run, chain: &mut Chain) {
+    let mut done = 0;
+    while done < run.len() {
+        let room = usize::try_from(chain.room()).expect("at most 256");
+        let count = room.min(run.len() - done);
+        let bytes = run.range(done).start..run.range(done + count - 1).end;
+        chain.push(&run.bytes()[bytes], count as u64);
+        done += count;
     }
 }

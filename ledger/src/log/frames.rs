@@ -252,7 +252,7 @@ impl Full {
             return Err(format!("{} is of no shard of this ledger", name()));
         }
         self.encoded.clear();
-        self.encoded = encode_record(record, std::mem::take(&mut self.encoded));
+        encode_record(record, &mut self.encoded);
         if self.encoded != bytes {
             return Err(format!("{} has not the bytes that it encodes to", name()));
         }

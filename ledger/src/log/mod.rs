@@ -12,7 +12,7 @@
 //! | file here | its story |
 //! |---|---|
 //! | `frame`, `segment`, `position` | the bytes on disk, with their layouts and limits |
-//! | `encoder`, `block` | from records to the bytes of a frame, and back |
+//! | `batch`, `encoder`, `block` | from records to the bytes of a frame, and back |
 //! | `chain` | the hash of a shard's records |
 //! | `writer` | [`Log`]: reserve, append, seal |
 //! | `recovery` | what a start finds at the end of the log |
@@ -24,6 +24,7 @@
 //! most the last one can be torn; recovery cuts nothing else. Sequences of a shard run from 1
 //! without a gap, its times rise strictly, and each frame carries the hash behind its last record.
 
+mod batch;
 mod block;
 mod chain;
 pub mod disk;
@@ -48,6 +49,7 @@ use schemas::{Hash, Shard};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use batch::Batch;
 pub use disk::{Disk, DiskFile, OsDisk};
 pub use frames::{Check, Frame, Frames};
 pub use inspect::SegmentInfo;

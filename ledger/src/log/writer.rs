@@ -3,10 +3,10 @@
 
 use std::{fmt, sync::Arc};
 
-use schemas::{Record, Shard};
+use schemas::Shard;
 
 use super::{
-    Disk, DiskFile, Head, Locator, Options, Reader, Recovery,
+    Batch, Disk, DiskFile, Head, Locator, Options, Reader, Recovery,
     chain::Chain,
     disk::LockGuard,
     encoder::{self, Encoder},
@@ -28,7 +28,8 @@ const FRAME_LIMITS: std::ops::RangeInclusive<usize> = 4096..=1 << 30;
 /// The log, held by its one writer.
 pub struct Log {
     shared: Arc<Shared>,
-    _lock: LockGuard,
+    /// Until the log is closed.
+    lock: Option<LockGuard>,
     encoder: Encoder,
     chains: Vec<Chain>,
     tips: Vec<Tip>,
@@ -87,7 +88,7 @@ impl Log {
         let shards = found.shared.shards;
         let largest = encoder::max_frame(shards, options.max_frame_bytes) as u64;
         let log = Self {
-            _lock: found.lock,
+            lock: Some(found.lock),
             encoder: Encoder::new(options.max_frame_bytes),
             chains: found.chains,
             tips: found.tips,
@@ -133,7 +134,7 @@ impl Log {
         Ok(())
     }
 
-    /// Appends the next records of each shard (`batch[shard]`) as one frame, and returns when it is
+    /// Appends the next records of each shard as one frame, and returns when it is
     /// durable: the place of the first record, shard 0's before shard 1's and so on; the k-th is
     /// `.nth(k)`. An empty batch touches nothing.
     ///
@@ -143,10 +144,10 @@ impl Log {
     ///
     /// # Panics
     /// If a record is not the next of its shard: the caller counts wrong.
-    pub fn append(&mut self, batch: &[Vec<Record>]) -> Result<Locator> {
+    pub fn append(&mut self, batch: &Batch) -> Result<Locator> {
         self.check()?;
-        assert!(batch.len() <= self.tips.len(), "a batch for {} of {} shards", batch.len(), self.tips.len());
-        if batch.iter().all(Vec::is_empty) {
+        assert!(batch.shards() <= self.shards(), "a batch for {} of {} shards", batch.shards(), self.shards());
+        if batch.is_empty() {
             return Ok(Locator::new(self.shared.end()));
         }
         self.stopped = true;
@@ -179,8 +180,8 @@ impl Log {
     }
 
     /// Ends cleanly: gives back the reserve, stores the end as the position "head", and lets go of the
-    /// lock. Without it the next start just has more to look at.
-    pub fn close(mut self) -> Result<()> {
+    /// lock; it takes nothing more. Without it the next start just has more to look at.
+    pub fn close(&mut self) -> Result<()> {
         self.check()?;
         self.stopped = true;
         self.trim()?;
@@ -189,7 +190,9 @@ impl Log {
             let removed = disk.remove(SPARE).and_then(|()| disk.sync_dir(segment::FOLDER));
             removed.map_err(|source| self.io("removing", SPARE, source))?;
         }
-        position::store(&*self.shared.disk, position::AT_CLOSE, &self.head())
+        position::store(&*self.shared.disk, position::AT_CLOSE, &self.head())?;
+        self.lock = None;
+        Ok(())
     }
 
     /// What was asked of the disk.
@@ -198,7 +201,7 @@ impl Log {
     }
 
     /// Encodes, seals the segment if need be, writes and syncs one frame, and moves on.
-    fn write(&mut self, batch: &[Vec<Record>]) -> Result<u64> {
+    fn write(&mut self, batch: &Batch) -> Result<u64> {
         let tips = &self.tips;
         self.encoder.encode(batch, &mut self.chains, |shard| tips[usize::from(shard)].head.sequence + 1)?;
         let length = self.encoder.length() as u64;

@@ -100,6 +100,11 @@ impl State {
         self.users.get(user)
     }
 
+    /// Whether the user is known: fetches what a decision will read, without waiting for it.
+    pub fn touch(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
+    }
+
     /// Every user of whom there is anything to remember, in no order.
     pub fn users(&self) -> impl Iterator<Item = (&UserId, &User)> {
         self.users.iter()

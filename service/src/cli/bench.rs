@@ -2,6 +2,7 @@
 #![expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "rates and percentiles; no money here")]
 
 use std::{
+    fmt::Write,
     fs::{self, File},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -18,6 +19,7 @@ use schemas::{
     Shard, StreamerId, TopUp, TransactionId, UserId,
 };
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use super::{Ended, Global, apply::apply_changes};
 use crate::{
@@ -170,7 +172,8 @@ impl Bench {
     fn call(&self, engine: &Engine, weights: &Weights, caller: u64) -> Result<Vec<Duration>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(caller));
         let share = self.count / self.callers + u64::from(caller < self.count % self.callers);
-        let (item, actor) = (ItemId::new("rose")?, ActorId::new("bench")?);
+        let names = Names::new()?;
+        let mut text = String::new();
         let mut latencies = Vec::new();
         let mut given = 0;
         while given < share {
@@ -178,13 +181,17 @@ impl Bench {
             let mut gifts = Vec::with_capacity(usize::try_from(batch)?);
             for _ in 0..batch {
                 given += 1;
-                let id = if self.random_ids {
-                    format!("{:032x}", rng.random::<u128>())
+                text.clear();
+                if self.random_ids {
+                    write!(text, "{:032x}", rng.random::<u128>())?;
                 } else {
-                    format!("{caller}-{given}")
-                };
-                let account = weights.pick(&mut rng);
-                gifts.push(gift(&id, account, rng.random_range(0..1_000), &item, &actor)?);
+                    write!(text, "{caller}-{given}")?;
+                }
+                let id = CommandId::new(&text)?;
+                text.clear();
+                write!(text, "u{}", weights.pick(&mut rng))?;
+                let user = UserId::new(&text)?;
+                gifts.push(names.gift(id, user, rng.random_range(0..STREAMERS)));
             }
             let asked = Instant::now();
             let answers = engine.execute(gifts, Lines::Independent);
@@ -195,23 +202,45 @@ impl Bench {
     }
 }
 
-fn gift(id: &str, account: u64, streamer: u64, item: &ItemId, actor: &ActorId) -> Result<Envelope> {
-    Ok(Envelope {
-        id: CommandId::new(id)?,
-        occurred_at: None,
-        actor: Some(actor.clone()),
-        client: None,
-        command: Command::Gift(Gift {
-            user: user(account)?,
-            item: item.clone(),
-            quantity: 1,
-            to: [Recipient { streamer: StreamerId::new(&format!("s{streamer}"))?, weight: 1 }].into_iter().collect(),
-            room: Some(RoomId::new(&format!("r{streamer}"))?),
-            combo: None,
-            activity: None,
-            expected_price: None,
-        }),
-    })
+/// How many streamers receive, each in a room of their own.
+const STREAMERS: usize = 1_000;
+
+/// The ids that every gift is made from.
+struct Names {
+    item: ItemId,
+    actor: ActorId,
+    streamers: Vec<(StreamerId, RoomId)>,
+}
+
+impl Names {
+    fn new() -> Result<Self> {
+        let streamer = |n| -> Result<_> { Ok((StreamerId::new(&format!("s{n}"))?, RoomId::new(&format!("r{n}"))?)) };
+        Ok(Self {
+            item: ItemId::new("rose")?,
+            actor: ActorId::new("bench")?,
+            streamers: (0..STREAMERS).map(streamer).collect::<Result<_>>()?,
+        })
+    }
+
+    fn gift(&self, id: CommandId, user: UserId, streamer: usize) -> Envelope {
+        let (streamer, room) = self.streamers[streamer].clone();
+        Envelope {
+            id,
+            occurred_at: None,
+            actor: Some(self.actor.clone()),
+            client: None,
+            command: Command::Gift(Gift {
+                user,
+                item: self.item.clone(),
+                quantity: 1,
+                to: SmallVec::from_buf([Recipient { streamer, weight: 1 }]),
+                room: Some(room),
+                combo: None,
+                activity: None,
+                expected_price: None,
+            }),
+        }
+    }
 }
 
 fn user(account: u64) -> Result<UserId> {

@@ -1,0 +1,282 @@
+//! The loops of the engine's threads. What they do stands in `core`, `writing`, `finder` and the
+//! index; here is when.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    answer::Unavailable,
+    bulk::Submission,
+    core::Core,
+    dispatcher::Untaken,
+    finder::Finding,
+    lanes::{A_LONG_WHILE, Ending, Lanes, Queues, Release, StopOnPanic, Writer},
+    writing::{make_room, write},
+};
+use crate::{
+    Error, Result,
+    index::Sealer,
+    log::{Log, Reader},
+};
+
+/// Batches of at most so many records are written by the decider where nothing else waits for it:
+/// deciding them takes less than the two wake-ups that handing them over costs.
+const SMALL_BATCH: usize = 1_024;
+
+/// The decider's loop.
+pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>, reader: &Reader) {
+    let _stop = StopOnPanic(lanes);
+    let mut releases: Vec<Release> = Vec::new();
+    let mut queues = lanes.lock();
+    loop {
+        if queues.has_stopped() {
+            return;
+        }
+        if queues.writer == Writer::Written {
+            queues.writer = Writer::Free;
+            is_durable(lanes, &mut queues, &mut core, reader);
+        }
+        if let Some(runs) = queues.runs.take() {
+            core.adopt(runs);
+            lanes.keep.notify_one();
+        }
+        let Some(room) = queues.room else {
+            queues = sleep(lanes, queues, Duration::from_secs(1));
+            continue;
+        };
+        let has_batch = core.has_batch() || !releases.is_empty();
+        if has_batch && queues.to_write.is_none() && queues.writer == Writer::Free {
+            // Everything that was queued is decided, or the batch is full: off it goes.
+            let more = core.has_queued() || queues.has_work();
+            if !(core.has_room() && room && more) {
+                let decided = core.hand_over();
+                let releases = std::mem::take(&mut releases);
+                if more || decided.batch.len() > SMALL_BATCH {
+                    queues.to_write = Some((decided, releases));
+                    lanes.batch.notify_one();
+                    continue;
+                }
+                drop(queues);
+                let written = {
+                    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                    write(&mut log, decided, releases).and_then(|dispatches| {
+                        make_room(lanes, &mut log)?;
+                        Ok(dispatches)
+                    })
+                };
+                match written {
+                    Ok(dispatches) => {
+                        queues = lanes.lock();
+                        queues.dispatches.extend(dispatches);
+                        is_durable(lanes, &mut queues, &mut core, reader);
+                        continue;
+                    }
+                    Err(error) => return lanes.fail(error),
+                }
+            }
+        }
+        let timers_due = core.wakes_at().is_some_and(|at| at <= core.now());
+        let stuck = !room && core.has_waits();
+        if core.has_room() && (core.has_queued() || queues.has_work() || timers_due || stuck) {
+            let step = Step {
+                submissions: std::mem::take(&mut queues.callers),
+                findings: std::mem::take(&mut queues.findings),
+                dispatches: if room { queues.take_dispatches() } else { Vec::new() },
+                room,
+            };
+            queues.undecided += std::mem::take(&mut queues.queued);
+            let reads = std::mem::take(&mut queues.reads);
+            drop(queues);
+            let step = step.take(&mut core);
+            releases.extend(reads.into_iter().map(|read| read(&core.states)));
+            if let Err(error) = step {
+                return lanes.fail(error);
+            }
+            let quests = core.take_quests();
+            queues = lanes.lock();
+            if !quests.is_empty() {
+                queues.quests.extend(quests);
+                lanes.search.notify_one();
+            }
+            queues.undecided = core.unanswered();
+            lanes.rest.notify_all();
+            if !room && !core.has_batch() && releases.is_empty() {
+                // Full: what is left waits until the writer finds space.
+                queues = sleep(lanes, queues, Duration::from_millis(100));
+            }
+            continue;
+        }
+        queues.idle = !has_batch && !core.has_queued() && core.unanswered() == 0;
+        if queues.is_at_rest() {
+            lanes.rest.notify_all();
+        }
+        let pause = match core.wakes_at() {
+            Some(at) => {
+                let nanos = at.nanos().saturating_sub(core.now().nanos()).max(1_000_000);
+                Duration::from_nanos(u64::try_from(nanos).expect("it was made positive")).min(Duration::from_secs(1))
+            }
+            None => A_LONG_WHILE,
+        };
+        queues = sleep(lanes, queues, pause);
+    }
+}
+
+/// The batch is durable: the core goes on, and what that lets be sealed goes to the keeper.
+fn is_durable(lanes: &Lanes, queues: &mut Queues, core: &mut Core, reader: &Reader) {
+    if let Some(sealing) = core.durable(|| reader.head()) {
+        queues.sealing = Some(sealing);
+        lanes.keep.notify_one();
+    }
+}
+
+fn sleep<'a>(lanes: &Lanes, mut queues: MutexGuard<'a, Queues>, pause: Duration) -> MutexGuard<'a, Queues> {
+    queues.asleep = true;
+    let mut queues = lanes.work.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner).0;
+    queues.asleep = false;
+    queues
+}
+
+/// What one step of the decider takes from the lanes.
+struct Step {
+    submissions: VecDeque<Submission>,
+    findings: Vec<Finding>,
+    dispatches: Vec<Untaken>,
+    room: bool,
+}
+
+impl Step {
+    /// Dispatches first, as others wait for them; then callers; then timers in what is left.
+    fn take(self, core: &mut Core) -> Result<()> {
+        for untaken in &self.dispatches {
+            core.take_dispatch(untaken)?;
+        }
+        for submission in self.submissions {
+            core.submit(submission);
+        }
+        for finding in self.findings {
+            core.found(finding);
+        }
+        if self.room {
+            core.decide_queued()?;
+            core.take_timers()
+        } else {
+            core.refuse_all(Unavailable::DiskFull);
+            Ok(())
+        }
+    }
+}
+
+/// The writer's loop: room first, then batch by batch.
+pub(super) fn write_batches(lanes: &Lanes, log: &Mutex<Log>) {
+    let _stop = StopOnPanic(lanes);
+    loop {
+        if let Err(error) = make_room(lanes, &mut log.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return lanes.fail(error);
+        }
+        let mut queues = lanes.lock();
+        // Without room, look again from time to time whether there is some.
+        let full = queues.room == Some(false);
+        let pause = if full { Duration::from_millis(250) } else { A_LONG_WHILE };
+        while queues.to_write.is_none() && !queues.has_stopped() {
+            let (again, timeout) = lanes.batch.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner);
+            queues = again;
+            if timeout.timed_out() && full {
+                break;
+            }
+        }
+        if queues.failed || queues.ending != Ending::Open {
+            return;
+        }
+        let Some((decided, releases)) = queues.to_write.take() else { continue };
+        queues.writer = Writer::Writing;
+        drop(queues);
+        let written = write(&mut log.lock().unwrap_or_else(PoisonError::into_inner), decided, releases);
+        match written {
+            Ok(dispatches) => {
+                let mut queues = lanes.lock();
+                queues.dispatches.extend(dispatches);
+                queues.writer = Writer::Written;
+                lanes.wake_decider(&mut queues);
+            }
+            Err(error) => return lanes.fail(error),
+        }
+    }
+}
+
+/// The finder's loop.
+pub(super) fn find(lanes: &Lanes, mut reader: Reader) {
+    let _stop = StopOnPanic(lanes);
+    loop {
+        let mut queues = lanes.lock();
+        while queues.quests.is_empty() {
+            if queues.has_stopped() {
+                return;
+            }
+            queues = lanes.search.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
+        let quests = std::mem::take(&mut queues.quests);
+        drop(queues);
+        // In the order of the log: neighbours share a block.
+        let findings: Result<Vec<Finding>> = quests.into_iter().map(|quest| quest.find(&mut reader)).collect();
+        match findings {
+            Ok(findings) => {
+                let mut queues = lanes.lock();
+                queues.findings.extend(findings);
+                queues.idle = false;
+                lanes.wake_decider(&mut queues);
+            }
+            Err(error) => return lanes.fail(error),
+        }
+    }
+}
+
+/// The keeper's loop: seals what is full, and merges what is sealed.
+pub(super) fn keep(lanes: &Lanes, mut sealer: Sealer) {
+    let _stop = StopOnPanic(lanes);
+    loop {
+        let mut queues = lanes.lock();
+        let sealing = loop {
+            if queues.has_stopped() {
+                return;
+            }
+            if queues.runs.is_none() {
+                break queues.sealing.take();
+            }
+            queues = lanes.keep.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        };
+        drop(queues);
+        let runs = match &sealing {
+            Some(sealing) => sealer.seal(&sealing.frozen, &sealing.head).map(Some),
+            None => sealer.merge(),
+        };
+        let mut queues = lanes.lock();
+        match runs {
+            Ok(Some(runs)) => {
+                queues.runs = Some(runs);
+                queues.idle = false;
+                lanes.wake_decider(&mut queues);
+            }
+            Ok(None) => {
+                if queues.sealing.is_none() && !queues.has_stopped() {
+                    drop(lanes.keep.wait(queues).unwrap_or_else(PoisonError::into_inner));
+                }
+            }
+            // What is to be sealed stays in memory; the decider waits before it needs more of that.
+            Err(error @ Error::Full { .. }) => {
+                tracing::warn!(%error, "the index is not written until there is space");
+                if sealing.is_some() {
+                    queues.sealing = sealing;
+                }
+                let pause = Duration::from_millis(250);
+                drop(lanes.keep.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner));
+            }
+            Err(error) => {
+                drop(queues);
+                return lanes.fail(error);
+            }
+        }
+    }
+}
