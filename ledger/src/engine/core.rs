@@ -31,7 +31,7 @@ use crate::{
 /// How far ahead of the ledger's clock a caller's time may be and still count as now.
 const TOLERANCE_MS: i64 = 500;
 /// The most records of one batch: what a bulk of the usual 8,189 lines makes, and some.
-const MAX_BATCH_RECORDS: usize = 8_192;
+pub(super) const MAX_BATCH_RECORDS: usize = 8_192;
 /// The most bytes of one batch, estimated: a quarter below the 8 MiB that the log keeps free for
 /// each, so that one more record of the largest size (512 KiB) still fits.
 const MAX_BATCH_BYTES: usize = 6 << 20;
@@ -159,7 +159,7 @@ impl Core {
         self.records = 0;
         self.bytes = 0;
         Batch {
-            records: self.lookup.recent.hand_over(),
+            records: self.lookup.hand_over(),
             replies: std::mem::take(&mut self.replies),
             spent: std::mem::take(&mut self.spent),
         }
@@ -167,11 +167,12 @@ impl Core {
 
     /// The batch that was handed over is durable.
     pub(crate) fn durable(&mut self) -> Arc<Records> {
-        self.lookup.recent.durable()
+        self.lookup.durable()
     }
 
     /// Decides what is queued, until the batch is full.
     pub(crate) fn decide_queued(&mut self) -> Result<()> {
+        self.lookup.seal()?;
         self.now = self.clock.now();
         if self.clock_is_behind() {
             self.refuse_queued(Unavailable::ClockBehind);

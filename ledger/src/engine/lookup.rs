@@ -1,29 +1,45 @@
 //! Prefetch: what a command names and memory does not hold. Asks recent, index and log, in that
 //! order; the index only says where to look, the record says whether it is the one.
 
+use std::sync::Arc;
+
 use schemas::{Body, Command, Event, Key, Order, OrderId, OrderName, OrderRef, Origin, Record, Shard, Subject};
 
-use super::recent::Recent;
+use super::{
+    core::MAX_BATCH_RECORDS,
+    recent::{Recent, Records},
+};
 use crate::{
-    Result,
+    Error, Result,
     decide::{Claim, PastRefund, Prefetched},
-    index::{Fingerprint, Fingerprinter, Index, Place},
+    index::{Fingerprint, Fingerprinter, Frozen, Index, Merged, Place, Sealer},
     log::Reader,
     state::{dispatch_id, parse_dispatch_id},
 };
+
+/// A table is frozen before a batch that could fill it: two batches of records with two keys each.
+pub(crate) const INDEX_RESERVE: usize = 4 * MAX_BATCH_RECORDS;
 
 /// Everything that is decided, wherever it stands by now.
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub(crate) recent: Recent,
     index: Index,
+    sealer: Sealer,
     fingerprinter: Fingerprinter,
     reader: Reader,
+    /// The last sequence of each shard.
+    upto: Vec<u64>,
+    /// A table that is to be sealed once the batch is durable that was handed over.
+    frozen: Option<Arc<Frozen>>,
+    sealable: bool,
 }
 
 impl Lookup {
-    pub(crate) fn new(recent: Recent, index: Index, fingerprinter: Fingerprinter, reader: Reader) -> Self {
-        Self { recent, index, fingerprinter, reader }
+    /// `index` holds everything up to `upto`, where the log ends.
+    pub(crate) fn new(recent: Recent, index: Index, sealer: Sealer, reader: Reader, upto: Vec<u64>) -> Self {
+        let fingerprinter = index.fingerprinter();
+        Self { recent, index, sealer, fingerprinter, reader, upto, frozen: None, sealable: false }
     }
 
     /// Takes a record that was just decided.
@@ -31,7 +47,39 @@ impl Lookup {
         let Self { index, fingerprinter, .. } = self;
         let at = Place::new(record.shard, record.sequence);
         record.keys(|key| index.insert(fingerprinter.of(&key), at));
+        self.upto[usize::from(record.shard)] = record.sequence;
         self.recent.push(record);
+    }
+
+    /// Closes the open batch for the writer.
+    pub(crate) fn hand_over(&mut self) -> Arc<Records> {
+        if self.index.room() < INDEX_RESERVE && self.frozen.is_none() {
+            self.frozen = Some(self.index.freeze(self.upto.clone()));
+            self.sealable = false;
+        }
+        self.recent.hand_over()
+    }
+
+    /// The batch that was handed over is durable.
+    pub(crate) fn durable(&mut self) -> Arc<Records> {
+        self.sealable = self.frozen.is_some();
+        self.recent.durable()
+    }
+
+    /// Seals the frozen table, once it may be. Without room on the disk it stays in memory.
+    pub(crate) fn seal(&mut self) -> Result<()> {
+        if self.sealable
+            && let Some(frozen) = self.frozen.clone()
+        {
+            match seal(&mut self.index, &mut self.sealer, &frozen) {
+                Err(Error::Full { .. }) => {}
+                sealed => sealed?,
+            }
+            if self.index.can_freeze() {
+                self.frozen = None;
+            }
+        }
+        Ok(())
     }
 
     /// The record that a command id stands for.
@@ -50,8 +98,12 @@ impl Lookup {
     }
 
     fn find(&mut self, key: Fingerprint, is_it: impl Fn(&Record) -> bool) -> Result<Option<Record>> {
-        let Some(at) = self.index.get(key) else { return Ok(None) };
-        Ok(self.record(at.shard(), at.sequence())?.filter(is_it))
+        for at in self.index.candidates(key)? {
+            if let Some(record) = self.record(at.shard(), at.sequence())?.filter(&is_it) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
     }
 
     fn record(&mut self, shard: Shard, sequence: u64) -> Result<Option<Record>> {
@@ -150,6 +202,18 @@ impl Lookup {
         let Some(refunded) = refunded else { return Ok(None) };
         let rolled_back = self.key(&Key::RollBack(order, refund.clone()))?.map(|record| record.id);
         Ok(Some(PastRefund { refunded, rolled_back }))
+    }
+}
+
+/// Seals a frozen table, and merges what is full then.
+pub(crate) fn seal(index: &mut Index, sealer: &mut Sealer, frozen: &Frozen) -> Result<()> {
+    index.adopt(sealer.seal(frozen)?);
+    loop {
+        match sealer.merge()? {
+            Merged::Nothing => return Ok(()),
+            Merged::Piece => {}
+            Merged::Level(runs) => index.adopt(runs),
+        }
     }
 }
 

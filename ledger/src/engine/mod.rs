@@ -33,7 +33,7 @@ use self::{
 use crate::{
     Error, Result,
     clock::Clock,
-    index::{Fingerprinter, Index, Place},
+    index::{self, Index, Place, Sealer},
     log::{Check, Disk, Head, Log, Options, Reader, Recovery, Stats},
     state::State,
 };
@@ -63,11 +63,12 @@ pub enum Lines {
 impl Engine {
     /// Opens or creates the ledger in a folder, folds its log and starts.
     pub fn start(disk: Arc<dyn Disk>, options: &Options, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
-        let (log, recovery) = Log::open(disk, options)?;
+        let (log, recovery) = Log::open(Arc::clone(&disk), options)?;
         let reader = log.reader();
-        let Folded { states, index, pending, fingerprinter } = Folded::of(&reader)?;
+        let Folded { states, index, sealer, pending } = Folded::of(disk, &reader)?;
         let shards = reader.shards();
-        let lookup = Lookup::new(Recent::new(shards), index, fingerprinter, reader.clone());
+        let upto = reader.head().shards.iter().map(|head| head.sequence).collect();
+        let lookup = Lookup::new(Recent::new(shards), index, sealer, reader.clone(), upto);
         let core = Core::new(states, lookup, clock);
         let lanes = Arc::new(Lanes::new(pending.into_untaken()));
         let decider = {
@@ -195,29 +196,35 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 struct Folded {
     states: Vec<State>,
     index: Index,
+    sealer: Sealer,
     pending: Pending,
-    fingerprinter: Fingerprinter,
 }
 
 impl Folded {
-    fn of(reader: &Reader) -> Result<Self> {
+    fn of(disk: Arc<dyn Disk>, reader: &Reader) -> Result<Self> {
         let shards = reader.shards();
-        // The index lives and dies with the process, and so does its key.
-        let fingerprinter = Fingerprinter::new(rand::random());
-        let mut folded = Self {
-            states: (0..shards).map(|shard| State::new(shard, shards)).collect(),
-            index: Index::default(),
-            pending: Pending::default(),
-            fingerprinter,
-        };
+        let (mut index, mut sealer) = Index::open(disk, reader, &index::Options::default())?;
+        let fingerprinter = index.fingerprinter();
+        let covered = index.covered().to_vec();
+        let mut states: Vec<State> = (0..shards).map(|shard| State::new(shard, shards)).collect();
+        let mut pending = Pending::default();
+        let mut upto = covered.clone();
         for frame in reader.frames(Check::Frame) {
             for record in &frame?.records {
-                let at = Place::new(record.shard, record.sequence);
-                record.keys(|key| folded.index.insert(fingerprinter.of(&key), at));
-                folded.pending.note(record);
-                folded.states[usize::from(record.shard)].apply(record);
+                let shard = usize::from(record.shard);
+                if record.sequence > covered[shard] {
+                    let at = Place::new(record.shard, record.sequence);
+                    record.keys(|key| index.insert(fingerprinter.of(&key), at));
+                    upto[shard] = record.sequence;
+                }
+                pending.note(record);
+                states[shard].apply(record);
+            }
+            if index.room() < lookup::INDEX_RESERVE {
+                let frozen = index.freeze(upto.clone());
+                lookup::seal(&mut index, &mut sealer, &frozen)?;
             }
         }
-        Ok(folded)
+        Ok(Self { states, index, sealer, pending })
     }
 }

@@ -49,6 +49,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use disk::{Disk, DiskFile, OsDisk};
+pub(crate) use frame::crc32c;
 pub use frames::{Check, Frame, Frames};
 pub use inspect::SegmentInfo;
 pub use reader::Reader;
