@@ -9,9 +9,7 @@ use super::{
     filter::Filter,
     folder::Folder,
     manifest::RunEntry,
-    run::{
-        self, BLOCK_BYTES, BLOCK_ENTRIES, BLOCK_HEAD, Layout, Run, close_block, crc_digest, crc_of, crc_value,
-    },
+    run::{self, BLOCK_BYTES, BLOCK_ENTRIES, BLOCK_HEAD, Layout, Run, close_block, crc_digest, crc_of, crc_value},
 };
 use crate::{Result, log::DiskFile};
 

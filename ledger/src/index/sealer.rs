@@ -2,14 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Frozen, Options, Runs,
-    folder::Folder,
-    manifest::Manifest,
-    merge::Merge,
-    run::Run,
-    run_writer::RunWriter,
-};
+use super::{Frozen, Options, Runs, folder::Folder, manifest::Manifest, merge::Merge, run::Run, run_writer::RunWriter};
 use crate::{
     Error, Result,
     error::no_room,
@@ -48,7 +41,13 @@ pub enum Merged {
 }
 
 impl Sealer {
-    pub(super) fn new(folder: Arc<Folder>, log: Reader, options: &Options, manifest: Manifest, runs: Arc<Runs>) -> Self {
+    pub(super) fn new(
+        folder: Arc<Folder>,
+        log: Reader,
+        options: &Options,
+        manifest: Manifest,
+        runs: Arc<Runs>,
+    ) -> Self {
         let made = runs.count() > 0;
         Self { folder, log, fan_out: options.fan_out, manifest, runs, made, merges: Vec::new() }
     }
