@@ -2,7 +2,8 @@
 //! [--fan-out N] [--batch N]`, entries in millions.
 //!
 //! Inserts keys that are not there, in batches: one probe, then the inserts, as the decider does. Seals
-//! and merges happen in between, on the same thread, and are measured by their own processor time.
+//! and merges happen in between, on the same thread. All figures are processor time, since others may use
+//! the machine, except the pauses and the look-ups of keys that are there.
 #![expect(clippy::cast_precision_loss, clippy::float_arithmetic, reason = "figures for people")]
 
 use std::{
@@ -35,6 +36,11 @@ fn busy() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
 }
 
+/// Processor time of this thread since then.
+fn busy_since(then: Duration) -> Duration {
+    busy().saturating_sub(then)
+}
+
 fn written_bytes() -> Result<u64> {
     let io = std::fs::read_to_string("/proc/self/io").context("reading what was written")?;
     let line = io.lines().find_map(|line| line.strip_prefix("wchar: ")).context("no wchar in /proc/self/io")?;
@@ -44,7 +50,7 @@ fn written_bytes() -> Result<u64> {
 struct Bench {
     index: Index,
     sealer: Sealer,
-    fold: Duration,
+    freeze: Duration,
     seal: Duration,
     merge: Duration,
     longest_step: Duration,
@@ -62,20 +68,20 @@ impl Bench {
         let frozen = self.index.freeze(upto);
         let froze = busy();
         let sealed = self.sealer.seal(&frozen)?;
-        self.seal += busy() - froze;
+        self.seal += busy_since(froze);
         drop(frozen);
         self.index.adopt(sealed);
         loop {
             let start = (busy(), Instant::now());
             let merged = self.sealer.merge()?;
-            self.merge += busy() - start.0;
+            self.merge += busy_since(start.0);
             match merged {
                 Merged::Nothing => break,
                 Merged::Piece => self.longest_step = self.longest_step.max(start.1.elapsed()),
                 Merged::Level(runs) => self.index.adopt(runs),
             }
         }
-        self.fold += froze - start;
+        self.freeze += froze.saturating_sub(start);
         Ok(())
     }
 
@@ -88,15 +94,15 @@ impl Bench {
             self.maintain(batch)?;
             keys.clear();
             keys.extend((0..batch).map(|_| Fingerprint::from(numbers.next())));
-            let start = Instant::now();
+            let start = busy();
             self.index.probe(&keys, &mut maybe);
-            let probed = Instant::now();
+            let probed = busy();
             for &key in &keys {
                 self.inserted += 1;
                 self.index.insert(key, Place::new(0, self.inserted));
             }
-            inserting += probed.elapsed();
-            probing += probed - start;
+            inserting += busy_since(probed);
+            probing += probed.saturating_sub(start);
             self.maybe += maybe.iter().filter(|&&maybe| maybe).count();
         }
         Ok((probing, inserting))
@@ -124,7 +130,7 @@ fn main() -> Result<()> {
     println!("{} entries in a table, fan-out {}, batches of {batch}", options.memory_entries, options.fan_out);
     let zero = Duration::ZERO;
     let mut bench =
-        Bench { index, sealer, fold: zero, seal: zero, merge: zero, longest_step: zero, maybe: 0, inserted: 0 };
+        Bench { index, sealer, freeze: zero, seal: zero, merge: zero, longest_step: zero, maybe: 0, inserted: 0 };
     let mut numbers = Numbers(42);
     let before = written_bytes()?;
     let (mut probing, mut inserting) = (zero, zero);
@@ -138,7 +144,7 @@ fn main() -> Result<()> {
         println!(
             "{target} M in {runs} runs: probe {:.0} + insert {:.0} ns on average; seal {:.0} + merge {:.0} ns of processor \
              time, {:.1} bytes written, {:.2} bytes of memory a sealed entry, {} MiB with tables; a piece of merging at most \
-             {:.1} ms, freezing {:.1} ms; {:.4} of keys may be known",
+             {:.1} ms, freezing {:.1} ms in all; {:.4} of keys may be known",
             each(probing, all),
             each(inserting, all),
             each(bench.seal, all),
@@ -147,7 +153,7 @@ fn main() -> Result<()> {
             bench.index.runs().bytes() as f64 / sealed,
             bench.index.bytes() >> 20,
             bench.longest_step.as_secs_f64() * 1e3,
-            bench.fold.as_secs_f64() * 1e3,
+            bench.freeze.as_secs_f64() * 1e3,
             bench.maybe as f64 / all,
         );
         let window = 500_000;

@@ -193,7 +193,7 @@ impl World {
     /// In the folder stand the manifest and the runs, and nothing else.
     fn expect_no_strangers(&self) {
         let names = self.disk.list("index").unwrap();
-        let runs = names.iter().filter(|name| name.ends_with(".run")).count();
+        let runs = names.iter().filter(|name| is_run(name)).count();
         assert_eq!(runs, self.index.runs().count(), "{names:?}");
         let manifest = usize::from(names.contains(&"manifest".to_owned()));
         assert_eq!(names.len(), runs + manifest, "{names:?}");
@@ -211,6 +211,10 @@ fn assert_places(found: &[Place], expected: impl Iterator<Item = Place>) {
         let of_shard: Vec<Place> = found.iter().filter(|place| place.shard() == shard).copied().collect();
         assert!(of_shard.is_sorted_by(|a, b| a >= b), "newest first: {of_shard:?}");
     }
+}
+
+fn is_run(name: &str) -> bool {
+    name.strip_suffix(".run").is_some()
 }
 
 #[derive(Debug, Clone)]
@@ -432,7 +436,7 @@ fn cut_lengthened_and_missing_files_are_found() {
 #[test]
 fn a_merge_that_reads_damage_says_so_and_the_next_start_rebuilds() {
     let mut world = with_runs();
-    let newest = world.disk.list("index").unwrap().into_iter().rfind(|name| name.ends_with(".run"));
+    let newest = world.disk.list("index").unwrap().into_iter().rfind(|name| is_run(name));
     world.disk.flip(&format!("index/{}", newest.unwrap()), 5_000, 4);
     world.add(0, [fingerprint(3)]);
     world.freeze();
@@ -563,7 +567,7 @@ fn a_full_or_failing_disk_loses_nothing_and_can_be_tried_again() {
             match (fault, done.unwrap_err()) {
                 (Fault::NoSpace, Error::Full { .. }) => {
                     let files = world.disk.list("index").unwrap();
-                    let runs = files.iter().filter(|name| name.ends_with(".run")).count();
+                    let runs = files.iter().filter(|name| is_run(name)).count();
                     assert_eq!(runs, world.index.runs().count(), "the space is given back: {files:?}");
                 }
                 (Fault::NoSpace, error) => panic!("{fault:?} at {n}: {error}"),
@@ -602,6 +606,24 @@ fn one_wrong_bit_from_the_disk_is_damage_or_goes_unused() {
         world.expect();
     }
     assert!(damaged > 3, "only {damaged} wrong bits were found");
+}
+
+#[test]
+fn look_ups_and_the_sealer_can_be_on_threads_of_their_own() {
+    let mut world = with_runs();
+    world.add(0, [fingerprint(9)]);
+    world.freeze();
+    let World { mut index, mut sealer, frozen, keys, .. } = world;
+    let runs = Arc::clone(index.runs());
+    let expected = keys.0.iter().filter(|key| key.0 == fingerprint(9)).count();
+    let (sealed, known) = std::thread::scope(|scope| {
+        let sealing = scope.spawn(move || sealer.seal(&frozen.unwrap()).unwrap());
+        let looking = scope.spawn(move || runs.candidates(fingerprint(9).into()).unwrap().len());
+        (sealing.join().unwrap(), looking.join().unwrap())
+    });
+    assert_eq!(known, expected - 1, "the frozen one is not in these runs");
+    index.adopt(sealed);
+    assert_eq!(index.runs().candidates(fingerprint(9).into()).unwrap().len(), expected);
 }
 
 #[test]

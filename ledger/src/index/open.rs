@@ -10,8 +10,11 @@ use super::{
 };
 use crate::{Result, log::Reader};
 
+/// A manifest and its runs.
+type Found = (Manifest, Vec<Arc<Run>>);
+
 /// A manifest and its runs; `None` if there is none that can be used, and the folder is empty then.
-pub(super) fn open(folder: &Folder, log: &mut Reader) -> Result<Option<(Manifest, Vec<Arc<Run>>)>> {
+pub(super) fn open(folder: &Folder, log: &mut Reader) -> Result<Option<Found>> {
     match fitting(folder, log) {
         Ok(Some((manifest, runs))) => {
             remove_strangers(folder, &runs)?;
@@ -32,7 +35,7 @@ pub(super) fn open(folder: &Folder, log: &mut Reader) -> Result<Option<(Manifest
     }
 }
 
-fn fitting(folder: &Folder, log: &mut Reader) -> Result<Option<(Manifest, Vec<Arc<Run>>)>, Unfit> {
+fn fitting(folder: &Folder, log: &mut Reader) -> Result<Option<Found>, Unfit> {
     let bytes = match folder.disk.read(MANIFEST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(Unfit::Failed(folder.failed("reading", MANIFEST, 0, source))),

@@ -16,8 +16,8 @@ use crate::Result;
 /// one stay readable as long as anybody has it.
 pub struct Runs {
     folder: Arc<Folder>,
-    /// Newest entries first: by level, and in a level the newest run.
-    runs: Vec<Arc<Run>>,
+    /// By level, and in a level the newest run.
+    newest_first: Vec<Arc<Run>>,
     /// The last sequence of each shard up to which they hold everything.
     pub(super) covered: Vec<u64>,
     /// How many frozen tables were sealed since the index was opened.
@@ -29,17 +29,17 @@ pub struct Runs {
 impl Runs {
     pub(super) fn new(folder: Arc<Folder>, mut runs: Vec<Arc<Run>>, covered: Vec<u64>) -> Self {
         order(&mut runs);
-        Self { folder, runs, covered, sealed: 0, version: 0 }
+        Self { folder, newest_first: runs, covered, sealed: 0, version: 0 }
     }
 
     /// What is there after a change.
     pub(super) fn next(&self, mut runs: Vec<Arc<Run>>, covered: Vec<u64>, sealed: u64) -> Self {
         order(&mut runs);
-        Self { folder: Arc::clone(&self.folder), runs, covered, sealed, version: self.version + 1 }
+        Self { folder: Arc::clone(&self.folder), newest_first: runs, covered, sealed, version: self.version + 1 }
     }
 
     pub(super) fn runs(&self) -> &[Arc<Run>] {
-        &self.runs
+        &self.newest_first
     }
 
     /// The sequence of each shard up to which they hold everything.
@@ -49,23 +49,23 @@ impl Runs {
 
     /// How many runs there are.
     pub fn count(&self) -> usize {
-        self.runs.len()
+        self.newest_first.len()
     }
 
     /// How many entries they have.
     pub fn entries(&self) -> u64 {
-        self.runs.iter().map(|run| run.entry.entries).sum()
+        self.newest_first.iter().map(|run| run.entry.entries).sum()
     }
 
     /// The bytes that their filters and sparse indexes hold in memory.
     pub fn bytes(&self) -> usize {
-        self.runs.iter().map(|run| run.bytes()).sum()
+        self.newest_first.iter().map(|run| run.bytes()).sum()
     }
 
     /// Whether they may know a key. No is certain. Reads only memory.
     pub fn may_contain(&self, key: Fingerprint) -> bool {
         let mask = Mask::of(key.into());
-        self.runs.iter().any(|run| run.may_contain(key.into(), &mask))
+        self.newest_first.iter().any(|run| run.may_contain(key.into(), &mask))
     }
 
     /// The places of a key, and of others with its fingerprint, newest first. Reads the disk where a
@@ -77,7 +77,7 @@ impl Runs {
     pub fn candidates(&self, key: Fingerprint) -> Result<SmallVec<[Place; 2]>> {
         let mut places = SmallVec::new();
         let mask = Mask::of(key.into());
-        for run in &self.runs {
+        for run in &self.newest_first {
             if run.may_contain(key.into(), &mask) {
                 run.places(&self.folder, key.into(), &mut places)?;
             }
@@ -87,7 +87,7 @@ impl Runs {
 
     /// The filters' blocks, for a loop over many keys.
     pub(super) fn filters(&self) -> SmallVec<[&[Block]; 16]> {
-        self.runs.iter().map(|run| run.filter().blocks()).collect()
+        self.newest_first.iter().map(|run| run.filter().blocks()).collect()
     }
 }
 
@@ -97,7 +97,10 @@ fn order(runs: &mut [Arc<Run>]) {
 
 impl fmt::Debug for Runs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.runs.iter().map(|run| run.entry);
-        f.debug_struct("Runs").field("covered", &self.covered).field("runs", &entries.collect::<Vec<_>>()).finish()
+        let entries = self.newest_first.iter().map(|run| run.entry);
+        f.debug_struct("Runs")
+            .field("covered", &self.covered)
+            .field("runs", &entries.collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
