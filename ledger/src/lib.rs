@@ -5,7 +5,7 @@ mod clock;
 pub mod decide;
 pub mod engine;
 mod error;
-mod index;
+pub mod index;
 pub mod log;
 mod postings;
 pub mod state;

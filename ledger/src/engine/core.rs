@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     decide::{Prefetched, Request, decide},
     index::{Fingerprint, Frozen, Runs},
-    log::{Batch, Head},
+    log::Batch,
     state::{State, dispatch_id, parse_dispatch_id},
 };
 
@@ -69,6 +69,8 @@ pub(crate) struct Core {
     replies: Vec<Reply>,
     dispatches: Vec<Untaken>,
     spent: Vec<Content>,
+    /// What of the index was frozen with the batch that is written.
+    to_seal: Option<Arc<Frozen>>,
     /// Of the lines being looked at: their ids, and whether a sealed run may know them.
     keys: Vec<Fingerprint>,
     sealed: Vec<bool>,
@@ -127,6 +129,7 @@ impl Core {
             replies: Vec::new(),
             dispatches: Vec::new(),
             spent: Vec::new(),
+            to_seal: None,
             now: Timestamp::MIN,
             keys: Vec::new(),
             sealed: Vec::new(),
@@ -152,7 +155,9 @@ impl Core {
     /// Whether the batch being decided takes more.
     pub(crate) fn has_room(&self) -> bool {
         let batch = self.lookup.recent.open();
-        batch.len() < MAX_BATCH_RECORDS && batch.bytes() < MAX_BATCH_BYTES && !self.lookup.index.must_wait()
+        // A full index waits until the table before is sealed: its memory is bounded.
+        let index = &self.lookup.index;
+        batch.len() < MAX_BATCH_RECORDS && batch.bytes() < MAX_BATCH_BYTES && (!index.is_full() || index.can_freeze())
     }
 
     /// Whether there is anything to write or to answer.
@@ -174,7 +179,10 @@ impl Core {
 
     /// Closes the batch being decided. Where the index's memory is full, it is frozen with it.
     pub(crate) fn hand_over(&mut self) -> Decided {
-        self.lookup.index.freeze_if_full();
+        if self.lookup.index.is_full() && self.lookup.index.can_freeze() {
+            let upto = self.states.iter().map(State::sequence).collect();
+            self.to_seal = Some(self.lookup.index.freeze(upto));
+        }
         Decided {
             batch: self.lookup.recent.hand_over(),
             replies: std::mem::take(&mut self.replies),
@@ -183,11 +191,10 @@ impl Core {
         }
     }
 
-    /// The batch that was handed over is durable, and the log stands at `head`. What is to be sealed
-    /// into the index's runs because of it, if anything.
-    pub(crate) fn durable(&mut self, head: impl FnOnce() -> Head) -> Option<Sealing> {
+    /// The batch that was handed over is durable. What of the index is to be sealed because of it.
+    pub(crate) fn durable(&mut self) -> Option<Arc<Frozen>> {
         self.lookup.recent.durable();
-        self.lookup.index.take_frozen().map(|frozen| Sealing { frozen, head: head() })
+        self.to_seal.take()
     }
 
     /// What was sealed or merged takes the place of what it was made from.
@@ -260,7 +267,7 @@ impl Core {
         let mut known = 0_usize;
         for line in lines {
             let Prepared::Sound(sound) = &content.prepared[line] else {
-                self.keys.push(Fingerprint::NONE);
+                self.keys.push(Fingerprint::from(0)); // malformed: nobody asks
                 continue;
             };
             self.keys.push(sound.key);
@@ -604,11 +611,4 @@ impl Core {
     fn shards(&self) -> Shard {
         self.states[0].shards()
     }
-}
-
-/// What the index is to seal: everything in it up to a position.
-#[derive(Debug)]
-pub(crate) struct Sealing {
-    pub(crate) frozen: Arc<Frozen>,
-    pub(crate) head: Head,
 }

@@ -12,11 +12,14 @@ use std::{
 use super::{
     answer::Unavailable,
     bulk::Submission,
-    core::{Decided, Sealing},
+    core::Decided,
     dispatcher::Untaken,
     finder::{Finding, Quest},
 };
-use crate::{Error, index::Runs, log::Stats, state::State};
+use crate::{
+    Error,
+    index::{Frozen, Runs},
+    log::Stats, state::State};
 
 /// The most commands that may wait: sixteen bulks of the usual 8,189 lines. At about 1 KiB each
 /// with their answers they take 128 MiB.
@@ -58,7 +61,8 @@ pub(super) struct Queues {
     pub(super) writer: Writer,
     pub(super) quests: Vec<Quest>,
     pub(super) findings: Vec<Finding>,
-    pub(super) sealing: Option<Sealing>,
+    /// What of the index is to be sealed.
+    pub(super) sealing: Option<Arc<Frozen>>,
     /// What the keeper has sealed or merged.
     pub(super) runs: Option<Arc<Runs>>,
     /// The decider sleeps: whoever has something for it must wake it.

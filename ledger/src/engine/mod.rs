@@ -86,7 +86,7 @@ impl Engine {
         let log = Arc::new(Mutex::new(log));
         let lanes = Arc::new(Lanes::new(pending.into_untaken()));
         let mut engine = Self { lanes, threads: Vec::new(), log, reader, preparer };
-        engine.spawn("decider", |lanes, log, reader| threads::decide(lanes, core, log, &reader))?;
+        engine.spawn("decider", |lanes, log, _| threads::decide(lanes, core, log))?;
         engine.spawn("writer", |lanes, log, _| threads::write_batches(lanes, log))?;
         engine.spawn("finder", |lanes, _, reader| threads::find(lanes, reader))?;
         engine.spawn("keeper", |lanes, _, _| threads::keep(lanes, sealer))?;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    index::Sealer,
+    index::{Merged, Sealer},
     log::{Log, Reader},
 };
 
@@ -27,7 +27,7 @@ use crate::{
 const SMALL_BATCH: usize = 1_024;
 
 /// The decider's loop.
-pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>, reader: &Reader) {
+pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
     let _stop = StopOnPanic(lanes);
     let mut releases: Vec<Release> = Vec::new();
     let mut queues = lanes.lock();
@@ -37,7 +37,7 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>, reader: &R
         }
         if queues.writer == Writer::Written {
             queues.writer = Writer::Free;
-            is_durable(lanes, &mut queues, &mut core, reader);
+            is_durable(lanes, &mut queues, &mut core);
         }
         if let Some(runs) = queues.runs.take() {
             core.adopt(runs);
@@ -71,7 +71,7 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>, reader: &R
                     Ok(dispatches) => {
                         queues = lanes.lock();
                         queues.dispatches.extend(dispatches);
-                        is_durable(lanes, &mut queues, &mut core, reader);
+                        is_durable(lanes, &mut queues, &mut core);
                         continue;
                     }
                     Err(error) => return lanes.fail(error),
@@ -125,9 +125,9 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>, reader: &R
 }
 
 /// The batch is durable: the core goes on, and what that lets be sealed goes to the keeper.
-fn is_durable(lanes: &Lanes, queues: &mut Queues, core: &mut Core, reader: &Reader) {
-    if let Some(sealing) = core.durable(|| reader.head()) {
-        queues.sealing = Some(sealing);
+fn is_durable(lanes: &Lanes, queues: &mut Queues, core: &mut Core) {
+    if let Some(frozen) = core.durable() {
+        queues.sealing = Some(frozen);
         lanes.keep.notify_one();
     }
 }
@@ -233,50 +233,53 @@ pub(super) fn find(lanes: &Lanes, mut reader: Reader) {
     }
 }
 
-/// The keeper's loop: seals what is full, and merges what is sealed.
+/// The keeper's loop: seals what is frozen, and goes on merging where nothing is.
 pub(super) fn keep(lanes: &Lanes, mut sealer: Sealer) {
     let _stop = StopOnPanic(lanes);
+    let mut merging = true;
     loop {
         let mut queues = lanes.lock();
-        let sealing = loop {
+        let frozen = loop {
             if queues.has_stopped() {
                 return;
             }
-            if queues.runs.is_none() {
-                break queues.sealing.take();
+            let frozen = queues.sealing.take();
+            if frozen.is_some() || merging {
+                break frozen;
             }
             queues = lanes.keep.wait(queues).unwrap_or_else(PoisonError::into_inner);
         };
         drop(queues);
-        let runs = match &sealing {
-            Some(sealing) => sealer.seal(&sealing.frozen, &sealing.head).map(Some),
-            None => sealer.merge(),
+        let done = match &frozen {
+            Some(frozen) => sealer.seal(frozen).map(|runs| (true, Some(runs))),
+            None => sealer.merge().map(|merged| match merged {
+                Merged::Nothing => (false, None),
+                Merged::Piece => (true, None),
+                Merged::Level(runs) => (true, Some(runs)),
+            }),
         };
-        let mut queues = lanes.lock();
-        match runs {
-            Ok(Some(runs)) => {
-                queues.runs = Some(runs);
-                queues.idle = false;
-                lanes.wake_decider(&mut queues);
-            }
-            Ok(None) => {
-                if queues.sealing.is_none() && !queues.has_stopped() {
-                    drop(lanes.keep.wait(queues).unwrap_or_else(PoisonError::into_inner));
+        match done {
+            Ok((more, runs)) => {
+                merging = more;
+                if let Some(runs) = runs {
+                    let mut queues = lanes.lock();
+                    queues.runs = Some(runs);
+                    lanes.wake_decider(&mut queues);
                 }
             }
-            // What is to be sealed stays in memory; the decider waits before it needs more of that.
+            // What is frozen stays in memory; the decider waits before it needs more of that.
             Err(error @ Error::Full { .. }) => {
                 tracing::warn!(%error, "the index is not written until there is space");
-                if sealing.is_some() {
-                    queues.sealing = sealing;
+                let mut queues = lanes.lock();
+                if frozen.is_some() {
+                    queues.sealing = frozen;
                 }
-                let pause = Duration::from_millis(250);
-                drop(lanes.keep.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner));
+                if !queues.has_stopped() {
+                    let pause = Duration::from_millis(250);
+                    drop(lanes.keep.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner));
+                }
             }
-            Err(error) => {
-                drop(queues);
-                return lanes.fail(error);
-            }
+            Err(error) => return lanes.fail(error),
         }
     }
 }

@@ -1,169 +1,239 @@
-//! From keys to places: where the newest record of a [`Key`] stands on the log.
+//! From keys to places: where the records of a [`Key`](schemas::Key) stand on the log.
 //!
-//! The index is derived from the log and can be rebuilt from it at any time. It holds keyed 128-bit
-//! fingerprints, not keys; whoever looks one up checks the identity in the record. It lives in
-//! memory here, 32 bytes an entry; its place on disk is this module.
+//! The index is derived from the log and has no log of its own: it is rebuilt where it is missing or
+//! damaged. It holds keyed 64-bit fingerprints, not keys, and is a multimap: different keys can have
+//! one fingerprint, and a later record takes a key over while the earlier entry stays. So a look-up
+//! gives places, newest first, and the record at a place says whether it is the one.
+//!
+//! ```text
+//! insert ─► open table ─freeze─► frozen table ─seal─► run of level 0 ─┐ fan-out of them
+//!           memory               memory               index/<n>.run   └─merge─► run of level 1 ─► …
+//! ```
+//!
+//! ```text
+//! index/manifest          which runs there are, and up to where they hold everything (`manifest`)
+//! index/<16 hex>.run      a sealed run (`run`)
+//! index/manifest.tmp      an unfinished manifest
+//! ```
+//!
+//! | file here | its story |
+//! |---|---|
+//! | `fingerprint`, `place`, `entry` | what an entry is |
+//! | `table` | entries in memory: open, frozen, sorted |
+//! | `filter` | whether a run may know a key, in one cache line |
+//! | `run`, `run_writer`, `manifest` | the bytes on disk, with their layouts |
+//! | `runs` | [`Runs`]: all sealed runs, shared and unchanging |
+//! | `merge`, `sealer` | [`Sealer`]: from tables to runs, from runs to larger runs |
+//! | `open`, `unfit`, `folder` | what a start finds, and what is said when a file fails |
+//!
+//! Invariants. Nothing is overwritten and nothing is left out: the entries of a run are exactly those
+//! that were inserted. The runs hold all entries of the records up to [`Index::covered`], and a
+//! position named "index" was stored with the log before the manifest said so, so the log is never
+//! cut below it. The manifest is replaced as a whole and names files that are durable; files that it
+//! does not name are removed at the next start. Newer entries stand in lower levels, and in a level in
+//! runs with higher numbers. In memory are two tables of [`Options::memory_entries`], and for each
+//! sealed entry 2.53 bytes of filter and sparse index (while a level is merged, for the entries of
+//! that level twice).
 
-use hashbrown::HashTable;
+mod entry;
+mod filter;
+mod fingerprint;
+mod folder;
+mod manifest;
+mod merge;
+mod open;
+mod place;
+mod run;
+mod run_writer;
+mod runs;
+mod sealer;
+mod table;
+mod unfit;
+
+use std::sync::Arc;
+
 use smallvec::SmallVec;
-use schemas::{Key, OrderId, Origin, Shard, Subject};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use uuid::Uuid;
 
-/// A tag, and at most four parts of at most 64 bytes with their lengths.
-const MAX_KEY_BYTES: usize = 1 + 4 * 65;
+use self::{filter::Mask, folder::Folder, manifest::Manifest, table::Table};
+use crate::{
+    Result,
+    log::{Disk, Head, Reader, ShardHead},
+};
 
-/// A key's fingerprint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u64);
+pub use fingerprint::{Fingerprint, Fingerprinter};
+pub(crate) use folder::FOLDER;
+pub use place::Place;
+pub use runs::Runs;
+pub use sealer::{Merged, Sealer};
+pub use table::Frozen;
 
-/// Makes fingerprints. Keyed, so that nobody outside can choose ids that collide.
-#[derive(Debug, Clone, Copy)]
-pub struct Fingerprinter {
-    seed: u64,
+/// How the index is kept.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// At how many entries a table in memory is full, at 21.3 bytes each. There are two, of which one
+    /// is mostly free. Three quarters of a power of two leave no room unused.
+    pub memory_entries: usize,
+    /// How many runs of a level become one of the next. More of them are merged less often, and
+    /// looked at more often.
+    pub fan_out: usize,
+    /// The fingerprints' key where a new index begins; random, unless a simulation names it.
+    pub seed: Option<u64>,
 }
 
-impl Fingerprinter {
-    /// With a seed that is not known outside.
-    pub fn new(seed: u64) -> Self {
-        Self { seed }
-    }
-
-    /// The fingerprint of a key.
-    pub fn of(self, key: &Key) -> Fingerprint {
-        match key {
-            Key::Command(subject, origin, id) => self.of_command(subject, *origin, id.as_str()),
-            Key::Combo(user, combo) => {
-                let count = combo.count.to_le_bytes();
-                self.hash(3, &[user.as_str().as_bytes(), combo.id.as_str().as_bytes(), &count])
-            }
-            Key::Order(order) => self.hash(4, &[&order_bytes(*order)]),
-            Key::Transaction(channel, transaction) => {
-                self.hash(5, &[channel.as_str().as_bytes(), transaction.as_str().as_bytes()])
-            }
-            Key::RollBack(order, refund) => self.hash(6, &[&order_bytes(*order), refund.as_str().as_bytes()]),
-        }
-    }
-
-    /// The fingerprint of [`Key::Command`], without building the key.
-    pub fn of_command(self, subject: &Subject, origin: Origin, id: &str) -> Fingerprint {
-        let tag = origin as u8;
-        match subject {
-            Subject::User(user) => self.hash(tag, &[b"u", user.as_str().as_bytes(), id.as_bytes()]),
-            Subject::Transaction { channel, transaction } => {
-                let (channel, transaction) = (channel.as_str().as_bytes(), transaction.as_str().as_bytes());
-                self.hash(tag, &[b"t", channel, transaction, id.as_bytes()])
-            }
-            Subject::Reference => self.hash(tag, &[b"r", id.as_bytes()]),
-            Subject::Shard(shard) => self.hash(tag, &[b"s", &shard.to_le_bytes(), id.as_bytes()]),
-        }
-    }
-
-    /// Each part is preceded by its length, so that no two keys give the same bytes.
-    fn hash(self, tag: u8, parts: &[&[u8]]) -> Fingerprint {
-        let mut bytes = [0; MAX_KEY_BYTES];
-        bytes[0] = tag;
-        let mut end = 1;
-        for part in parts {
-            bytes[end] = u8::try_from(part.len()).expect("ids have at most 64 bytes");
-            end += 1;
-            bytes[end..end + part.len()].copy_from_slice(part);
-            end += part.len();
-        }
-        Fingerprint(xxh3_64_with_seed(&bytes[..end], self.seed))
+impl Default for Options {
+    fn default() -> Self {
+        Self { memory_entries: (1 << 20) / 4 * 3, fan_out: 8, seed: None }
     }
 }
 
-fn order_bytes(order: OrderId) -> [u8; 11] {
-    let mut bytes = [0; 11];
-    bytes[..2].copy_from_slice(&order.shard.to_le_bytes());
-    bytes[2..10].copy_from_slice(&order.sequence.to_le_bytes());
-    bytes[10] = order.part;
-    bytes
-}
-
-/// A record's place: its shard and its sequence, the same in every home of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    packed: u64,
-}
-
-impl Place {
-    /// Sequences take the lower 48 bits: 280 million million records a shard.
-    const SEQUENCE_BITS: u32 = 48;
-
-    /// The place of a record.
-    pub fn new(shard: Shard, sequence: u64) -> Self {
-        assert!(sequence < 1 << Self::SEQUENCE_BITS, "a shard of more than 2^48 records");
-        Self { packed: u64::from(shard) << Self::SEQUENCE_BITS | sequence }
-    }
-
-    /// The shard.
-    pub fn shard(self) -> Shard {
-        Shard::try_from(self.packed >> Self::SEQUENCE_BITS).expect("16 bits")
-    }
-
-    /// The sequence.
-    pub fn sequence(self) -> u64 {
-        self.packed & ((1 << Self::SEQUENCE_BITS) - 1)
-    }
-}
-
-/// The index.
+/// The index, as its one writer has it.
 #[derive(Debug)]
 pub struct Index {
-    table: HashTable<(Fingerprint, Place)>,
     fingerprinter: Fingerprinter,
-    runs: std::sync::Arc<Runs>,
-}
-
-/// STUB
-#[derive(Debug)]
-pub struct Frozen;
-/// STUB
-#[derive(Debug)]
-pub struct Runs;
-/// STUB
-#[derive(Debug)]
-pub struct Sealer;
-impl Runs {
-    pub fn may_contain(&self, _: Fingerprint) -> bool { false }
-    pub fn candidates(&self, _: Fingerprint) -> crate::Result<SmallVec<[Place; 2]>> { Ok(SmallVec::new()) }
-}
-impl Sealer {
-    pub fn seal(&mut self, _: &Frozen, _: &crate::log::Head) -> crate::Result<std::sync::Arc<Runs>> { Ok(std::sync::Arc::new(Runs)) }
-    pub fn merge(&mut self) -> crate::Result<Option<std::sync::Arc<Runs>>> { Ok(None) }
+    memory_entries: usize,
+    open: Table,
+    frozen: Option<Arc<Frozen>>,
+    /// How many tables were frozen since the index was opened.
+    freezes: u64,
+    runs: Arc<Runs>,
 }
 
 impl Index {
-    pub fn new() -> Self { Self { table: HashTable::with_capacity(4_200_000), fingerprinter: Fingerprinter::new(rand::random()), runs: std::sync::Arc::new(Runs) } }
-    pub fn fingerprinter(&self) -> Fingerprinter { self.fingerprinter }
-    pub fn must_wait(&self) -> bool { false }
-    pub fn freeze_if_full(&mut self) {}
-    pub fn take_frozen(&mut self) -> Option<std::sync::Arc<Frozen>> { None }
-    pub fn adopt(&mut self, _: std::sync::Arc<Runs>) {}
-    pub fn runs(&self) -> &std::sync::Arc<Runs> { &self.runs }
-    /// Takes an entry.
-    pub fn insert(&mut self, key: Fingerprint, at: Place) {
-        self.table.insert_unique(key.0, (key, at), |(key, _)| key.0);
+    /// Opens the index of a log, or begins an empty one where there is none that can be used.
+    /// The caller then inserts the keys of all records behind [`Self::covered`].
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the disk fails, and what the log says. Damage is no error.
+    pub fn open(disk: Arc<dyn Disk>, log: &Reader, options: &Options) -> Result<(Self, Sealer)> {
+        assert!(options.memory_entries > 0 && options.fan_out > 1, "an index that can hold and merge something");
+        let folder = Arc::new(Folder::new(disk));
+        let mut log = log.clone();
+        let (manifest, runs) = open::open(&folder, &mut log)?.unwrap_or_else(|| {
+            let seed = options.seed.unwrap_or_else(rand::random);
+            (empty(log.head().lineage, log.shards(), seed), Vec::new())
+        });
+        let covered = manifest.head.shards.iter().map(|head| head.sequence).collect();
+        let runs = Arc::new(Runs::new(Arc::clone(&folder), runs, covered));
+        let index = Self {
+            fingerprinter: Fingerprinter::new(manifest.seed),
+            memory_entries: options.memory_entries,
+            open: Table::new(options.memory_entries),
+            frozen: None,
+            freezes: 0,
+            runs: Arc::clone(&runs),
+        };
+        Ok((index, Sealer::new(folder, log, options, manifest, runs)))
     }
 
-    /// Places in memory, newest first.
+    /// The sequence of each shard up to which the runs hold everything.
+    pub fn covered(&self) -> &[u64] {
+        self.runs.covered()
+    }
+
+    /// Makes the fingerprints of this index.
+    pub fn fingerprinter(&self) -> Fingerprinter {
+        self.fingerprinter
+    }
+
+    /// A record of this key stands there, from now on the newest.
+    pub fn insert(&mut self, key: Fingerprint, at: Place) {
+        self.open.insert(key.into(), at);
+    }
+
+    /// Whether the open table is to be frozen before the next batch. It takes more, but its memory grows.
+    pub fn is_full(&self) -> bool {
+        self.open.len() >= self.memory_entries
+    }
+
+    /// How many entries the open table has.
+    pub fn unfrozen(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether the table that was frozen last is sealed and adopted.
+    pub fn can_freeze(&self) -> bool {
+        self.frozen.is_none()
+    }
+
+    /// The table that waits to be sealed.
+    pub fn frozen(&self) -> Option<&Arc<Frozen>> {
+        self.frozen.as_ref()
+    }
+
+    /// Freezes the open table and begins another one. `upto` says for each shard up to which sequence
+    /// all keys were inserted. Where a batch ended at these, the sealer finds their hashes cheaply.
+    ///
+    /// # Panics
+    /// Unless [`Self::can_freeze`].
+    pub fn freeze(&mut self, upto: Vec<u64>) -> Arc<Frozen> {
+        assert!(self.can_freeze(), "one table waits to be sealed at a time");
+        assert_eq!(upto.len(), self.covered().len(), "a sequence for each shard");
+        self.freezes += 1;
+        let table = std::mem::replace(&mut self.open, Table::new(self.memory_entries));
+        let frozen = Arc::new(Frozen { table, upto, number: self.freezes });
+        self.frozen = Some(Arc::clone(&frozen));
+        frozen
+    }
+
+    /// Looks into these runs from now on, and no longer into the frozen table if it is in them.
+    pub fn adopt(&mut self, runs: Arc<Runs>) {
+        if runs.version < self.runs.version {
+            return; // a later change was faster
+        }
+        self.frozen = self.frozen.take().filter(|frozen| frozen.number > runs.sealed);
+        self.runs = runs;
+    }
+
+    /// The sealed runs, for a look-up on any thread.
+    pub fn runs(&self) -> &Arc<Runs> {
+        &self.runs
+    }
+
+    /// The places of a key that are in memory, newest first: they are newer than those in the runs.
     pub fn in_memory(&self, key: Fingerprint) -> SmallVec<[Place; 2]> {
-        let mut places: SmallVec<[Place; 2]> =
-            self.table.iter_hash(key.0).filter(|(k, _)| *k == key).map(|(_, at)| *at).collect();
-        if places.len() > 1 {
-            places.sort_unstable_by_key(|place| std::cmp::Reverse(place.sequence()));
+        let mut places = SmallVec::new();
+        self.open.places(key.into(), &mut places);
+        if let Some(frozen) = &self.frozen {
+            frozen.table.places(key.into(), &mut places);
         }
         places
     }
 
-    /// Touches.
-    pub fn probe(&self, keys: &[Fingerprint], maybe: &mut Vec<bool>) {
-        let known = |key: &Fingerprint| self.table.iter_hash(key.0).any(|(k, _)| k == key);
-        let n = keys.iter().filter(|k| known(k)).count();
-        std::hint::black_box(n);
-        maybe.clear();
-        maybe.resize(keys.len(), false);
+    /// The places of a key, and of others with its fingerprint, newest first.
+    ///
+    /// # Errors
+    /// As [`Runs::candidates`].
+    pub fn candidates(&self, key: Fingerprint) -> Result<SmallVec<[Place; 2]>> {
+        let mut places = self.in_memory(key);
+        places.extend(self.runs.candidates(key)?);
+        Ok(places)
+    }
+
+    /// Says for each key whether a sealed run may know it; no is certain. Reads only memory, and
+    /// touches what [`Self::in_memory`] and [`Self::insert`] will, so that the cache misses of many keys
+    /// overlap.
+    pub fn probe(&self, keys: &[Fingerprint], sealed: &mut Vec<bool>) {
+        sealed.clear();
+        let filters = self.runs.filters();
+        sealed.extend(keys.iter().map(|&key| {
+            let (fingerprint, mask) = (u64::from(key), Mask::of(key.into()));
+            filters.iter().fold(false, |any, blocks| any | filter::may_contain(blocks, fingerprint, &mask))
+        }));
+        let tables = [Some(&self.open), self.frozen.as_ref().map(|frozen| &frozen.table)];
+        let known = |key: &&Fingerprint| tables.iter().flatten().any(|table| table.contains(u64::from(**key)));
+        std::hint::black_box(keys.iter().filter(known).count()); // or nothing would be touched
+    }
+
+    /// The bytes that tables, filters and sparse indexes hold in memory, filled or not.
+    pub fn bytes(&self) -> usize {
+        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.table.bytes());
+        self.open.bytes() + frozen + self.runs.bytes()
     }
 }
-impl Fingerprint { pub const NONE: Self = Self(0); }
+
+/// What stands in the manifest before the first run.
+fn empty(lineage: Uuid, shards: schemas::Shard, seed: u64) -> Manifest {
+    let shards = vec![ShardHead::default(); usize::from(shards)];
+    Manifest { version: manifest::VERSION, seed, next: 0, head: Head { lineage, shards }, runs: Vec::new() }
+}

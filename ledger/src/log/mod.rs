@@ -51,6 +51,7 @@ use uuid::Uuid;
 
 pub use batch::Batch;
 pub use disk::{Disk, DiskFile, OsDisk};
+pub(crate) use frame::crc32c;
 pub use frames::{Check, Frame, Frames};
 pub use inspect::SegmentInfo;
 pub use reader::Reader;

@@ -1,0 +1,87 @@
+//! What the index holds of a key: a keyed hash of 64 bits.
+
+use schemas::{Key, OrderId, Origin, Subject};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// A tag, and at most four parts of at most 64 bytes with their lengths.
+const MAX_KEY_BYTES: usize = 1 + 4 * 65;
+
+/// A key's fingerprint. Different keys can have the same one, so the record decides whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(u64);
+
+impl From<u64> for Fingerprint {
+    fn from(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+impl From<Fingerprint> for u64 {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.0
+    }
+}
+
+/// Makes fingerprints. Keyed, so that nobody outside can choose ids that collide.
+#[derive(Debug, Clone, Copy)]
+pub struct Fingerprinter {
+    seed: u64,
+}
+
+impl Fingerprinter {
+    /// With a seed that is not known outside.
+    pub fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// The fingerprint of a key.
+    pub fn of(self, key: &Key) -> Fingerprint {
+        match key {
+            Key::Command(subject, origin, id) => self.of_command(subject, *origin, id.as_str()),
+            Key::Combo(user, combo) => {
+                let count = combo.count.to_le_bytes();
+                self.hash(3, &[user.as_str().as_bytes(), combo.id.as_str().as_bytes(), &count])
+            }
+            Key::Order(order) => self.hash(4, &[&order_bytes(*order)]),
+            Key::Transaction(channel, transaction) => {
+                self.hash(5, &[channel.as_str().as_bytes(), transaction.as_str().as_bytes()])
+            }
+            Key::RollBack(order, refund) => self.hash(6, &[&order_bytes(*order), refund.as_str().as_bytes()]),
+        }
+    }
+
+    /// The fingerprint of [`Key::Command`], without building the key.
+    pub fn of_command(self, subject: &Subject, origin: Origin, id: &str) -> Fingerprint {
+        let tag = origin as u8;
+        match subject {
+            Subject::User(user) => self.hash(tag, &[b"u", user.as_str().as_bytes(), id.as_bytes()]),
+            Subject::Transaction { channel, transaction } => {
+                let (channel, transaction) = (channel.as_str().as_bytes(), transaction.as_str().as_bytes());
+                self.hash(tag, &[b"t", channel, transaction, id.as_bytes()])
+            }
+            Subject::Reference => self.hash(tag, &[b"r", id.as_bytes()]),
+            Subject::Shard(shard) => self.hash(tag, &[b"s", &shard.to_le_bytes(), id.as_bytes()]),
+        }
+    }
+
+    /// Each part is preceded by its length, so that no two keys give the same bytes.
+    fn hash(self, tag: u8, parts: &[&[u8]]) -> Fingerprint {
+        let mut bytes = [0; MAX_KEY_BYTES];
+        bytes[0] = tag;
+        let mut end = 1;
+        for part in parts {
+            bytes[end] = u8::try_from(part.len()).expect("ids have at most 64 bytes");
+            end += 1;
+            bytes[end..end + part.len()].copy_from_slice(part);
+            end += part.len();
+        }
+        Fingerprint(xxh3_64_with_seed(&bytes[..end], self.seed))
+    }
+}
+
+fn order_bytes(order: OrderId) -> [u8; 11] {
+    let mut bytes = [0; 11];
+    bytes[..2].copy_from_slice(&order.shard.to_le_bytes());
+    bytes[2..10].copy_from_slice(&order.sequence.to_le_bytes());
+    bytes[10] = order.part;
+    bytes
+}
