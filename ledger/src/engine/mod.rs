@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use self::{
     bulk::Submission,
     core::Core,
-    dispatcher::Pending,
+    dispatcher::Untaken,
     lanes::{Lanes, Read},
     lookup::Lookup,
     recent::Recent,
@@ -35,6 +35,7 @@ use crate::{
     clock::Clock,
     index::{Fingerprinter, Index, Place},
     log::{Check, Disk, Head, Log, Options, Reader, Recovery, Stats},
+    snapshot::Snapshot,
     state::State,
 };
 
@@ -65,11 +66,11 @@ impl Engine {
     pub fn start(disk: Arc<dyn Disk>, options: &Options, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
         let (log, recovery) = Log::open(disk, options)?;
         let reader = log.reader();
-        let Folded { states, index, pending, fingerprinter } = Folded::of(&reader)?;
+        let Folded { states, index, untaken, fingerprinter } = Folded::of(&reader)?;
         let shards = reader.shards();
         let lookup = Lookup::new(Recent::new(shards), index, fingerprinter, reader.clone());
         let core = Core::new(states, lookup, clock);
-        let lanes = Arc::new(Lanes::new(pending.into_untaken()));
+        let lanes = Arc::new(Lanes::new(untaken.into_iter()));
         let decider = {
             let lanes = Arc::clone(&lanes);
             spawn("decider", move || lanes::decide(&lanes, core))?
@@ -195,29 +196,29 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 struct Folded {
     states: Vec<State>,
     index: Index,
-    pending: Pending,
+    untaken: Vec<Untaken>,
     fingerprinter: Fingerprinter,
 }
 
 impl Folded {
     fn of(reader: &Reader) -> Result<Self> {
-        let shards = reader.shards();
-        // The index lives and dies with the process, and so does its key.
+        // The index lives and dies with the process, and so does its key; so it reads all of the log,
+        // the state only what came after the newest snapshot.
         let fingerprinter = Fingerprinter::new(rand::random());
-        let mut folded = Self {
-            states: (0..shards).map(|shard| State::new(shard, shards)).collect(),
-            index: Index::default(),
-            pending: Pending::default(),
-            fingerprinter,
-        };
+        let mut index = Index::default();
+        let newest = Snapshot::newest(reader)?;
+        let mut folded = newest.unwrap_or_else(|| Snapshot::beginning(reader));
         for frame in reader.frames(Check::Frame) {
-            for record in &frame?.records {
+            let frame = frame?;
+            for record in &frame.records {
                 let at = Place::new(record.shard, record.sequence);
-                record.keys(|key| folded.index.insert(fingerprinter.of(&key), at));
-                folded.pending.note(record);
-                folded.states[usize::from(record.shard)].apply(record);
+                record.keys(|key| index.insert(fingerprinter.of(&key), at));
+            }
+            if frame.first >= folded.next {
+                folded.take(&frame);
             }
         }
-        Ok(folded)
+        let untaken = dispatcher::untaken(&folded.pending, &mut reader.clone())?;
+        Ok(Self { states: folded.states, index, untaken, fingerprinter })
     }
 }

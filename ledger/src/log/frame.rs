@@ -55,7 +55,7 @@ pub(super) const MAX_RECORDS: usize = 1 << 20;
 const CODEC_ZSTD: u8 = 1;
 
 /// CRC-32C.
-pub(super) fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     u32::try_from(crc_fast::checksum(Crc32Iscsi, bytes)).expect("a CRC-32C has 32 bits")
 }
 
