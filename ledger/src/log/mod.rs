@@ -49,8 +49,8 @@ use schemas::{Hash, Shard};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(crate) use frame::crc32c;
 pub use disk::{Disk, DiskFile, OsDisk};
+pub(crate) use frame::crc32c;
 pub use frames::{Check, Frame, Frames};
 pub use inspect::SegmentInfo;
 pub use reader::Reader;

@@ -8,7 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Head, disk::{Disk, UNFINISHED}, frame::crc32c};
+use super::{
+    Head,
+    disk::{Disk, UNFINISHED},
+    frame::crc32c,
+};
 use crate::{Error, Result};
 
 /// The folder of the positions.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemas::{Hash, Shard};
+use schemas::{Hash, Shard, UserId};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Error, Result,
     log::{Disk, DiskFile, Head, Locator, Reader, ShardHead, crc32c},
-    state::State,
+    state::{State, User},
 };
 
 /// What is read at once: a few blocks.
@@ -72,6 +72,7 @@ impl Snapshot {
         let info = source.header()?;
         let mut states: Vec<State> = Vec::with_capacity(info.head.shards.len());
         let mut pending = Pending::default();
+        let mut users: Vec<(UserId, User)> = Vec::new();
         // How many users of the last shard are still to come.
         let mut missing = 0;
         loop {
@@ -93,10 +94,10 @@ impl Snapshot {
                 Kind::Users if items > 0 && items <= missing && shard + 1 == number => {
                     let state = states.last_mut().expect("their shard came before");
                     for _ in 0..items {
-                        let (user, known) = source.value()?;
-                        let new = state.restore_user(user, known);
-                        new.ok_or_else(|| source.damaged("a user stands in it twice, or without anything"))?;
+                        users.push(source.value()?);
                     }
+                    let new = state.restore_users(&mut users);
+                    new.ok_or_else(|| source.damaged("a user stands in it twice, or without anything"))?;
                     missing -= items;
                 }
                 Kind::Pending if missing == 0 && states.len() == info.head.shards.len() => {
@@ -219,8 +220,7 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn open(disk: &'a dyn Disk, name: &'a str) -> Result<Self> {
         let opened = disk.open(name, false).and_then(|file| Ok((file.len()?, file)));
-        let (length, file) =
-            opened.map_err(|source| Error::Io { doing: "opening", path: disk.path(name), source })?;
+        let (length, file) = opened.map_err(|source| Error::Io { doing: "opening", path: disk.path(name), source })?;
         let (hasher, buffer) = (blake3::Hasher::new(), Vec::new());
         Ok(Self { disk, name, file, length, at: 0, hasher, buffer, buffer_at: 0, content: 0..0 })
     }

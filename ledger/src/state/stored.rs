@@ -58,9 +58,13 @@ impl State {
         })
     }
 
-    /// Puts a user back who is not there yet. `None` if the user is, or if there was nothing to remember.
-    pub(crate) fn restore_user(&mut self, user: UserId, known: User) -> Option<()> {
-        let new = !known.is_empty() && self.users.insert(user, known).is_none();
+    /// Puts users back. `None` if one is there already, or if there was nothing to remember of one.
+    pub(crate) fn restore_users(&mut self, users: &mut Vec<(UserId, User)>) -> Option<()> {
+        // In a loop that does nothing else, so that the cache misses overlap.
+        let mut new = true;
+        for (user, known) in users.drain(..) {
+            new &= !known.is_empty() & self.users.insert(user, known).is_none();
+        }
         new.then_some(())
     }
 
