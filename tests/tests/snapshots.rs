@@ -28,7 +28,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const GO_ON: AtomicBool = AtomicBool::new(false);
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 fn options(shards: u16) -> Options {
     Options { shards: Some(shards), segment_bytes: 0, max_frame_bytes: 4 << 10 }
@@ -104,6 +104,10 @@ fn files(disk: &SimDisk) -> Vec<String> {
     disk.list("snapshots").unwrap()
 }
 
+fn is_finished(file: &str) -> bool {
+    file.strip_suffix(".snap").is_some_and(|offset| offset.len() == 16)
+}
+
 #[test]
 fn a_snapshot_and_the_rest_are_the_whole_wherever_the_cut_is() {
     let (mut cuts, mut under_way, mut in_debt, mut open) = (0, 0, 0, 0);
@@ -156,7 +160,7 @@ fn dispatches_under_way_are_taken_after_a_start_from_a_snapshot() {
         found += 1;
         // The log as a crash right here would leave it.
         let mut content = disk.snapshot();
-        content.retain(|name, _| name.starts_with("log/") && !name.ends_with(".tmp"));
+        content.retain(|name, _| name.starts_with("log/") && *name != *"log/next.tmp");
         let [log] = &mut content.values_mut().collect::<Vec<_>>()[..] else { panic!("one segment") };
         log.truncate(usize::try_from(snapshot.next.offset()).unwrap());
         let started = [true, false].map(|from_snapshot| {
@@ -256,18 +260,18 @@ fn whatever_fails_while_a_snapshot_is_stored_a_start_comes_to_the_same_state() {
             }
             steps += 1;
             if fault != Fault::PowerCut {
-                let unfinished = files(&disk).into_iter().any(|file| !file.ends_with(".snap"));
+                let unfinished = files(&disk).into_iter().any(|file| !is_finished(&file));
                 assert!(!unfinished, "{:?}: {at}", files(&disk));
             }
             drop(log);
             if step % 2 == 0 {
-                disk.crash()
+                disk.crash();
             } else {
-                disk.kill()
+                disk.kill();
             }
             let world = World::on(Arc::new(disk.clone()), options(2));
             assert_eq!(world.states(), states, "{at}");
-            assert!(files(&disk).iter().all(|file| file.ends_with(".snap")), "{:?}: {at}", files(&disk));
+            assert!(files(&disk).iter().all(|file| is_finished(file)), "{:?}: {at}", files(&disk));
             let reader = world.engine().reader();
             let found = Snapshot::newest(&reader).unwrap().unwrap().head;
             let stored: [&Head; 3] = [&older.head, &newer.head, &head];
@@ -326,7 +330,7 @@ fn a_snapshot_that_has_seen_more_than_the_log_holds_is_refused() {
     drop(world);
     disk.kill();
     let mut content = disk.snapshot();
-    content.retain(|name, _| !name.starts_with("positions/") && !name.ends_with(".tmp"));
+    content.retain(|name, _| !name.starts_with("positions/") && *name != *"log/next.tmp");
     let (name, log) = content.iter_mut().rfind(|(name, _)| name.starts_with("log/")).unwrap();
     let base = u64::from_str_radix(&name["log/".len()..][..16], 16).unwrap();
     log.truncate(usize::try_from(frames.last().unwrap().first.offset() - base).unwrap());

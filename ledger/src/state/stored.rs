@@ -53,7 +53,7 @@ impl State {
         let Own { shard, shards, sequence, time, issued, taken, catalogue, reference } = own;
         let sound = shard < shards && [&issued, &taken].iter().all(|numbers| numbers.len() == usize::from(shards));
         sound.then(|| {
-            let users = super::Users::with_capacity_and_hasher(users, Default::default());
+            let users = super::Users::with_capacity_and_hasher(users, foldhash::fast::RandomState::default());
             Self { shard, shards, sequence, time, issued, taken, catalogue, reference, users }
         })
     }

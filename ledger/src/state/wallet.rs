@@ -27,7 +27,7 @@ struct More {
 impl Wallet {
     /// The lots in burn order, expired ones that no timer has taken yet included.
     pub fn lots(&self) -> impl DoubleEndedIterator<Item = Lot> + Clone {
-        self.packed().map(|lot| lot.lot())
+        self.packed().map(Packed::lot)
     }
 
     /// What the user owes.
@@ -48,7 +48,7 @@ impl Wallet {
 
     /// The lot of that number.
     pub fn lot(&self, id: LotId) -> Option<Lot> {
-        self.packed().find(|lot| lot.id() == id).map(|lot| lot.lot())
+        self.packed().find(|lot| lot.id() == id).map(Packed::lot)
     }
 
     /// What could be spent at `now` if there were no debt.
