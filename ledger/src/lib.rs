@@ -1,5 +1,5 @@
 //! The ledger, on the one path from a command to a durable record:
-//! [`decide`] (pure) → [`engine`] (threads around it) → [`log`] (durable) → [`state`] (a fold).
+//! [`decide`] (pure) → [`engine`] (threads around it) → [`log`] (durable) → [`state`] (a fold), kept in a [`snapshot`] now and then.
 
 mod clock;
 pub mod decide;
@@ -8,10 +8,12 @@ mod error;
 pub mod index;
 pub mod log;
 mod postings;
+pub mod snapshot;
 pub mod state;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Answer, Engine, Lines, Refused, Taken, Unavailable};
 pub use error::{Error, Result};
 pub use postings::{postings, postings_of};
+pub use snapshot::Snapshot;
 pub use state::State;

@@ -319,7 +319,7 @@ impl Play {
         let live: Users = self.world.read(|states| {
             let users = states.iter().flat_map(State::users);
             let seen = users.map(|(user, known)| {
-                let lots = known.wallet().lots().iter().map(Piece::of).collect();
+                let lots = known.wallet().lots().map(|lot| Piece::of(&lot)).collect();
                 let debt = i128::try_from(known.wallet().debt()).expect("a debt is a sum of coins");
                 let open = known.open_orders().iter().map(|order| (order.id, plain(order, user, None))).collect();
                 (user.clone(), (Purse { lots, debt }, open))

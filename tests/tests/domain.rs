@@ -57,7 +57,7 @@ fn gift(world: &World, id: &str, user: &str, quantity: u64) -> Answer {
 
 /// What each lot of a user holds, in burn order.
 fn lots(world: &World, user: &str) -> Vec<u64> {
-    world.wallet(user).lots().iter().map(|lot| lot.coins.get()).collect()
+    world.wallet(user).lots().map(|lot| lot.coins.get()).collect()
 }
 
 fn base(world: &World, order: &str) -> u64 {

@@ -1,5 +1,5 @@
-//! What was once written stays readable: golden samples of every event and refusal, and the
-//! published JSON Schemas.
+//! What was once written stays readable: golden samples of every event and refusal, of a snapshot, and
+//! the published JSON Schemas.
 //!
 //! `GIFTLEDGER_BLESS=1 cargo test --release -p giftledger-tests --test formats` writes samples and
 //! schemas that are missing. It never overwrites a sample: those of a released version are history.
@@ -8,6 +8,10 @@
 use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
 use giftledger_tests::world::World;
+use ledger::{
+    Snapshot,
+    log::{Check, Disk, faulty::SimDisk},
+};
 use schemas::{Body, Coins, Event, Record, Rejection, Status, decode_record, encode_record, json_schemas};
 
 fn encoded(record: &Record) -> Vec<u8> {
@@ -168,6 +172,55 @@ fn every_golden_sample_decodes_in_both_encodings() {
         }
     }
     assert!(count >= 38, "{count} samples");
+}
+
+/// Commands that leave something of everything that a state can hold.
+const UNFINISHED_STORY: &[&str] = &[
+    STORY[0],
+    STORY[1],
+    STORY[2],
+    STORY[3],
+    STORY[4],
+    r#"{"id":"h1","hold":{"user":"u1","provider":"arcade","coins":100,"deadline":"2026-01-02T00:00:00Z"}}"#,
+    r#"{"id":"s1","send":{"order":{"user":"u1","name":{"command":"h1"}}}}"#,
+    r#"{"id":"k1","chargeback":{"channel":"apple","transaction":"T/1:a"}}"#,
+    r#"{"id":"x1","group":[{"grant":{"user":"u2","coins":4,"reason":"r"}},{"grant":{"user":"u2","coins":5,"reason":"r"}}]}"#,
+    r#"{"id":"v2","publish":{"version":2,"part":0,"last":false,"from":"2026-02-01T00:00:00Z","changes":[{"item":{"item":"car","price":1000,"value":900}}]}}"#,
+    r#"{"id":"t2","top_up":{"user":"u3","channel":"apple","transaction":"T/2","coins":70,"paid":{"currency":"CNY","amount":"0.70"}}}"#,
+];
+
+#[test]
+fn a_snapshot_has_its_golden_bytes() {
+    let world = World::new(3);
+    for line in UNFINISHED_STORY {
+        let answer = world.say(line);
+        assert!(matches!(answer, ledger::Answer::Taken(_)), "{line}: {answer:?}");
+        world.advance_millis(1);
+    }
+    // Up to the last claim, whose credit is under way then.
+    let reader = world.engine().reader();
+    let frames: Vec<_> = reader.frames(Check::Full).map(Result::unwrap).collect();
+    let mut snapshot = Snapshot::beginning(&reader);
+    frames[..frames.len() - 1].iter().for_each(|frame| snapshot.take(frame));
+    let users = || snapshot.states.iter().flat_map(ledger::State::users).map(|(_, user)| user);
+    assert!(users().any(|user| user.wallet().debt() > 0) && users().any(|user| !user.open_orders().is_empty()));
+    assert!(users().any(|user| user.wallet().lots().count() > 1) && snapshot.pending.len() == 1);
+    // What differs from ledger to ledger, and with the log's compression.
+    snapshot.head.lineage = "01a1fd3c-7c90-708e-af3d-cd80014c9144".parse().unwrap();
+    snapshot.next = (0x1234_5678_u64 << 20).into();
+
+    let disk = SimDisk::new(0);
+    snapshot.write(&disk, "story.snap").unwrap();
+    let bytes = disk.read("story.snap").unwrap();
+    let path = root().join("tests/golden/snapshot_v1/story.snap");
+    if blessing() && !path.exists() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &bytes).unwrap();
+    }
+    let golden = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; bless it", path.display()));
+    assert_eq!(bytes, golden, "a snapshot is not written as it was released");
+    let disk = SimDisk::with(0, &[("story.snap".to_owned(), golden)].into());
+    assert_eq!(Snapshot::read(&disk, "story.snap").unwrap(), snapshot);
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Desk<'_> {
 
     fn take_restored_first(&self, restored: &[Lot], wanted: Coins) -> (Lots, Coins) {
         // What can be taken; a lot that came back in several pieces stands in it once.
-        let mut there: Vec<Lot> = self.user.wallet().live(self.now).copied().collect();
+        let mut there: Vec<Lot> = self.user.wallet().live(self.now).collect();
         let mut taken = Lots::new();
         for piece in restored {
             if let Some(lot) = there.iter_mut().find(|lot| lot.id == piece.id) {
@@ -70,7 +70,7 @@ impl Desk<'_> {
                 taken.push(Lot { coins, ..*lot });
             }
         }
-        let (others, shortfall) = gather(there.iter(), wanted.less(sum(&taken)));
+        let (others, shortfall) = gather(there.iter().copied(), wanted.less(sum(&taken)));
         taken.extend(others);
         taken.retain(|lot| !lot.coins.is_zero());
         (taken, shortfall)

@@ -34,7 +34,7 @@ impl Desk<'_> {
         let sequence = self.prefetched.credited.expect("a chargeback follows the credit of its top-up");
         let own = LotId { sequence, part: 0 };
         let wallet = self.user.wallet();
-        let paid = || wallet.lots().iter().filter(|lot| lot.kind.is_paid());
+        let paid = || wallet.lots().filter(|lot| lot.kind.is_paid());
         let order = paid().filter(|lot| lot.id == own).chain(paid().rev().filter(|lot| lot.id != own));
         // Beyond the lots that one record holds, the rest is debt as well: it is paid by the next top-up.
         let (taken, debt) = gather(order.take(super::MAX_LOTS), take_back.coins);
@@ -50,7 +50,7 @@ impl Desk<'_> {
     pub(super) fn expire_lot(&self, expire: &ExpireLot) -> Result<Event, Rejection> {
         let lot = self.user.wallet().lot(expire.lot).filter(|lot| lot.kind.has_expired(self.now));
         let lot = lot.ok_or(Rejection::NothingToDo)?;
-        Ok(Event::LotExpired(LotExpired { lot: *lot }))
+        Ok(Event::LotExpired(LotExpired { lot }))
     }
 
     fn claimed_in(&self, channel: &schemas::ChannelId, transaction: &schemas::TransactionId) -> Shard {

@@ -3,12 +3,9 @@
 //! It stores nothing. What was taken stands in the state of the target, what was issued in the
 //! records of the source; after a crash the difference is what it starts with.
 
-use std::collections::BTreeMap;
+use schemas::{ActorId, Command, Dispatch, Record, Shard, Timestamp};
 
-use schemas::{ActorId, Command, Dispatch, Origin, Record, Shard, Timestamp};
-
-use super::flows::Number;
-use crate::state::parse_dispatch_id;
+use crate::{Error, Result, log::Reader, snapshot::Pending};
 
 /// A dispatch on its way.
 #[derive(Debug, Clone)]
@@ -34,25 +31,13 @@ pub(crate) fn dispatches_of(record: &Record) -> impl Iterator<Item = Untaken> {
     })
 }
 
-/// What a log carries that was not taken: the fold that a start begins with.
-#[derive(Debug, Default)]
-pub(crate) struct Pending(BTreeMap<Number, Untaken>);
-
-impl Pending {
-    /// Takes the next record of the log.
-    pub(crate) fn note(&mut self, record: &Record) {
-        for untaken in dispatches_of(record) {
-            let Dispatch { target, number } = untaken.dispatch;
-            self.0.insert((untaken.source, target, number), untaken);
-        }
-        if record.origin == Origin::Dispatch {
-            let (source, number) = parse_dispatch_id(record.id.as_str()).expect("the dispatcher made this id");
-            self.0.remove(&(source, record.shard, number));
-        }
-    }
-
-    /// What was not taken, in order from each source to each target.
-    pub(crate) fn into_untaken(self) -> impl Iterator<Item = Untaken> {
-        self.0.into_values()
-    }
+/// What a start finds not taken, in order from each source to each target.
+pub(crate) fn untaken(pending: &Pending, reader: &mut Reader) -> Result<Vec<Untaken>> {
+    let read = |((source, target, number), sequence)| {
+        let nowhere = || Error::NoRecord { place: format!("{source}-{sequence} that dispatches {number} to {target}") };
+        let (_, record) = reader.find(source, sequence)?.ok_or_else(nowhere)?;
+        let wanted = Dispatch { target, number };
+        dispatches_of(&record).find(|untaken| untaken.dispatch == wanted).ok_or_else(nowhere)
+    };
+    pending.iter().map(read).collect()
 }

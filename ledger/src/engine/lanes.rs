@@ -5,7 +5,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,6 +47,10 @@ pub(crate) struct Lanes {
     pub(super) search: Condvar,
     /// For the keeper of the index.
     pub(super) keep: Condvar,
+    /// For the folder of snapshots.
+    pub(super) fold: Condvar,
+    /// Long work is to be left.
+    pub(super) stop: AtomicBool,
     /// For callers who wait for room or for rest.
     pub(super) rest: Condvar,
 }
@@ -61,6 +68,8 @@ pub(super) struct Queues {
     pub(super) writer: Writer,
     pub(super) quests: Vec<Quest>,
     pub(super) findings: Vec<Finding>,
+    /// Segments were sealed that the folder has not seen.
+    pub(super) to_fold: bool,
     /// What of the index is to be sealed.
     pub(super) sealing: Option<Arc<Frozen>>,
     /// What the keeper has sealed or merged.
@@ -117,6 +126,7 @@ impl Lanes {
                 writer: Writer::Free,
                 quests: Vec::new(),
                 findings: Vec::new(),
+                to_fold: true, // what was sealed before this start
                 sealing: None,
                 runs: None,
                 asleep: false,
@@ -131,6 +141,8 @@ impl Lanes {
             batch: Condvar::new(),
             search: Condvar::new(),
             keep: Condvar::new(),
+            fold: Condvar::new(),
+            stop: AtomicBool::new(false),
             rest: Condvar::new(),
         }
     }
@@ -218,6 +230,8 @@ impl Lanes {
     }
 
     fn notify_all(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.fold.notify_all();
         self.work.notify_all();
         self.batch.notify_all();
         self.search.notify_all();

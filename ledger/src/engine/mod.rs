@@ -23,6 +23,7 @@ mod prepare;
 mod quests;
 mod quota;
 mod recent;
+mod start;
 mod threads;
 mod timers;
 mod writing;
@@ -38,17 +39,18 @@ use tokio::sync::oneshot;
 use self::{
     bulk::{Content, Submission},
     core::Core,
-    dispatcher::Pending,
     lanes::{Lanes, Read},
     lookup::Lookup,
     prepare::Preparer,
     recent::Recent,
+    start::Folded,
 };
 use crate::{
     Error, Result,
     clock::Clock,
-    index::{Index, Place, Sealer},
-    log::{Check, Disk, Head, Log, Options, Reader, Recovery, Stats},
+    index,
+    log::{self, Disk, Head, Log, Reader, Recovery, Stats},
+    snapshot::Plan,
     state::State,
 };
 
@@ -65,6 +67,23 @@ pub struct Engine {
     preparer: Preparer,
 }
 
+/// How an engine runs.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// How the log is written.
+    pub log: log::Options,
+    /// How the index is kept.
+    pub index: index::Options,
+    /// When snapshots are made.
+    pub snapshots: Plan,
+}
+
+impl From<&log::Options> for Options {
+    fn from(log: &log::Options) -> Self {
+        Self { log: log.clone(), ..Self::default() }
+    }
+}
+
 /// Whether the lines of a submission depend on each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lines {
@@ -75,21 +94,27 @@ pub enum Lines {
 }
 
 impl Engine {
-    /// Opens or creates the ledger in a folder, folds its log and starts.
-    pub fn start(disk: Arc<dyn Disk>, options: &Options, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
-        let (log, recovery) = Log::open(disk, options)?;
+    /// Opens or creates the ledger in a folder, folds what came after its newest snapshot, and starts.
+    pub fn start(
+        disk: Arc<dyn Disk>,
+        options: impl Into<Options>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Recovery)> {
+        let options = options.into();
+        let (log, recovery) = Log::open(disk.clone(), &options.log)?;
         let reader = log.reader();
-        let Folded { states, index, sealer, pending } = Folded::of(&reader)?;
+        let Folded { states, untaken, index, sealer } = Folded::of(disk, &reader, &options.index)?;
         let preparer = Preparer { shards: reader.shards(), fingerprinter: index.fingerprinter() };
         let lookup = Lookup::new(Recent::new(reader.shards()), index, reader.clone());
         let core = Core::new(states, lookup, clock);
         let log = Arc::new(Mutex::new(log));
-        let lanes = Arc::new(Lanes::new(pending.into_untaken()));
+        let lanes = Arc::new(Lanes::new(untaken.into_iter()));
         let mut engine = Self { lanes, threads: Vec::new(), log, reader, preparer };
         engine.spawn("decider", |lanes, log, _| threads::decide(lanes, core, log))?;
         engine.spawn("writer", |lanes, log, _| threads::write_batches(lanes, log))?;
         engine.spawn("finder", |lanes, _, reader| threads::find(lanes, reader))?;
         engine.spawn("keeper", |lanes, _, _| threads::keep(lanes, sealer))?;
+        engine.spawn("folder", move |lanes, _, reader| threads::fold(lanes, &reader, &options.snapshots))?;
         Ok((engine, recovery))
     }
 
@@ -215,35 +240,5 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.lanes.abandon();
         self.join();
-    }
-}
-
-/// What a log folds to.
-struct Folded {
-    states: Vec<State>,
-    index: Index,
-    sealer: Sealer,
-    pending: Pending,
-}
-
-impl Folded {
-    fn of(reader: &Reader) -> Result<Self> {
-        let shards = reader.shards();
-        let mut folded = Self {
-            states: (0..shards).map(|shard| State::new(shard, shards)).collect(),
-            index: Index::new(),
-            sealer: Sealer,
-            pending: Pending::default(),
-        };
-        let fingerprinter = folded.index.fingerprinter();
-        for frame in reader.frames(Check::Frame) {
-            for record in &frame?.records {
-                let at = Place::new(record.shard, record.sequence);
-                record.keys(|key| folded.index.insert(fingerprinter.of(&key), at));
-                folded.pending.note(record);
-                folded.states[usize::from(record.shard)].apply(record);
-            }
-        }
-        Ok(folded)
     }
 }

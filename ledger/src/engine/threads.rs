@@ -20,6 +20,7 @@ use crate::{
     Error, Result,
     index::{Merged, Sealer},
     log::{Log, Reader},
+    snapshot::{self, Plan},
 };
 
 /// Batches of at most so many records are written by the decider where nothing else waits for it:
@@ -280,6 +281,28 @@ pub(super) fn keep(lanes: &Lanes, mut sealer: Sealer) {
                 }
             }
             Err(error) => return lanes.fail(error),
+        }
+    }
+}
+
+/// The folder's loop: looks whether a snapshot is worth making, whenever a segment was sealed.
+pub(super) fn fold(lanes: &Lanes, reader: &Reader, plan: &Plan) {
+    let _stop = StopOnPanic(lanes);
+    loop {
+        let mut queues = lanes.lock();
+        while !queues.to_fold && !queues.has_stopped() {
+            queues = lanes.fold.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
+        if queues.has_stopped() {
+            return;
+        }
+        queues.to_fold = false;
+        drop(queues);
+        // Without it a start takes longer, and that is all: it is tried again with the next segment.
+        match snapshot::fold(reader, plan, &lanes.stop) {
+            Ok(Some(made)) => tracing::info!(records = made.records(), "a snapshot was made"),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "no snapshot could be made"),
         }
     }
 }

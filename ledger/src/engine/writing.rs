@@ -37,9 +37,14 @@ pub(super) fn make_room(lanes: &Lanes, log: &mut Log) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
+    let stats = log.stats();
     let mut queues = lanes.lock();
     queues.room = Some(room);
-    queues.stats = log.stats();
+    if stats.segments > queues.stats.segments {
+        queues.to_fold = true;
+        lanes.fold.notify_one();
+    }
+    queues.stats = stats;
     lanes.wake_decider(&mut queues);
     Ok(())
 }

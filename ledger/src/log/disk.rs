@@ -71,7 +71,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Writes a whole file so that, whatever happens, either the old content or the new one is
     /// there: a file beside it, synced, renamed over it.
     fn write_atomic(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let beside = format!("{name}{UNFINISHED}");
+        // A name of its own for each process: two may store a position at the same time.
+        let beside = format!("{name}.{}{UNFINISHED}", std::process::id());
         let file = self.open(&beside, true)?;
         file.set_len(0)?;
         file.write_at(0, bytes)?;

@@ -5,6 +5,7 @@
 //! LOCK                        held by the one writer, names its process
 //! log/<offset, 16 hex>.seg    segments: a header, frames, and zeros as reserve behind the last frame
 //! log/next.tmp                a segment that is reserved but not begun
+//! snapshots/                  see the module `snapshot`
 //! positions/<name>.json       how far somebody is known to have come; never cut below
 //! cut/<segment>-<offset>.bin  what recovery cut from the end, kept
 //! ```
@@ -95,6 +96,11 @@ impl Locator {
     pub(crate) fn new(offset: u64) -> Self {
         assert!(offset < 1 << (64 - Self::ORDINAL_BITS), "a log of more than 16 TiB");
         Self(offset << Self::ORDINAL_BITS)
+    }
+
+    /// The same, unless it is beyond what a log can have.
+    pub(crate) fn checked(offset: u64) -> Option<Self> {
+        (offset < 1 << (64 - Self::ORDINAL_BITS)).then(|| Self::new(offset))
     }
 
     /// The record that stands `n` places further in the same frame.

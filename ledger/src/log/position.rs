@@ -8,7 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Head, disk::Disk, frame::crc32c};
+use super::{
+    Head,
+    disk::{Disk, UNFINISHED},
+    frame::crc32c,
+};
 use crate::{Error, Result};
 
 /// The folder of the positions.
@@ -53,7 +57,7 @@ pub(super) fn all(disk: &dyn Disk) -> Result<Vec<(String, Head)>> {
     let mut positions = Vec::new();
     for file in disk.list(FOLDER).map_err(|source| io("listing", FOLDER, source))? {
         let path = format!("{FOLDER}/{file}");
-        if file.ends_with(".json.tmp") {
+        if file.ends_with(UNFINISHED) {
             continue; // the old content still stands beside it
         }
         let Some(name) = file.strip_suffix(".json") else {

@@ -101,6 +101,17 @@ impl Reader {
         Locator::new(self.shared.end())
     }
 
+    /// Where the last segment begins, the one that is being written, and how many records stand before it.
+    pub fn sealed(&self) -> (Locator, u64) {
+        let (base, records) = self.shared.sealed();
+        (Locator::new(base), records)
+    }
+
+    /// The disk that it reads.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.shared.disk
+    }
+
     /// The frames from the start on.
     pub fn frames(&self, check: Check) -> Frames {
         Frames::new(self.shared.clone(), check)

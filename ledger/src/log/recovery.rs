@@ -29,12 +29,10 @@ use super::{
     segment::{self, Header, Tip},
     shared::{self, Segment, Shared},
 };
-use crate::{Error, Result, index};
+use crate::{Error, Result, index, snapshot};
 
 /// The folder of what was cut.
 const CUT_FOLDER: &str = "cut";
-/// The folder of the snapshots.
-const SNAPSHOT_FOLDER: &str = "snapshots";
 
 /// What a start found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,6 +82,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Recovered> 
         disk.create_dir(dir).map_err(|source| io("making the folder", dir, source))?;
         remove_unfinished(&*disk, dir)?;
     }
+    remove_unfinished(&*disk, snapshot::FOLDER)?;
     disk.sync_dir("").map_err(|source| io("syncing the folder", "", source))?;
     let found = shared::segments(&*disk)?;
     let created = found.is_none();
@@ -129,7 +128,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Recovered> 
 /// Refuses a folder that holds something else and no log.
 fn check_folder(disk: &dyn Disk) -> Result<()> {
     let io = |source| Error::Io { doing: "listing", path: disk.path(""), source };
-    let ours = [LOCK, segment::FOLDER, position::FOLDER, CUT_FOLDER, index::FOLDER, SNAPSHOT_FOLDER, "lost+found"];
+    let ours = [LOCK, segment::FOLDER, position::FOLDER, CUT_FOLDER, index::FOLDER, snapshot::FOLDER, "lost+found"];
     let names = disk.list("").map_err(io)?;
     if names.iter().any(|name| name == segment::FOLDER) {
         return Ok(()); // whatever else the ledger's owners keep beside it

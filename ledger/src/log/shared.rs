@@ -116,6 +116,14 @@ impl Shared {
         })
     }
 
+    /// The offset where the last segment begins, and how many records stand before it.
+    pub fn sealed(&self) -> (u64, u64) {
+        self.read(|durable| {
+            let last = &durable.segments[durable.segments.len() - 1];
+            (last.base, last.before.iter().sum())
+        })
+    }
+
     /// The number of the last segment.
     pub fn last_number(&self) -> usize {
         self.read(|durable| durable.segments.len() - 1)

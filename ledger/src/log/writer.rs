@@ -67,6 +67,8 @@ pub struct Stats {
     pub frame_bytes: u64,
     /// Syncs of files and folders.
     pub syncs: u64,
+    /// Segments that were sealed.
+    pub segments: u64,
 }
 
 impl Log {
@@ -257,6 +259,7 @@ impl Log {
         named.map_err(|source| self.io("beginning the segment", &name, source))?;
         self.stats.bytes += bytes.len() as u64;
         self.stats.syncs += 2;
+        self.stats.segments += 1;
         let position = bytes.len() as u64;
         let segment = Arc::new(Segment::new(&header, position));
         self.shared.begin(segment.clone());

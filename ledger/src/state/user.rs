@@ -1,16 +1,17 @@
 //! What the ledger remembers of a user: the wallet and the orders whose coins are on hold.
 
 use schemas::{Event, Lot, LotId, LotKind, Order, OrderId, Returned, Shard, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::wallet::Wallet;
 
 /// A user's wallet and open orders.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
     wallet: Wallet,
-    /// Orders whose coins are on hold, by number.
-    open: Vec<Order>,
+    /// Orders whose coins are on hold, by number. Never there without one.
+    #[expect(clippy::box_collection, reason = "8 bytes for the many who have none, where a vector takes 24")]
+    open: Option<Box<Vec<Order>>>,
 }
 
 /// Where an event stands: what its lots and orders are numbered by.
@@ -44,17 +45,18 @@ impl User {
 
     /// The orders whose coins are on hold, by number.
     pub fn open_orders(&self) -> &[Order] {
-        &self.open
+        self.open.as_ref().map_or(&[], |open| open)
     }
 
     /// An order whose coins are on hold.
     pub fn open_order(&self, id: OrderId) -> Option<&Order> {
-        self.open.binary_search_by_key(&id, |order| order.id).ok().map(|at| &self.open[at])
+        let open = self.open_orders();
+        open.binary_search_by_key(&id, |order| order.id).ok().map(|at| &open[at])
     }
 
     /// Whether nothing need be remembered.
     pub(super) fn is_empty(&self) -> bool {
-        self.wallet.is_empty() && self.open.is_empty()
+        self.wallet.is_empty() && self.open.is_none()
     }
 
     /// Applies an event of this user. Total: whatever was decided fits.
@@ -110,16 +112,37 @@ impl User {
     }
 
     fn remember(&mut self, order: Order) {
-        match self.open.binary_search_by_key(&order.id, |open| open.id) {
-            Ok(at) => self.open[at] = order,
-            Err(at) => self.open.insert(at, order),
+        let open = self.open.get_or_insert_default();
+        match open.binary_search_by_key(&order.id, |open| open.id) {
+            Ok(at) => open[at] = order,
+            Err(at) => open.insert(at, order),
         }
     }
 
     fn forget(&mut self, id: OrderId) {
-        self.open.retain(|order| order.id != id);
-        if self.open.is_empty() {
-            self.open = Vec::new(); // a finished order costs no memory
+        if let Some(open) = &mut self.open {
+            open.retain(|order| order.id != id);
+            if open.is_empty() {
+                self.open = None; // a finished order costs no memory
+            }
         }
+    }
+}
+
+/// The wallet and the open orders, however they are kept.
+impl Serialize for User {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.wallet, self.open_orders()).serialize(serializer)
+    }
+}
+
+/// Refuses what no user is: orders that do not rise by number.
+impl<'de> Deserialize<'de> for User {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (wallet, open): (Wallet, Vec<Order>) = Deserialize::deserialize(deserializer)?;
+        if !open.is_sorted_by(|a, b| a.id < b.id) {
+            return Err(de::Error::custom("a user's open orders stand in the order of their numbers"));
+        }
+        Ok(Self { wallet, open: (!open.is_empty()).then(|| Box::new(open)) })
     }
 }

@@ -14,6 +14,7 @@ mod log;
 mod order;
 mod reconcile;
 mod settle;
+mod snapshot;
 mod verify;
 mod wallet;
 
@@ -95,6 +96,8 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     /// Write the journal for finance.
     Export(export::Export),
+    /// Store what the log folds to, so that the next start is fast.
+    Snapshot(snapshot::Snapshot),
     /// Look at the log's files.
     #[command(subcommand)]
     Log(log::Log),
@@ -125,6 +128,7 @@ impl Cli {
             Command::Verify(command) => command.run(global),
             Command::Reconcile(command) => command.run(global),
             Command::Export(command) => command.run(global),
+            Command::Snapshot(command) => command.run(global),
             Command::Log(command) => command.run(global),
             Command::Bench(command) => command.run(global),
             Command::Completions { shell } => {

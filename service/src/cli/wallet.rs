@@ -27,7 +27,7 @@ struct Shown<'a> {
     user: &'a UserId,
     balance: i128,
     debt: u128,
-    lots: &'a [Lot],
+    lots: Vec<Lot>,
     open_orders: &'a [Order],
 }
 
@@ -53,12 +53,12 @@ impl Wallet {
                 user: &self.user,
                 balance: wallet.balance(),
                 debt: wallet.debt(),
-                lots: wallet.lots(),
+                lots: wallet.lots().collect(),
                 open_orders: user.open_orders(),
             };
             json_line(&mut out, &shown)?;
         } else {
-            let rows = wallet.lots().iter().map(|lot| {
+            let rows = wallet.lots().map(|lot| {
                 let (kind, expires) = match lot.kind {
                     LotKind::Paid => ("paid", String::new()),
                     LotKind::Bonus { expires: Some(at) } if at <= now => ("lapsed", at.to_string()),

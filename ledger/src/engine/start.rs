@@ -1,0 +1,78 @@
+//! What a start makes of the disk: the newest good snapshot, the index as far as it is sealed, and
+//! the records that came after either.
+
+use std::sync::Arc;
+
+use super::dispatcher::{self, Untaken};
+use crate::{
+    Error, Result,
+    index::{self, Index, Place, Sealer},
+    log::{Disk, Locator, Reader},
+    snapshot::Snapshot,
+    state::State,
+};
+
+/// What a log folds to.
+pub(super) struct Folded {
+    pub states: Vec<State>,
+    /// What was issued and not taken.
+    pub untaken: Vec<Untaken>,
+    pub index: Index,
+    pub sealer: Sealer,
+}
+
+impl Folded {
+    pub fn of(disk: Arc<dyn Disk>, reader: &Reader, options: &index::Options) -> Result<Self> {
+        let mut folded = Snapshot::newest(reader)?.unwrap_or_else(|| Snapshot::beginning(reader));
+        let (mut index, mut sealer) = Index::open(disk, reader, options)?;
+        let fingerprinter = index.fingerprinter();
+        let mut indexed = index.covered().to_vec();
+        let from = first_behind(reader, &indexed)?.map_or(folded.next, |at| at.min(folded.next));
+        for frame in reader.frames_from(from) {
+            let frame = frame?;
+            for record in &frame.records {
+                let upto = &mut indexed[usize::from(record.shard)];
+                if record.sequence > *upto {
+                    *upto = record.sequence;
+                    let at = Place::new(record.shard, record.sequence);
+                    record.keys(|key| index.insert(fingerprinter.of(&key), at));
+                }
+            }
+            if frame.first >= folded.next {
+                folded.take(&frame);
+            }
+            if index.is_full() {
+                seal(&mut index, &mut sealer, &indexed)?;
+            }
+        }
+        let untaken = dispatcher::untaken(&folded.pending, &mut reader.clone())?;
+        Ok(Self { states: folded.states, untaken, index, sealer })
+    }
+}
+
+/// The frame of the first record behind what is known of each shard; none if all is known.
+fn first_behind(reader: &Reader, known: &[u64]) -> Result<Option<Locator>> {
+    let mut reader = reader.clone();
+    let mut first: Option<Locator> = None;
+    for (shard, &sequence) in (0..).zip(known) {
+        if let Some((at, _)) = reader.find(shard, sequence + 1)? {
+            first = Some(first.map_or(at, |first| first.min(at)));
+        }
+    }
+    Ok(first.map(|at| Locator::new(at.offset())))
+}
+
+/// A full disk is no reason not to start: what is sealed can then be asked for, and the rest waits in
+/// memory.
+fn seal(index: &mut Index, sealer: &mut Sealer, indexed: &[u64]) -> Result<()> {
+    if !index.can_freeze() {
+        return Ok(());
+    }
+    let frozen = index.freeze(indexed.to_vec());
+    match sealer.seal(&frozen) {
+        Ok(runs) => index.adopt(runs),
+        Err(error @ Error::Full { .. }) => tracing::warn!(%error, "the index is not written until there is space"),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
