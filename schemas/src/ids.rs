@@ -31,7 +31,7 @@ pub enum Alphabet {
 impl Alphabet {
     fn has(self, c: char) -> bool {
         match self {
-            Self::Name => c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '+' | '~'),
+            Self::Name => c.is_ascii_alphanumeric() || "._-@+~".contains(c),
             Self::Visible => c.is_ascii_graphic(),
             Self::Any => true,
         }
