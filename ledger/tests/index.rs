@@ -10,7 +10,7 @@ use ledger::{
     Error,
     index::{Fingerprint, Frozen, Index, Merged, Options, Place, Sealer},
     log::{
-        self, Disk, Log,
+        self, Batch, Disk, Log,
         faulty::{Content, Fault, SimDisk},
     },
 };
