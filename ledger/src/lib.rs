@@ -11,7 +11,7 @@ mod postings;
 pub mod state;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use engine::{Answer, Engine, Lines, Refused, Taken, Unavailable};
+pub use engine::{Answer, Engine, Lines, Refused, Step, Steps, Taken, Unavailable};
 pub use error::{Error, Result};
 pub use postings::{postings, postings_of};
 pub use state::State;

@@ -32,9 +32,11 @@ use crate::{
 const TOLERANCE_MS: i64 = 500;
 /// The most records of one batch: what a bulk of the usual 8,189 lines makes, and some.
 const MAX_BATCH_RECORDS: usize = 8_192;
-/// The most bytes of one batch, estimated: a quarter below the 8 MiB that the log keeps free for
-/// each, so that one more record of the largest size (512 KiB) still fits.
-const MAX_BATCH_BYTES: usize = 6 << 20;
+/// The most bytes of one batch, estimated, of what a frame may have: a quarter is left, so that of the
+/// usual 8 MiB one more record of the largest size (512 KiB) still fits.
+const fn max_batch_bytes(max_frame_bytes: usize) -> usize {
+    max_frame_bytes / 4 * 3
+}
 /// Timers taken in a row before callers get their turn again.
 const TIMER_CHUNK: usize = 256;
 
@@ -59,6 +61,8 @@ pub(crate) struct Core {
     /// The batch being decided.
     records: usize,
     bytes: usize,
+    /// The most bytes that it may have.
+    most_bytes: usize,
     replies: Vec<Reply>,
     spent: Vec<Vec<Envelope>>,
 }
@@ -93,7 +97,8 @@ struct Incoming<'a> {
 }
 
 impl Core {
-    pub(crate) fn new(states: Vec<State>, lookup: Lookup, clock: Arc<dyn Clock>) -> Self {
+    /// With the states that the log folds to, for a log that takes frames of so many bytes.
+    pub(crate) fn new(states: Vec<State>, lookup: Lookup, clock: Arc<dyn Clock>, max_frame_bytes: usize) -> Self {
         let mut timers = Timers::default();
         for state in &states {
             timers.note_state(state);
@@ -110,6 +115,7 @@ impl Core {
             queue: VecDeque::new(),
             records: 0,
             bytes: 0,
+            most_bytes: max_batch_bytes(max_frame_bytes),
             replies: Vec::new(),
             spent: Vec::new(),
             now: Timestamp::MIN,
@@ -134,7 +140,7 @@ impl Core {
 
     /// Whether the batch being decided takes more.
     pub(crate) fn has_room(&self) -> bool {
-        self.records < MAX_BATCH_RECORDS && self.bytes < MAX_BATCH_BYTES
+        self.records < MAX_BATCH_RECORDS && self.bytes < self.most_bytes
     }
 
     /// Whether there is anything to write or to answer.

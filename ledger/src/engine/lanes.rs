@@ -31,7 +31,7 @@ const A_LONG_WHILE: Duration = Duration::from_hours(1);
 
 /// Asks the states something; what it returns is run once all that it saw is durable.
 pub(crate) type Read = Box<dyn FnOnce(&[State]) -> Release + Send>;
-type Release = Box<dyn FnOnce() + Send>;
+pub(crate) type Release = Box<dyn FnOnce() + Send>;
 
 /// The queues.
 #[derive(Debug)]
@@ -206,15 +206,19 @@ impl Lanes {
     }
 }
 
+/// Whether `commands` more fit. A bulk larger than the queue fits an empty one.
+pub(super) fn fit(waiting: usize, commands: usize, most: usize) -> bool {
+    waiting == 0 || waiting + commands <= most
+}
+
 impl Queues {
     fn has_stopped(&self) -> bool {
         self.failed || self.ending != Ending::Open
     }
 
-    /// Whether `commands` more fit. A bulk larger than the queue fits an empty one.
+    /// Whether `commands` more fit.
     fn fit(&self, commands: usize) -> bool {
-        let waiting = self.queued + self.undecided;
-        waiting == 0 || waiting + commands <= MAX_QUEUED
+        fit(self.queued + self.undecided, commands, MAX_QUEUED)
     }
 
     fn is_at_rest(&self) -> bool {
@@ -273,16 +277,20 @@ pub(crate) fn decide(lanes: &Lanes, mut core: Core) {
         if core.has_room() && (core.has_queued() || queues.has_work() || timers_due || stuck) {
             let submissions = std::mem::take(&mut queues.callers);
             queues.undecided += std::mem::take(&mut queues.queued);
-            let dispatches = if room { queues.take_dispatches() } else { Vec::new() };
+            let mut dispatches = if room { std::mem::take(&mut queues.dispatches) } else { VecDeque::new() };
             let reads = std::mem::take(&mut queues.reads);
+            queues.idle = false; // or a dispatch that is being decided would count as none
             drop(queues);
-            let step = decide_step(&mut core, submissions, &dispatches, room);
+            let step = decide_step(&mut core, submissions, &mut dispatches, room);
             releases.extend(reads.into_iter().map(|read| read(&core.states)));
             if let Err(error) = step {
                 lanes.fail(error);
                 return;
             }
             queues = lanes.lock();
+            // What found no room in the batch goes before what the writer has added meanwhile.
+            dispatches.append(&mut queues.dispatches);
+            queues.dispatches = dispatches;
             queues.undecided = core.unanswered();
             lanes.rest.notify_all();
             if !room && !core.has_batch() && releases.is_empty() {
@@ -315,18 +323,25 @@ impl Queues {
     fn has_work(&self) -> bool {
         !self.callers.is_empty() || !self.reads.is_empty() || (self.room == Some(true) && !self.dispatches.is_empty())
     }
-
-    fn take_dispatches(&mut self) -> Vec<Untaken> {
-        // Half a batch at once, so that callers get their turn.
-        let count = self.dispatches.len().min(4_096);
-        self.dispatches.drain(..count).collect()
-    }
 }
 
-/// Dispatches first, as others wait for them; then callers; then timers in what is left.
-fn decide_step(core: &mut Core, submissions: VecDeque<Submission>, dispatches: &[Untaken], room: bool) -> Result<()> {
-    for untaken in dispatches {
-        core.take_dispatch(untaken)?;
+/// The most dispatches taken at once: half a batch, so that callers get their turn.
+const DISPATCH_CHUNK: usize = 4_096;
+
+/// Dispatches first, as others wait for them; then callers; then timers in what is left. Dispatches
+/// that find no room in the batch stay.
+pub(super) fn decide_step(
+    core: &mut Core,
+    submissions: VecDeque<Submission>,
+    dispatches: &mut VecDeque<Untaken>,
+    room: bool,
+) -> Result<()> {
+    for _ in 0..DISPATCH_CHUNK {
+        if !core.has_room() {
+            break;
+        }
+        let Some(untaken) = dispatches.pop_front() else { break };
+        core.take_dispatch(&untaken)?;
     }
     for submission in submissions {
         core.submit(submission);

@@ -15,6 +15,7 @@ mod flows;
 mod lanes;
 mod lookup;
 mod recent;
+mod steps;
 mod timers;
 
 use std::{sync::Arc, thread::JoinHandle};
@@ -40,6 +41,7 @@ use crate::{
 
 pub use answer::{Answer, Refused, Taken, Unavailable};
 pub use lanes::MAX_QUEUED;
+pub use steps::{Step, Steps};
 
 /// A running ledger. Dropping it stops the threads where they are; [`Engine::close`] ends in order.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Engine {
         let Folded { states, index, pending, fingerprinter } = Folded::of(&reader)?;
         let shards = reader.shards();
         let lookup = Lookup::new(Recent::new(shards), index, fingerprinter, reader.clone());
-        let core = Core::new(states, lookup, clock);
+        let core = Core::new(states, lookup, clock, options.max_frame_bytes);
         let lanes = Arc::new(Lanes::new(pending.into_untaken()));
         let decider = {
             let lanes = Arc::clone(&lanes);
