@@ -34,8 +34,10 @@ pub struct Author {
     dice: Dice,
     /// Who placed orders, or tried to, by which command.
     placing: Vec<(UserId, CommandId)>,
-    /// Ids that were used, with the kind of subject that they stand under left open.
+    /// Ids that were used.
     used: Vec<CommandId>,
+    /// Whether ids are as long as they can be, and do not compress: so segments fill up.
+    long_ids: bool,
 }
 
 /// What can be asked for.
@@ -78,7 +80,9 @@ const GROUPED: [(u32, What); 6] =
 impl Author {
     /// Of a schedule.
     pub fn new(seed: u64) -> Self {
-        Self { dice: Dice::of(seed, Concern::Commands), placing: Vec::new(), used: Vec::new() }
+        let mut dice = Dice::of(seed, Concern::Commands);
+        let long_ids = dice.happens(600);
+        Self { dice, placing: Vec::new(), used: Vec::new(), long_ids }
     }
 
     /// What comes first: something to buy, and something to spend.
@@ -97,8 +101,7 @@ impl Author {
     /// The next command of a client.
     pub fn command(&mut self, client: usize, nth: usize, model: &Model, now: Timestamp) -> Envelope {
         let reused = !self.used.is_empty() && self.dice.happens(40);
-        let name: CommandId =
-            if reused { self.dice.one_of(&self.used).clone() } else { id(format!("c{client}-{nth}")) };
+        let name = if reused { self.dice.one_of(&self.used).clone() } else { self.name(client, nth) };
         let mut what = self.dice.weighed(&WEIGHTS);
         let (fits, instead): (fn(Status) -> bool, What) = match what {
             What::Step | What::Capture | What::Release => (|status| status.is_open(), What::Hold),
@@ -122,6 +125,14 @@ impl Author {
         });
         let client = self.dice.happens(80).then(|| Client { device: Some(id("ios")), package: None, version: None });
         Envelope { id: name, occurred_at, actor: None, client: client.map(Box::new), command }
+    }
+
+    fn name(&mut self, client: usize, nth: usize) -> CommandId {
+        if !self.long_ids {
+            return id(format!("c{client}-{nth}"));
+        }
+        let [a, b, c] = [(); 3].map(|()| self.dice.amount(0..=u64::MAX));
+        id(format!("c{client}-{nth}-{a:016x}{b:016x}{c:016x}"))
     }
 
     /// `group` is the user of the group that it is for.

@@ -115,7 +115,7 @@ impl Clients {
             }
             _ if under_way >= AT_ONCE => Ok(format!("client {client} waits")),
             _ => {
-                let count = self.dice.weighed(&[(5, 1), (3, 2), (2, 4), (1, 8)]);
+                let count = self.dice.weighed(&[(5, 1), (3, 2), (3, 4), (2, 12)]);
                 let commands = (0..count).map(|_| self.write(client, auditor, now)).collect();
                 self.ask(steps, auditor, client, commands, lines, now)
             }

@@ -163,6 +163,6 @@ fn base_of(name: &str) -> Option<u64> {
 /// How the log of a schedule is written: frames of a size that batches come up to, and so small segments
 /// that there are several.
 pub fn options(dice: &mut Dice, shards: u16) -> Options {
-    let max_frame_bytes = *dice.one_of(&[8 << 10, 16 << 10, 64 << 10]);
+    let max_frame_bytes = dice.weighed(&[(4, 4 << 10), (3, 8 << 10), (1, 64 << 10)]);
     Options { shards: Some(shards), segment_bytes: 1, max_frame_bytes }
 }

@@ -491,6 +491,9 @@ impl Simulation {
         }
         self.auditor.coverage.meet_often("faults", "the capacity is used up", self.disk.times_full());
         self.auditor.coverage.meet_often("clients", "commands", self.clients.count() as u64);
+        let segments = self.disk.files().iter().filter(|(name, _)| name.starts_with("log/")).count();
+        self.auditor.coverage.meet_often("log", "segments", segments as u64);
+        self.auditor.coverage.meet_often("log", "records", self.auditor.count() as u64);
         let hashes = reader.head().shards.iter().map(|head| head.hash).collect();
         Ok(Run { coverage: self.auditor.coverage, steps: self.taken, hashes })
     }
