@@ -221,6 +221,21 @@ fn dispatches_beyond_a_frame_wait_for_the_next_one() {
     assert!(steps.is_at_rest());
 }
 
+/// While a batch is full, lines of a bulk are still queued; the clock jumps, and a line that waited behind
+/// a top-up is given up. The top-up ends, and a later line of the same user, which never waited,
+/// happens: the one that was given up has to say so.
+#[test]
+fn seed_3545_a_line_is_given_up_and_a_later_one_happens() {
+    keeps_every_promise(3_545);
+}
+
+/// A seed that found something once. It means what it says only as long as the generators do not change.
+fn keeps_every_promise(seed: u64) {
+    if let Err(why) = outcome(seed, None) {
+        panic!("seed {seed}: {why}");
+    }
+}
+
 /// A seed says everything: whatever it found, it finds again.
 #[test]
 fn one_seed_is_one_run() {

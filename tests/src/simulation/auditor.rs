@@ -7,7 +7,7 @@
 //!   no record.
 //! - The ledger's state is the fold of the durable log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Answer, State, Unavailable};
 use schemas::{Digest, Envelope, Origin, Record, Shard, Timestamp, UserId};
@@ -44,6 +44,8 @@ pub struct Auditor {
     /// By key, the lines that its record can have come of.
     causes: BTreeMap<Key, Vec<LineId>>,
     first: BTreeMap<Key, Answer>,
+    /// Lines without a record behind which later ones of their user have happened.
+    passed_over: BTreeSet<LineId>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl Auditor {
             open: BTreeMap::new(),
             causes: BTreeMap::new(),
             first: BTreeMap::new(),
+            passed_over: BTreeSet::new(),
         }
     }
 
@@ -169,20 +172,19 @@ impl Auditor {
         Ok(())
     }
 
-    /// In an ordered submission, everything before of the same user has ended.
-    fn check_order(&self, line: LineId) -> Result<(), Differs> {
+    /// In an ordered submission, everything before of the same user has ended, or was given up.
+    fn check_order(&mut self, line: LineId) -> Result<(), Differs> {
         let this = &self.lines[line];
         let Some(user) = this.envelope.command.touches().filter(|_| this.ordered) else { return Ok(()) };
-        for earlier in &self.lines[this.submission..line] {
+        for (at, earlier) in (this.submission..line).zip(&self.lines[this.submission..line]) {
             let touches: Option<&UserId> = earlier.envelope.command.touches();
             let Some(key) = earlier.key.as_ref().filter(|_| touches == Some(user)) else { continue };
-            let ended = match self.model.heard_content(key) {
-                None => earlier.envelope.occurred_at.is_some(), // its time may have been malformed
-                Some(other) if other != earlier.digest => true, // a conflict
-                Some(_) => self.model.has_ended(key),
-            };
-            if !ended {
-                return Err(format!("{:?} happened before {:?} has ended", this.envelope, earlier.envelope));
+            match self.model.heard_content(key) {
+                // It has waited too long, or its time was malformed: its answer will say so.
+                None => drop(self.passed_over.insert(at)),
+                Some(other) if other != earlier.digest => {} // a conflict
+                Some(_) if self.model.has_ended(key) => {}
+                Some(_) => return Err(format!("{:?} happened before {:?} has ended", this.envelope, earlier.envelope)),
             }
         }
         Ok(())
@@ -230,6 +232,11 @@ impl Auditor {
             Answer::Unavailable(why) => why.code(),
         };
         self.coverage.meet("answers", kind);
+        let given_up =
+            matches!(answer, Answer::Malformed { .. } | Answer::Unavailable(Unavailable::EarlierLineUnfinished));
+        if self.passed_over.contains(&line) && !given_up {
+            return Err("a later line of the same user happened before it".to_owned());
+        }
         if let Answer::Malformed { .. } = answer {
             let too_early = envelope.occurred_at.is_some_and(|at| at > earliest.plus_millis(TOLERANCE_MS));
             let malformed = key.is_none() || too_early;

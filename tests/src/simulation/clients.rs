@@ -21,7 +21,7 @@ pub struct Clients {
     dice: Dice,
     author: Author,
     number: usize,
-    /// Everything that was ever asked for, and whether it has its outcome.
+    /// Everything that was ever asked for.
     commands: Vec<Asked>,
     waiting: Vec<Waiting>,
     reads: Vec<Receiver<Vec<u64>>>,
@@ -34,7 +34,27 @@ pub struct Clients {
 struct Asked {
     client: usize,
     envelope: Envelope,
-    ended: bool,
+    /// Its last answer, where that is an outcome.
+    ended: Option<Ended>,
+}
+
+/// How a command has ended so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    WithRecord,
+    /// Malformed: which some are no more when their time has come.
+    Malformed,
+}
+
+/// What is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Everything that has no outcome.
+    Unended,
+    /// Everything that was malformed.
+    Malformed,
+    /// Everything there ever was.
+    All,
 }
 
 #[derive(Debug)]
@@ -85,7 +105,7 @@ impl Clients {
         let under_way = self.waiting.iter().filter(|waiting| waiting.client == client).count();
         let lines = if self.dice.happens(650) { Lines::InOrder } else { Lines::Independent };
         let unended: Vec<usize> = (0..self.commands.len())
-            .filter(|command| !self.commands[*command].ended && self.commands[*command].client == client)
+            .filter(|command| self.commands[*command].ended.is_none() && self.commands[*command].client == client)
             .collect();
         match self.dice.below(100) {
             0..6 => {
@@ -128,7 +148,7 @@ impl Clients {
     }
 
     fn note(&mut self, client: usize, envelope: Envelope) -> usize {
-        self.commands.push(Asked { client, envelope, ended: false });
+        self.commands.push(Asked { client, envelope, ended: None });
         self.commands.len() - 1
     }
 
@@ -155,7 +175,7 @@ impl Clients {
         Ok(said)
     }
 
-    /// Everything again that has no outcome, or simply everything; a few dozen at once.
+    /// Asks again, a few dozen commands at once. Says how many.
     ///
     /// # Errors
     /// What must not be.
@@ -163,10 +183,15 @@ impl Clients {
         &mut self,
         steps: &mut Steps,
         auditor: &mut Auditor,
-        all: bool,
+        again: Again,
         now: Timestamp,
     ) -> Result<usize, Differs> {
-        let commands: Vec<usize> = (0..self.commands.len()).filter(|c| all || !self.commands[*c].ended).collect();
+        let is_asked = |ended: Option<Ended>| match again {
+            Again::Unended => ended.is_none(),
+            Again::Malformed => ended == Some(Ended::Malformed),
+            Again::All => true,
+        };
+        let commands: Vec<usize> = (0..self.commands.len()).filter(|c| is_asked(self.commands[*c].ended)).collect();
         for some in commands.chunks(40) {
             self.ask(steps, auditor, 0, some.to_vec(), Lines::Independent, now)?;
         }
@@ -187,7 +212,11 @@ impl Clients {
                     result = checked;
                 }
                 for (command, answer) in asked.commands.iter().zip(&answers) {
-                    self.commands[*command].ended = !matches!(answer, Answer::Unavailable(_));
+                    self.commands[*command].ended = match answer {
+                        Answer::Unavailable(_) => None,
+                        Answer::Malformed { .. } => Some(Ended::Malformed),
+                        _ => Some(Ended::WithRecord),
+                    };
                 }
                 false
             }

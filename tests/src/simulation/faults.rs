@@ -13,8 +13,8 @@ const CALLS: [(Fault, i64); 7] = [
     (Fault::WriteError, 4),
     (Fault::NoSpace, 4),
     (Fault::SyncError, 4),
-    (Fault::ReadError, 20),
-    (Fault::BitFlip, 20),
+    (Fault::ReadError, 12),
+    (Fault::BitFlip, 12),
     (Fault::PowerCut, 9),
 ];
 

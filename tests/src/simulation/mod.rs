@@ -11,6 +11,7 @@ pub mod author;
 pub mod clients;
 pub mod coverage;
 pub mod dice;
+mod ends;
 pub mod faults;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use ledger::{
     Clock, Error, ManualClock, Step, Steps,
     log::{
-        Check, Frames, Options,
+        Frames, Options,
         faulty::{Fault, SimDisk},
     },
 };
@@ -26,17 +27,16 @@ use schemas::{Hash, Timestamp};
 
 use self::{
     auditor::Auditor,
-    clients::Clients,
+    clients::{Again, Clients},
     coverage::Coverage,
     dice::{Concern, Dice},
-    faults::{Durable, Hit, Rot, Trouble, Troubles},
+    ends::End,
+    faults::{Durable, Rot, Trouble, Troubles},
 };
 use crate::{play::Differs, world::BEGIN};
 
 /// The most steps that anything may take to come to rest: a few for each command, dispatch and timer.
 const PATIENCE: usize = 20_000;
-/// The most starts that fail in a row before the operator sees to the disk.
-const STARTS: u32 = 6;
 
 /// A run that kept every promise.
 #[derive(Debug, PartialEq, Eq)]
@@ -93,17 +93,6 @@ struct Simulation {
 struct Life {
     steps: Steps,
     frames: Frames,
-}
-
-/// How a process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// It is killed: what it wrote is in the page cache.
-    Kill,
-    /// The power goes: what it did not sync is lost, in part or whole.
-    PowerLoss,
-    /// It comes to rest and closes.
-    Close,
 }
 
 impl Simulation {
@@ -281,59 +270,6 @@ impl Simulation {
         self.auditor.clock_moves(now, self.clients.unanswered());
     }
 
-    /// The process ends, and what it leaves behind is kept or lost.
-    fn end(&mut self, end: End) -> Result<(), Differs> {
-        if end == End::Close {
-            return self.close();
-        }
-        self.tell(|| format!("{end:?}"));
-        if let Some(life) = self.life.take() {
-            let next = life.steps.ready().last().map_or("rest".to_owned(), |step| format!("{step:?}"));
-            self.auditor.coverage.meet("ends", format!("{end:?} before {next}"));
-            drop(life);
-        }
-        self.down(end)
-    }
-
-    fn down(&mut self, end: End) -> Result<(), Differs> {
-        self.clients.hear(&mut self.auditor, false)?;
-        match end {
-            End::PowerLoss => self.disk.crash(),
-            End::Kill | End::Close => self.disk.kill(),
-        }
-        self.stalled = 0;
-        if self.rot.is_none() && self.troubles.rots && self.ends.happens(350) {
-            self.rot = self.troubles.rot(&self.disk, self.durable);
-            if let Some(rot) = &self.rot {
-                self.tell(|| format!("a bit rots in {} at {}: {:?}", rot.name, rot.offset, rot.hit));
-            }
-        }
-        Ok(())
-    }
-
-    /// Comes to rest and closes, if nothing fails meanwhile.
-    fn close(&mut self) -> Result<(), Differs> {
-        self.tell(|| "it is closed".to_owned());
-        self.stalled = 0;
-        self.rest()?;
-        let Some(life) = self.life.take() else { return Ok(()) };
-        self.clients.hear(&mut self.auditor, true)?;
-        match life.steps.close() {
-            Ok(_) => {
-                self.auditor.coverage.meet("ends", "closed");
-                self.durable.stored = self.durable.end;
-                self.down(End::Close)
-            }
-            Err(error) => {
-                self.tell(|| format!("closing fails: {error}"));
-                self.explained(&error)?;
-                self.auditor.coverage.meet("ends", "a failing close");
-                let end = if self.ends.happens(500) { End::Kill } else { End::PowerLoss };
-                self.down(end)
-            }
-        }
-    }
-
     /// Takes steps until there are none, or the process ends.
     fn rest(&mut self) -> Result<(), Differs> {
         for _ in 0..PATIENCE {
@@ -352,104 +288,6 @@ impl Simulation {
         Err("it does not come to rest".to_owned())
     }
 
-    /// A start, which may fail.
-    fn start(&mut self) -> Result<(), Differs> {
-        if self.failed_starts >= STARTS {
-            self.tell(|| "the operator sees to the disk".to_owned());
-            self.disk.forget_faults();
-            self.disk.set_capacity(u64::MAX);
-        } else if self.troubles.rate > 0
-            && self.ends.happens(150)
-            && let Some(trouble) = self.troubles.call()
-        {
-            self.trouble(trouble);
-        }
-        let before = self.strikes();
-        self.struck_before = before;
-        let clock: Arc<dyn Clock> = self.clock.clone();
-        match Steps::start(Arc::new(self.disk.clone()), &self.options, clock) {
-            Ok((steps, recovery)) => {
-                self.tell(|| format!("it starts: {recovery:?}"));
-                self.failed_starts = 0;
-                if recovery.cut.is_some() {
-                    self.auditor.coverage.meet("starts", "cut a torn end");
-                }
-                let steps = steps.with_queue(self.queue);
-                match self.rot.take() {
-                    Some(rot) if rot.hit != Hit::Other => {
-                        drop(steps);
-                        if !(rot.hit == Hit::LastFrame && rot.was_cut(&self.disk)) {
-                            return Err(format!("it starts on a rotten byte {} of {}", rot.offset, rot.name));
-                        }
-                        self.auditor
-                            .coverage
-                            .meet("rot", "in the last frame of an unclean end: cut as torn, and reported");
-                        self.disk.restore(&rot.before);
-                        Ok(())
-                    }
-                    rot => {
-                        if rot.is_some() {
-                            self.auditor.coverage.meet("rot", "where it does no harm");
-                        }
-                        self.begin(steps)
-                    }
-                }
-            }
-            Err(error) => {
-                self.tell(|| format!("it does not start: {error}"));
-                self.start_fails(&error, self.strikes() > before)
-            }
-        }
-    }
-
-    fn start_fails(&mut self, error: &Error, struck: bool) -> Result<(), Differs> {
-        self.failed_starts += 1;
-        match &self.rot {
-            _ if struck => self.auditor.coverage.meet("starts", "failed by a fault"),
-            None => return Err(format!("it does not start, for no reason: {error} ({error:?})")),
-            Some(rot) => {
-                if !error.to_string().contains(&rot.name) {
-                    return Err(format!("a rotten byte {} of {}: {error}", rot.offset, rot.name));
-                }
-                let what = match rot.hit {
-                    Hit::Answered => "in what was answered: refused",
-                    Hit::LastFrame => "in the last frame of an unclean end: refused",
-                    Hit::Other => "elsewhere: refused",
-                };
-                self.auditor.coverage.meet("rot", what);
-                self.tell(|| "the operator restores what was there".to_owned());
-                self.disk.restore(&rot.before);
-                self.rot = None;
-                return Ok(());
-            }
-        }
-        if self.ends.happens(500) {
-            self.disk.crash();
-        } else {
-            self.disk.kill();
-        }
-        Ok(())
-    }
-
-    /// A process has started: it must have everything that was durable.
-    fn begin(&mut self, steps: Steps) -> Result<(), Differs> {
-        let mut frames = steps.reader().frames(Check::Frame);
-        let mut records = Vec::new();
-        self.disk.observe(|| {
-            for frame in frames.by_ref() {
-                let frame = frame.map_err(|error| format!("what a start has read cannot be read: {error}"))?;
-                self.durable.last_frame = frame.first.offset();
-                self.durable.end = self.durable.last_frame + frame.stored_bytes;
-                records.extend(frame.records);
-            }
-            Ok::<(), Differs>(())
-        })?;
-        self.auditor.started(records, &steps.states())?;
-        self.auditor.coverage.meet("starts", "started");
-        self.life = Some(Life { steps, frames });
-        Ok(())
-    }
-
     /// Faults stop. Everything settles, every command has its outcome, and asking again adds nothing.
     fn finish(mut self) -> Result<Run, Differs> {
         self.tell(|| "the faults stop".to_owned());
@@ -457,27 +295,21 @@ impl Simulation {
             self.end(End::PowerLoss)?;
         }
         self.calm();
-        if self.rot.take_if(|rot| rot.hit == Hit::Other).is_none()
-            && let Some(rot) = self.rot.take()
-        {
+        if let Some(rot) = self.rot.take() {
             self.disk.restore(&rot.before);
         }
-        for _ in 0..2 {
-            if self.life.is_none() {
-                self.start()?;
-            }
+        if self.life.is_none() {
+            self.start()?;
         }
         self.settle()?;
-        self.ask_again(true)?; // what was too early when it was first asked has its time now
+        self.ask_again(Again::Malformed)?; // what was too early when it was first asked has its time now
         let records = self.auditor.count();
-        self.ask_again(true)?;
+        self.ask_again(Again::All)?;
         same_count("asking again", records, self.auditor.count())?;
         self.close()?;
-        self.calm();
-        self.rot = None;
         self.start()?;
         self.rest()?;
-        self.ask_again(true)?;
+        self.ask_again(Again::All)?;
         same_count("asking again after a start", records, self.auditor.count())?;
         self.auditor.finish()?;
         let Some(life) = &self.life else { return Err("it ends though nothing fails".to_owned()) };
@@ -517,19 +349,19 @@ impl Simulation {
             if self.clients.wait() {
                 return Err("it is at rest, and somebody waits".to_owned());
             }
-            if self.ask_again(false)? == 0 {
+            if self.ask_again(Again::Unended)? == 0 {
                 return Ok(());
             }
         }
         Err("asked again and again, a command has no outcome".to_owned())
     }
 
-    fn ask_again(&mut self, all: bool) -> Result<usize, Differs> {
+    fn ask_again(&mut self, again: Again) -> Result<usize, Differs> {
         let Some(life) = self.life.take() else { return Err("it ends though nothing fails".to_owned()) };
         // The queue takes everything at once here.
         let Life { steps, frames } = life;
         let mut steps = steps.with_queue(usize::MAX);
-        let asked = self.clients.ask_again(&mut steps, &mut self.auditor, all, self.clock.now())?;
+        let asked = self.clients.ask_again(&mut steps, &mut self.auditor, again, self.clock.now())?;
         self.life = Some(Life { steps, frames });
         self.rest()?;
         Ok(asked)
