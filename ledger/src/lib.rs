@@ -12,7 +12,7 @@ pub mod snapshot;
 pub mod state;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use engine::{Answer, Engine, Lines, Refused, Taken, Unavailable};
+pub use engine::{Answer, Engine, Lines, Refused, Step, Steps, Taken, Unavailable};
 pub use error::{Error, Result};
 pub use postings::{postings, postings_of};
 pub use snapshot::Snapshot;

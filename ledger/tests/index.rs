@@ -478,7 +478,7 @@ fn an_index_of_another_ledger_or_of_other_records_is_not_used() {
     let second = World::open(SimDisk::with(2, &early), options(2), ours.keys.clone());
     let World { disk, mut log, keys, .. } = second;
     log.ensure_room().unwrap();
-    log.append(&[vec![record(0, sequence, 1)], Vec::new()]).unwrap();
+    log.append(&Batch::of(&[vec![record(0, sequence, 1)], Vec::new()])).unwrap();
     let mut mixed = disk.snapshot();
     mixed.retain(|name, _| !name.starts_with("index/"));
     mixed.extend(index_of(&first.disk.snapshot()));

@@ -3,9 +3,11 @@
 //! - [`binary`]: the real program, as its users run it.
 //! - [`model`]: the rules once more, naively, to compare the ledger with.
 //! - [`play`]: a script for both, compared line by line and as a whole.
+//! - [`simulation`]: the whole core in one thread, driven by a seed, with everything that can go wrong.
 //! - [`world`]: a small ledger in memory with a clock that is moved by hand, to play scenarios in.
 
 pub mod binary;
 pub mod model;
 pub mod play;
+pub mod simulation;
 pub mod world;

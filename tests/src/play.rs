@@ -252,28 +252,8 @@ impl Play {
 
     /// What cannot be told from answers.
     fn meet_record(&mut self, record: &Record) {
-        for (_, event) in record.events() {
-            let returned = match event {
-                Event::Captured(e) => Some(&e.released),
-                Event::Released(e) => Some(&e.released),
-                Event::Refunded(e) => Some(&e.returned),
-                _ => None,
-            };
-            let rolled_back = match event {
-                Event::RefundRolledBack(e) => Some(e),
-                _ => None,
-            };
-            let facts = [
-                ("lapsed coins come back", returned.is_some_and(|back| !back.expired.is_empty())),
-                ("coming back pays debt", returned.is_some_and(|back| !back.debt_paid.is_empty())),
-                ("a lot lapses", matches!(event, Event::LotExpired(_))),
-                ("a hold is too late", record.origin == Origin::Timer && matches!(event, Event::Released(_))),
-                ("a chargeback makes debt", matches!(event, Event::ChargedBack(e) if !e.debt.is_zero())),
-                ("a top-up pays debt", matches!(event, Event::TopUpCredited(e) if !e.debt_paid.is_zero())),
-                ("a shortfall", rolled_back.is_some_and(|e| !e.shortfall.is_zero())),
-                ("lapsed coins are charged again", rolled_back.is_some_and(|e| !e.unexpired.is_empty())),
-            ];
-            facts.iter().filter(|(_, is_so)| *is_so).for_each(|(fact, _)| self.meet(fact));
+        for fact in facts_of(record) {
+            self.meet(fact);
         }
     }
 
@@ -302,9 +282,9 @@ impl Play {
         for record in &records {
             self.meet_record(record);
         }
-        self.compare_users()?;
-        self.compare_orders(&records)?;
-        self.compare_balances(&records)?;
+        compare_users(&self.model, &self.world.read(users_of))?;
+        compare_orders(&self.model, &records)?;
+        compare_balances(&self.model, &records)?;
         let mut folded: Vec<State> = (0..self.shards).map(|shard| State::new(shard, self.shards)).collect();
         for record in &records {
             folded[usize::from(record.shard)].apply(record);
@@ -314,110 +294,144 @@ impl Play {
         let folded: Vec<Vec<u8>> = folded.iter().map(State::to_bytes).collect();
         if folded == self.world.states() { Ok(()) } else { Err("the log folds to another state".to_owned()) }
     }
+}
 
-    fn compare_users(&self) -> Result<(), Differs> {
-        let live: Users = self.world.read(|states| {
-            let users = states.iter().flat_map(State::users);
-            let seen = users.map(|(user, known)| {
-                let lots = known.wallet().lots().map(|lot| Piece::of(&lot)).collect();
-                let debt = i128::try_from(known.wallet().debt()).expect("a debt is a sum of coins");
-                let open = known.open_orders().iter().map(|order| (order.id, plain(order, user, None))).collect();
-                (user.clone(), (Purse { lots, debt }, open))
-            });
-            seen.collect()
-        });
-        let mut expected: Users = BTreeMap::new();
-        for (user, purse) in &self.model.users {
-            expected.insert(user.clone(), (purse.clone(), BTreeMap::new()));
-        }
-        for (id, order) in self.model.orders.iter().filter(|(_, order)| order.status.is_open()) {
-            let (_, open) = expected.get_mut(&order.user).expect("who has an order is known");
-            open.insert(*id, order.without_history());
-        }
-        let nobody = (Purse::default(), BTreeMap::new());
-        for user in expected.keys().chain(live.keys()) {
-            let (live, expected) = (live.get(user).unwrap_or(&nobody), expected.get(user).unwrap_or(&nobody));
-            same(user.as_str(), live, expected)?;
-        }
-        Ok(())
+/// What a record did that its kind does not tell.
+pub(crate) fn facts_of(record: &Record) -> Vec<&'static str> {
+    let mut met = Vec::new();
+    for (_, event) in record.events() {
+        let returned = match event {
+            Event::Captured(e) => Some(&e.released),
+            Event::Released(e) => Some(&e.released),
+            Event::Refunded(e) => Some(&e.returned),
+            _ => None,
+        };
+        let rolled_back = match event {
+            Event::RefundRolledBack(e) => Some(e),
+            _ => None,
+        };
+        let facts = [
+            ("lapsed coins come back", returned.is_some_and(|back| !back.expired.is_empty())),
+            ("coming back pays debt", returned.is_some_and(|back| !back.debt_paid.is_empty())),
+            ("a lot lapses", matches!(event, Event::LotExpired(_))),
+            ("a hold is too late", record.origin == Origin::Timer && matches!(event, Event::Released(_))),
+            ("a chargeback makes debt", matches!(event, Event::ChargedBack(e) if !e.debt.is_zero())),
+            ("a top-up pays debt", matches!(event, Event::TopUpCredited(e) if !e.debt_paid.is_zero())),
+            ("a shortfall", rolled_back.is_some_and(|e| !e.shortfall.is_zero())),
+            ("lapsed coins are charged again", rolled_back.is_some_and(|e| !e.unexpired.is_empty())),
+        ];
+        met.extend(facts.into_iter().filter(|(_, is_so)| *is_so).map(|(fact, _)| fact));
     }
+    met
+}
 
-    fn compare_orders(&self, records: &[Record]) -> Result<(), Differs> {
-        let mut live: BTreeMap<OrderId, Order> = BTreeMap::new();
-        for record in records {
-            for order in record.orders() {
-                let user = record.subject.user().ok_or_else(|| format!("an order of nobody: {record:?}"))?;
-                let given = match order.kind {
-                    OrderKind::Gift { given_at, .. } => self.happened(&order.id, given_at),
-                    OrderKind::Game { .. } => None,
-                };
-                live.insert(order.id, plain(&order, user, given));
-            }
-        }
-        let expected: Vec<OrderId> = self.model.orders.keys().copied().collect();
-        same("orders", &live.keys().copied().collect::<Vec<_>>(), &expected)?;
-        for (id, order) in &self.model.orders {
-            same(&id.to_string(), &live[id], &order.without_history())?;
-        }
-        Ok(())
+/// What the states know of users.
+pub(crate) fn users_of(states: &[State]) -> Users {
+    let users = states.iter().flat_map(State::users);
+    let seen = users.map(|(user, known)| {
+        let lots = known.wallet().lots().map(|lot| Piece::of(&lot)).collect();
+        let debt = i128::try_from(known.wallet().debt()).expect("a debt is a sum of coins");
+        let open = known.open_orders().iter().map(|order| (order.id, plain(order, user, None))).collect();
+        (user.clone(), (Purse { lots, debt }, open))
+    });
+    seen.collect()
+}
+
+/// Compares wallets and open orders.
+pub(crate) fn compare_users(model: &Model, live: &Users) -> Result<(), Differs> {
+    let mut expected: Users = BTreeMap::new();
+    for (user, purse) in &model.users {
+        expected.insert(user.clone(), (purse.clone(), BTreeMap::new()));
     }
+    for (id, order) in model.orders.iter().filter(|(_, order)| order.status.is_open()) {
+        let (_, open) = expected.get_mut(&order.user).expect("who has an order is known");
+        open.insert(*id, order.without_history());
+    }
+    let nobody = (Purse::default(), BTreeMap::new());
+    for user in expected.keys().chain(live.keys()) {
+        let (live, expected) = (live.get(user).unwrap_or(&nobody), expected.get(user).unwrap_or(&nobody));
+        same(user.as_str(), live, expected)?;
+    }
+    Ok(())
+}
 
-    /// The time of a gift, if the model knows it: it does not where that is the record's own.
-    fn happened(&self, order: &OrderId, given_at: Timestamp) -> Option<Timestamp> {
-        match self.model.orders.get(order)?.about {
-            About::Gift { happened, .. } => happened.map(|_| given_at),
-            About::Game { .. } => None,
+/// Compares every order there ever was.
+pub(crate) fn compare_orders(model: &Model, records: &[Record]) -> Result<(), Differs> {
+    let mut live: BTreeMap<OrderId, Order> = BTreeMap::new();
+    for record in records {
+        for order in record.orders() {
+            let user = record.subject.user().ok_or_else(|| format!("an order of nobody: {record:?}"))?;
+            let given = match order.kind {
+                OrderKind::Gift { given_at, .. } => happened(model, &order.id, given_at),
+                OrderKind::Game { .. } => None,
+            };
+            live.insert(order.id, plain(&order, user, given));
         }
     }
+    let expected: Vec<OrderId> = model.orders.keys().copied().collect();
+    same("orders", &live.keys().copied().collect::<Vec<_>>(), &expected)?;
+    for (id, order) in &model.orders {
+        same(&id.to_string(), &live[id], &order.without_history())?;
+    }
+    Ok(())
+}
 
-    fn compare_balances(&self, records: &[Record]) -> Result<(), Differs> {
-        let mut accounts = Accounts::new();
-        for record in records {
-            let mut sums: BTreeMap<Asset, i128> = BTreeMap::new();
-            for posting in postings(record) {
-                *sums.entry(posting.asset).or_default() += i128::from(posting.amount);
-            }
-            if sums.values().any(|sum| *sum != 0) {
-                return Err(format!("a record that does not balance: {record:?}"));
-            }
-            accounts.apply(record);
-        }
-        if accounts.totals().values().any(|total| *total != 0) {
-            return Err(format!("the accounts do not sum to zero: {:?}", accounts.totals()));
-        }
-        let live: Balances = accounts
-            .iter()
-            .filter(|(.., balance)| *balance != 0)
-            .map(|(account, asset, balance)| ((account.clone(), asset), balance))
-            .collect();
-        let expected: Balances = self.model.balances.clone().into_iter().filter(|(_, balance)| *balance != 0).collect();
-        same("accounts", &live, &expected)?;
-        for ((account, _), balance) in &live {
-            match account {
-                Account::Transit { .. } => return Err(format!("{account} holds {balance} at rest")),
-                Account::User(user) => {
-                    let purse = self.model.users.get(user).cloned().unwrap_or_default();
-                    same(&format!("{account}"), balance, &purse.balance())?;
-                    if *balance < 0 && purse.debt == 0 {
-                        return Err(format!("{account} is overdrawn: {balance}"));
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+/// The time of a gift, if the model knows it: it does not where that is the record's own.
+fn happened(model: &Model, order: &OrderId, given_at: Timestamp) -> Option<Timestamp> {
+    match model.orders.get(order)?.about {
+        About::Gift { happened, .. } => happened.map(|_| given_at),
+        About::Game { .. } => None,
     }
 }
 
-type Users = BTreeMap<UserId, (Purse, BTreeMap<OrderId, Order>)>;
+/// Compares all accounts, at rest.
+pub(crate) fn compare_balances(model: &Model, records: &[Record]) -> Result<(), Differs> {
+    let mut accounts = Accounts::new();
+    for record in records {
+        let mut sums: BTreeMap<Asset, i128> = BTreeMap::new();
+        for posting in postings(record) {
+            *sums.entry(posting.asset).or_default() += i128::from(posting.amount);
+        }
+        if sums.values().any(|sum| *sum != 0) {
+            return Err(format!("a record that does not balance: {record:?}"));
+        }
+        accounts.apply(record);
+    }
+    if accounts.totals().values().any(|total| *total != 0) {
+        return Err(format!("the accounts do not sum to zero: {:?}", accounts.totals()));
+    }
+    let live: Balances = accounts
+        .iter()
+        .filter(|(.., balance)| *balance != 0)
+        .map(|(account, asset, balance)| ((account.clone(), asset), balance))
+        .collect();
+    let expected: Balances = model.balances.clone().into_iter().filter(|(_, balance)| *balance != 0).collect();
+    same("accounts", &live, &expected)?;
+    for ((account, _), balance) in &live {
+        match account {
+            Account::Transit { .. } => return Err(format!("{account} holds {balance} at rest")),
+            Account::User(user) => {
+                let purse = model.users.get(user).cloned().unwrap_or_default();
+                same(&format!("{account}"), balance, &purse.balance())?;
+                if *balance < 0 && purse.debt == 0 {
+                    return Err(format!("{account} is overdrawn: {balance}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+pub(crate) type Users = BTreeMap<UserId, (Purse, BTreeMap<OrderId, Order>)>;
 type Balances = BTreeMap<(Account, Asset), i128>;
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, live: &T, expected: &T) -> Result<(), Differs> {
+pub(crate) fn same<T: PartialEq + std::fmt::Debug>(what: &str, live: &T, expected: &T) -> Result<(), Differs> {
     if live == expected { Ok(()) } else { Err(format!("{what}\nis {live:?}\nexpected was {expected:?}")) }
 }
 
 /// An answer as the model tells it.
-fn shown(answer: &Answer) -> Option<Expected> {
+pub(crate) fn shown(answer: &Answer) -> Option<Expected> {
     match answer {
         Answer::Taken(taken) => Some(Expected::Taken {
             shard: taken.shard,

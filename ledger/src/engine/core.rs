@@ -37,9 +37,11 @@ use crate::{
 const TOLERANCE_MS: i64 = 500;
 /// The most records of one batch: what a bulk of the usual 8,189 lines makes, and some.
 const MAX_BATCH_RECORDS: usize = 8_192;
-/// The bytes at which a batch takes no more: so far below the 8 MiB that the log keeps free for each
-/// that one more record of the largest size (512 KiB) still fits.
-const MAX_BATCH_BYTES: usize = 7 << 20;
+/// The bytes at which a batch takes no more, of what a frame may have: a quarter is left, so that of
+/// the usual 8 MiB one more record of the largest size (512 KiB) still fits.
+const fn max_batch_bytes(max_frame_bytes: usize) -> usize {
+    max_frame_bytes / 4 * 3
+}
 /// Lines whose ids are looked up at once, so that the memory's latencies overlap.
 const PROBED_LINES: usize = 128;
 /// Timers taken in a row before callers get their turn again.
@@ -53,6 +55,8 @@ static NOTHING: LazyLock<Prefetched> = LazyLock::new(Prefetched::default);
 pub(crate) struct Core {
     pub(crate) states: Vec<State>,
     lookup: Lookup,
+    /// The most bytes of a batch.
+    most_bytes: usize,
     timers: Timers,
     flows: Flows,
     bulks: Bulks,
@@ -109,7 +113,8 @@ struct Incoming<'a> {
 }
 
 impl Core {
-    pub(crate) fn new(states: Vec<State>, lookup: Lookup, clock: Arc<dyn Clock>) -> Self {
+    /// With the states that the log folds to, for a log that takes frames of so many bytes.
+    pub(crate) fn new(states: Vec<State>, lookup: Lookup, clock: Arc<dyn Clock>, max_frame_bytes: usize) -> Self {
         let mut timers = Timers::default();
         for state in &states {
             timers.note_state(state);
@@ -118,6 +123,7 @@ impl Core {
         Self {
             states,
             lookup,
+            most_bytes: max_batch_bytes(max_frame_bytes),
             timers,
             flows: Flows::default(),
             bulks: Bulks::default(),
@@ -157,7 +163,8 @@ impl Core {
         let batch = self.lookup.recent.open();
         // A full index waits until the table before is sealed: its memory is bounded.
         let index = &self.lookup.index;
-        batch.len() < MAX_BATCH_RECORDS && batch.bytes() < MAX_BATCH_BYTES && (!index.is_full() || index.can_freeze())
+        let takes_more = batch.len() < MAX_BATCH_RECORDS && batch.bytes() < self.most_bytes;
+        takes_more && (!index.is_full() || index.can_freeze())
     }
 
     /// Whether there is anything to write or to answer.

@@ -4,7 +4,6 @@
 //! wait for them; the writer by one batch; the sealer by one table.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +16,8 @@ use super::{
     bulk::Submission,
     core::Decided,
     dispatcher::Untaken,
-    finder::{Finding, Quest},
+    finder::Quest,
+    inbox::Inbox,
 };
 use crate::{
     Error,
@@ -57,17 +57,15 @@ pub(crate) struct Lanes {
 
 /// What passes between the threads.
 pub(super) struct Queues {
-    pub(super) callers: VecDeque<Submission>,
-    /// Commands in `callers`.
+    pub(super) inbox: Inbox,
+    /// Commands of callers in `inbox`.
     pub(super) queued: usize,
     /// Commands that the decider has taken and that are not answered.
     pub(super) undecided: usize,
     pub(super) reads: Vec<Read>,
-    pub(super) dispatches: VecDeque<Untaken>,
     pub(super) to_write: Option<(Decided, Vec<Release>)>,
     pub(super) writer: Writer,
     pub(super) quests: Vec<Quest>,
-    pub(super) findings: Vec<Finding>,
     /// Segments were sealed that the folder has not seen.
     pub(super) to_fold: bool,
     /// What of the index is to be sealed.
@@ -117,15 +115,13 @@ impl Lanes {
     pub(crate) fn new(untaken: impl Iterator<Item = Untaken>) -> Self {
         Self {
             queues: Mutex::new(Queues {
-                callers: VecDeque::new(),
+                inbox: Inbox { dispatches: untaken.collect(), ..Inbox::default() },
                 queued: 0,
                 undecided: 0,
                 reads: Vec::new(),
-                dispatches: untaken.collect(),
                 to_write: None,
                 writer: Writer::Free,
                 quests: Vec::new(),
-                findings: Vec::new(),
                 to_fold: true, // what was sealed before this start
                 sealing: None,
                 runs: None,
@@ -162,7 +158,7 @@ impl Lanes {
             return Err((Unavailable::Busy, submission));
         }
         queues.queued += commands;
-        queues.callers.push_back(submission);
+        queues.inbox.callers.push_back(submission);
         queues.idle = false;
         self.wake_decider(&mut queues);
         Ok(())
@@ -221,7 +217,7 @@ impl Lanes {
         queues.failed = true;
         queues.failure.get_or_insert(error);
         // Dropped without an answer: whoever waits learns that it stopped.
-        queues.callers.clear();
+        queues.inbox.callers.clear();
         queues.reads.clear();
         queues.to_write = None;
         queues.quests.clear();
@@ -248,39 +244,36 @@ impl Lanes {
     }
 }
 
+/// Whether `commands` more fit. A bulk larger than the queue fits an empty one.
+pub(super) fn fit(waiting: usize, commands: usize, most: usize) -> bool {
+    waiting == 0 || waiting + commands <= most
+}
+
 impl Queues {
     pub(super) fn has_stopped(&self) -> bool {
         self.failed || self.ending != Ending::Open
     }
 
-    /// Whether `commands` more fit. A bulk larger than the queue fits an empty one.
+    /// Whether `commands` more fit.
     fn fit(&self, commands: usize) -> bool {
-        let waiting = self.queued + self.undecided;
-        waiting == 0 || waiting + commands <= MAX_QUEUED
+        fit(self.queued + self.undecided, commands, MAX_QUEUED)
     }
 
     /// Whether the decider has anything to do that it can do now.
     pub(super) fn has_work(&self) -> bool {
-        !self.callers.is_empty()
-            || !self.reads.is_empty()
-            || !self.findings.is_empty()
-            || (self.room == Some(true) && !self.dispatches.is_empty())
-    }
-
-    /// Half a batch of dispatches at once, so that callers get their turn.
-    pub(super) fn take_dispatches(&mut self) -> Vec<Untaken> {
-        let count = self.dispatches.len().min(4_096);
-        self.dispatches.drain(..count).collect()
+        let Inbox { callers, findings, dispatches } = &self.inbox;
+        let waiting = !callers.is_empty() || !findings.is_empty() || !self.reads.is_empty();
+        waiting || (self.room == Some(true) && !dispatches.is_empty())
     }
 
     pub(super) fn is_at_rest(&self) -> bool {
         self.idle
-            && self.callers.is_empty()
+            && self.inbox.callers.is_empty()
+            && self.inbox.findings.is_empty()
             && self.reads.is_empty()
-            && self.findings.is_empty()
             && self.quests.is_empty()
             // Without room they stay on the log until there is some.
-            && (self.dispatches.is_empty() || self.room == Some(false))
+            && (self.inbox.dispatches.is_empty() || self.room == Some(false))
             && self.to_write.is_none()
             && self.writer == Writer::Free
     }

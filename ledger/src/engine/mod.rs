@@ -17,6 +17,7 @@ mod core;
 mod dispatcher;
 mod finder;
 mod flows;
+mod inbox;
 mod lanes;
 mod lookup;
 mod prepare;
@@ -24,6 +25,7 @@ mod quests;
 mod quota;
 mod recent;
 mod start;
+mod steps;
 mod threads;
 mod timers;
 mod writing;
@@ -38,12 +40,9 @@ use tokio::sync::oneshot;
 
 use self::{
     bulk::{Content, Submission},
-    core::Core,
     lanes::{Lanes, Read},
-    lookup::Lookup,
     prepare::Preparer,
-    recent::Recent,
-    start::Folded,
+    start::Opened,
 };
 use crate::{
     Error, Result,
@@ -56,6 +55,7 @@ use crate::{
 
 pub use answer::{Answer, Refused, Taken, Unavailable};
 pub use lanes::MAX_QUEUED;
+pub use steps::{Step, Steps};
 
 /// A running ledger. Dropping it stops the threads where they are; [`Engine::close`] ends in order.
 #[derive(Debug)]
@@ -101,12 +101,8 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Recovery)> {
         let options = options.into();
-        let (log, recovery) = Log::open(disk.clone(), &options.log)?;
+        let Opened { log, recovery, core, sealer, preparer, untaken } = Opened::open(disk, &options, clock)?;
         let reader = log.reader();
-        let Folded { states, untaken, index, sealer } = Folded::of(disk, &reader, &options.index)?;
-        let preparer = Preparer { shards: reader.shards(), fingerprinter: index.fingerprinter() };
-        let lookup = Lookup::new(Recent::new(reader.shards()), index, reader.clone());
-        let core = Core::new(states, lookup, clock);
         let log = Arc::new(Mutex::new(log));
         let lanes = Arc::new(Lanes::new(untaken.into_iter()));
         let mut engine = Self { lanes, threads: Vec::new(), log, reader, preparer };

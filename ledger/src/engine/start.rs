@@ -3,26 +3,56 @@
 
 use std::sync::Arc;
 
-use super::dispatcher::{self, Untaken};
+use super::{
+    Options,
+    core::Core,
+    dispatcher::{self, Untaken},
+    lookup::Lookup,
+    prepare::Preparer,
+    recent::Recent,
+};
 use crate::{
     Error, Result,
+    clock::Clock,
     index::{self, Index, Place, Sealer},
-    log::{Disk, Locator, Reader},
+    log::{Disk, Locator, Log, Reader, Recovery},
     snapshot::Snapshot,
     state::State,
 };
 
-/// What a log folds to.
-pub(super) struct Folded {
-    pub states: Vec<State>,
+/// An engine that was opened, in its parts.
+pub(super) struct Opened {
+    pub log: Log,
+    pub recovery: Recovery,
+    pub core: Core,
+    pub sealer: Sealer,
+    pub preparer: Preparer,
     /// What was issued and not taken.
     pub untaken: Vec<Untaken>,
-    pub index: Index,
-    pub sealer: Sealer,
+}
+
+impl Opened {
+    pub fn open(disk: Arc<dyn Disk>, options: &Options, clock: Arc<dyn Clock>) -> Result<Self> {
+        let (log, recovery) = Log::open(disk.clone(), &options.log)?;
+        let reader = log.reader();
+        let Folded { states, untaken, index, sealer } = Folded::of(disk, &reader, &options.index)?;
+        let preparer = Preparer { shards: reader.shards(), fingerprinter: index.fingerprinter() };
+        let lookup = Lookup::new(Recent::new(reader.shards()), index, reader);
+        let core = Core::new(states, lookup, clock, options.log.max_frame_bytes);
+        Ok(Self { log, recovery, core, sealer, preparer, untaken })
+    }
+}
+
+/// What a log folds to.
+struct Folded {
+    states: Vec<State>,
+    untaken: Vec<Untaken>,
+    index: Index,
+    sealer: Sealer,
 }
 
 impl Folded {
-    pub fn of(disk: Arc<dyn Disk>, reader: &Reader, options: &index::Options) -> Result<Self> {
+    fn of(disk: Arc<dyn Disk>, reader: &Reader, options: &index::Options) -> Result<Self> {
         let mut folded = Snapshot::newest(reader)?.unwrap_or_else(|| Snapshot::beginning(reader));
         let (mut index, mut sealer) = Index::open(disk, reader, options)?;
         let fingerprinter = index.fingerprinter();

@@ -2,16 +2,12 @@
 //! index; here is when.
 
 use std::{
-    collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use super::{
-    answer::Unavailable,
-    bulk::Submission,
     core::Core,
-    dispatcher::Untaken,
     finder::Finding,
     lanes::{A_LONG_WHILE, Ending, Lanes, Queues, Release, StopOnPanic, Writer},
     writing::{make_room, write},
@@ -71,7 +67,7 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
                 match written {
                     Ok(dispatches) => {
                         queues = lanes.lock();
-                        queues.dispatches.extend(dispatches);
+                        queues.inbox.dispatches.extend(dispatches);
                         is_durable(lanes, &mut queues, &mut core);
                         continue;
                     }
@@ -82,22 +78,21 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
         let timers_due = core.wakes_at().is_some_and(|at| at <= core.now());
         let stuck = !room && core.has_waits();
         if core.has_room() && (core.has_queued() || queues.has_work() || timers_due || stuck) {
-            let step = Step {
-                submissions: std::mem::take(&mut queues.callers),
-                findings: std::mem::take(&mut queues.findings),
-                dispatches: if room { queues.take_dispatches() } else { Vec::new() },
-                room,
-            };
+            let mut inbox = std::mem::take(&mut queues.inbox);
+            queues.idle = false; // or a dispatch that is being decided would count as none
             queues.undecided += std::mem::take(&mut queues.queued);
             let reads = std::mem::take(&mut queues.reads);
             drop(queues);
-            let step = step.take(&mut core);
+            let step = inbox.decide(&mut core, room);
             releases.extend(reads.into_iter().map(|read| read(&core.states)));
             if let Err(error) = step {
                 return lanes.fail(error);
             }
             let quests = core.take_quests();
             queues = lanes.lock();
+            // What found no room in the batch goes before what the writer has added meanwhile.
+            inbox.dispatches.append(&mut queues.inbox.dispatches);
+            queues.inbox.dispatches = inbox.dispatches;
             if !quests.is_empty() {
                 queues.quests.extend(quests);
                 lanes.search.notify_one();
@@ -140,36 +135,6 @@ fn sleep<'a>(lanes: &Lanes, mut queues: MutexGuard<'a, Queues>, pause: Duration)
     queues
 }
 
-/// What one step of the decider takes from the lanes.
-struct Step {
-    submissions: VecDeque<Submission>,
-    findings: Vec<Finding>,
-    dispatches: Vec<Untaken>,
-    room: bool,
-}
-
-impl Step {
-    /// Dispatches first, as others wait for them; then callers; then timers in what is left.
-    fn take(self, core: &mut Core) -> Result<()> {
-        for untaken in &self.dispatches {
-            core.take_dispatch(untaken)?;
-        }
-        for submission in self.submissions {
-            core.submit(submission);
-        }
-        for finding in self.findings {
-            core.found(finding);
-        }
-        if self.room {
-            core.decide_queued()?;
-            core.take_timers()
-        } else {
-            core.refuse_all(Unavailable::DiskFull);
-            Ok(())
-        }
-    }
-}
-
 /// The writer's loop: room first, then batch by batch.
 pub(super) fn write_batches(lanes: &Lanes, log: &Mutex<Log>) {
     let _stop = StopOnPanic(lanes);
@@ -198,7 +163,7 @@ pub(super) fn write_batches(lanes: &Lanes, log: &Mutex<Log>) {
         match written {
             Ok(dispatches) => {
                 let mut queues = lanes.lock();
-                queues.dispatches.extend(dispatches);
+                queues.inbox.dispatches.extend(dispatches);
                 queues.writer = Writer::Written;
                 lanes.wake_decider(&mut queues);
             }
@@ -225,7 +190,7 @@ pub(super) fn find(lanes: &Lanes, mut reader: Reader) {
         match findings {
             Ok(findings) => {
                 let mut queues = lanes.lock();
-                queues.findings.extend(findings);
+                queues.inbox.findings.extend(findings);
                 queues.idle = false;
                 lanes.wake_decider(&mut queues);
             }

@@ -9,10 +9,15 @@ use super::{
 };
 use crate::{Error, Result, log::Log};
 
-/// Appends a batch; then its answers leave. What it dispatches is for the lanes.
+/// Appends a batch; then its answers leave. What it dispatches is for the inbox.
 pub(super) fn write(log: &mut Log, decided: Decided, releases: Vec<Release>) -> Result<Vec<Untaken>> {
+    log.append(&decided.batch)?;
+    Ok(answer(decided, releases))
+}
+
+/// A batch is durable: what waited for that leaves.
+pub(super) fn answer(decided: Decided, releases: Vec<Release>) -> Vec<Untaken> {
     let Decided { batch, replies, dispatches, spent } = decided;
-    log.append(&batch)?;
     drop(batch);
     for reply in replies {
         // Who asked may have gone; the records stand all the same.
@@ -22,7 +27,7 @@ pub(super) fn write(log: &mut Log, decided: Decided, releases: Vec<Release>) -> 
         release();
     }
     drop(spent);
-    Ok(dispatches)
+    dispatches
 }
 
 /// Sees to it that there is room for the next batch, and says so.

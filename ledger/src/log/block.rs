@@ -13,13 +13,15 @@ pub(super) struct Block {
 }
 
 /// Unpacks blocks.
+#[derive(Default)]
 pub(super) struct Unpacker {
-    zstd: Decompressor<'static>,
+    /// Made when it is first needed: it takes 150 KiB, and many a reader reads no block.
+    zstd: Option<Decompressor<'static>>,
 }
 
 impl Unpacker {
     pub fn new() -> Self {
-        Self { zstd: Decompressor::new().expect("zstd has no dictionary to refuse") }
+        Self::default()
     }
 
     /// Unpacks a stored block, whose checksum was checked, into `block`, which keeps its buffers.
@@ -28,8 +30,11 @@ impl Unpacker {
         block.raw.resize(raw, 0);
         if entry.stored == entry.raw {
             block.raw.copy_from_slice(stored);
-        } else if self.zstd.decompress_to_buffer(stored, &mut block.raw[..]).ok() != Some(raw) {
-            return Err("a block does not decompress");
+        } else {
+            let zstd = self.zstd.get_or_insert_with(|| Decompressor::new().expect("zstd has no dictionary to refuse"));
+            if zstd.decompress_to_buffer(stored, &mut block.raw[..]).ok() != Some(raw) {
+                return Err("a block does not decompress");
+            }
         }
         block.find_ends(entry.records as usize)
     }

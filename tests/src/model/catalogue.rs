@@ -18,15 +18,23 @@ impl Catalogue {
     pub fn on_sale(&self, item: &ItemId, now: Timestamp) -> Result<GiftItem, Rejection> {
         let in_force = self.versions.iter().filter(|(from, _)| *from <= now);
         let changes = in_force.flat_map(|(_, publish)| &publish.changes);
-        let mut found = Err(Rejection::ItemNotFound);
+        let mut sold = None;
         for change in changes {
             match change {
-                Change::Item(sold) if sold.item == *item => found = Ok(Some(sold.clone())),
-                Change::WithdrawItem(withdrawn) if withdrawn == item && found.is_ok() => found = Ok(None),
+                Change::Item(changed) if changed.item == *item => sold = Some(changed.clone()),
+                Change::WithdrawItem(withdrawn) if withdrawn == item => sold = None,
                 _ => {}
             }
         }
-        let on_sale = found?.ok_or(Rejection::ItemNotOnSale)?;
+        // What a version has named, be it sold later or withdrawn, is known.
+        let mut all = self.versions.iter().flat_map(|(_, publish)| &publish.changes);
+        let known = all.any(|change| match change {
+            Change::Item(named) => named.item == *item,
+            Change::WithdrawItem(named) => named == item,
+            _ => false,
+        });
+        let missing = if known { Rejection::ItemNotOnSale } else { Rejection::ItemNotFound };
+        let on_sale = sold.ok_or(missing)?;
         let early = on_sale.from.is_some_and(|from| now < from);
         let late = on_sale.until.is_some_and(|until| now >= until);
         if early || late { Err(Rejection::ItemNotOnSale) } else { Ok(on_sale) }

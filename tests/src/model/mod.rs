@@ -270,6 +270,16 @@ impl Model {
         self.heard.contains_key(key)
     }
 
+    /// The content of the command that has had this key's record.
+    pub fn heard_content(&self, key: &Key) -> Option<Digest> {
+        self.heard.get(key).map(|heard| heard.digest)
+    }
+
+    /// Whether a command with this key has its outcome: nothing of it is on its way.
+    pub fn has_ended(&self, key: &Key) -> bool {
+        self.heard.get(key).is_some_and(|heard| heard.answer.is_some())
+    }
+
     fn answer(&self, key: &Key) -> Expected {
         self.heard[key].answer.clone().expect("every dispatch was taken")
     }

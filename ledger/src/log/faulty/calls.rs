@@ -138,7 +138,11 @@ impl DiskFile for Handle {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.call(Call::Write, |state, struck| {
-            let done = if struck.is_some() { state.random.random_range(0..=bytes.len()) } else { bytes.len() };
+            let done = match struck {
+                None => bytes.len(),
+                Some(Fault::WriteError) => 0,
+                Some(_) => state.random.random_range(0..=bytes.len()),
+            };
             state.room(self.id, offset + done as u64)?;
             self.with(state, |file| file.write(offset, &bytes[..done]));
             or_fail(struck)

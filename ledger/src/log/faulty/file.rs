@@ -85,6 +85,19 @@ impl SimFile {
         self.dirty.clear();
     }
 
+    /// Flips bits of one byte, in the cache and below it.
+    pub fn flip(&mut self, offset: u64, bits: u8) {
+        let (number, within) = (offset / PAGE_BYTES as u64, offset % PAGE_BYTES as u64);
+        let within = usize::try_from(within).expect("below a page");
+        for content in [&mut self.seen, &mut self.durable] {
+            if offset < content.len {
+                let mut page = content.page(number);
+                Arc::make_mut(&mut page)[within] ^= bits;
+                content.put(number, Some(page));
+            }
+        }
+    }
+
     /// What is left after a power cut: of each page that was not synced the old, the new, or some
     /// sectors of either; and the old length or the new.
     pub fn lose_power(&mut self, random: &mut impl Rng) {

@@ -22,10 +22,12 @@ use super::disk::folder_of;
 use file::SimFile;
 
 /// What goes wrong. Each waits for its turn among the calls that it can hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// A write writes some of its bytes, then fails.
     ShortWrite,
+    /// A write fails and has written nothing.
+    WriteError,
     /// A write, a reservation or a new file finds no space.
     NoSpace,
     /// A sync of a file or a folder fails, and what it should have written is lost in a power cut.
@@ -53,7 +55,7 @@ enum Call {
 impl Fault {
     fn hits(self, call: Call) -> bool {
         match self {
-            Self::ShortWrite => call == Call::Write,
+            Self::ShortWrite | Self::WriteError => call == Call::Write,
             Self::NoSpace => matches!(call, Call::Write | Call::Allocate | Call::Create),
             Self::SyncError => call == Call::Sync,
             Self::ReadError | Self::BitFlip => call == Call::Read,
@@ -83,6 +85,12 @@ struct State {
     capacity: u64,
     /// With how many calls that they can hit from now they strike.
     faults: Vec<(u64, Fault)>,
+    /// How often which has struck.
+    struck: BTreeMap<Fault, u64>,
+    /// How often something found no room within the capacity.
+    full: u64,
+    /// Somebody looks on from outside: faults wait.
+    observed: bool,
     changes: u64,
     powered: bool,
     locked: bool,
@@ -109,6 +117,9 @@ impl SimDisk {
             next_file: 0,
             capacity: u64::MAX,
             faults: Vec::new(),
+            struck: BTreeMap::new(),
+            full: 0,
+            observed: false,
             changes: 0,
             powered: true,
             locked: false,
@@ -136,6 +147,34 @@ impl SimDisk {
     /// How many faults have not struck yet.
     pub fn waiting_faults(&self) -> usize {
         self.state().faults.len()
+    }
+
+    /// Takes back all faults that have not struck yet.
+    pub fn forget_faults(&self) {
+        self.state().faults.clear();
+    }
+
+    /// How often each fault has struck.
+    pub fn struck(&self) -> BTreeMap<Fault, u64> {
+        self.state().struck.clone()
+    }
+
+    /// How often a call found the capacity used up.
+    pub fn times_full(&self) -> u64 {
+        self.state().full
+    }
+
+    /// Whether the power is there: a cut that hit a call whose error nobody needs shows nowhere else.
+    pub fn has_power(&self) -> bool {
+        self.state().powered
+    }
+
+    /// What `look` sees without any fault: for whoever looks on from outside.
+    pub fn observe<T>(&self, look: impl FnOnce() -> T) -> T {
+        self.state().observed = true;
+        let seen = look();
+        self.state().observed = false;
+        seen
     }
 
     /// How many calls have changed anything: the steps at which a test can let the power go.
@@ -203,7 +242,13 @@ impl SimDisk {
         state.durable_names = state.names.clone();
     }
 
-    /// Flips bits of a file.
+    /// The files that a process sees, with their lengths.
+    pub fn files(&self) -> Vec<(String, u64)> {
+        let state = self.state();
+        state.names.iter().map(|(name, id)| (name.clone(), state.files[id].len())).collect()
+    }
+
+    /// Flips bits of a file, as they rot on the medium: nothing else of the file becomes durable.
     ///
     /// # Panics
     /// If there is no such byte.
@@ -211,10 +256,8 @@ impl SimDisk {
         let state = &mut *self.state();
         let id = state.names[name];
         let file = state.files.get_mut(&id).expect("a name stands for a file");
-        let mut byte = [0];
-        assert_eq!(file.read(offset, &mut byte), 1, "{name} has no byte {offset}");
-        file.write(offset, &[byte[0] ^ bits]);
-        file.sync();
+        assert!(offset < file.len(), "{name} has no byte {offset}");
+        file.flip(offset, bits);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -239,6 +282,9 @@ impl State {
         if !self.powered {
             return Err(failed("the power is gone"));
         }
+        if self.observed {
+            return Ok(None);
+        }
         if call != Call::Read {
             self.changes += 1;
         }
@@ -252,6 +298,9 @@ impl State {
             }
         }
         self.faults.retain(|(left, _)| *left > 0);
+        if let Some(fault) = struck {
+            *self.struck.entry(fault).or_default() += 1;
+        }
         match struck {
             Some(Fault::NoSpace) => return Err(io::ErrorKind::StorageFull.into()),
             Some(Fault::ReadError) => return Err(failed("the disk cannot read")),
@@ -266,9 +315,10 @@ impl State {
     }
 
     /// Whether a file may grow to a length.
-    fn room(&self, id: u64, len: u64) -> io::Result<()> {
+    fn room(&mut self, id: u64, len: u64) -> io::Result<()> {
         let grown = len.saturating_sub(self.files[&id].len());
-        if grown > 0 && self.used() + grown > self.capacity {
+        if grown > 0 && self.capacity < u64::MAX && self.used() + grown > self.capacity {
+            self.full += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())

@@ -1,0 +1,365 @@
+//! What must hold, whatever happens. The auditor sees what callers see, and the durable log:
+//!
+//! - Every durable record is the answer to something that was asked and not yet answered otherwise,
+//!   or takes the next dispatch of its source, or does what is due; it says what the model says; and
+//!   it stands for ever.
+//! - Every answer is that of a durable record, and the same each time. What was refused undecided has
+//!   no record.
+//! - The ledger's state is the fold of the durable log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::{Answer, State, Unavailable};
+use schemas::{Digest, Envelope, Origin, Record, Shard, Timestamp, UserId};
+
+use crate::{
+    model::{Due, Key, Model},
+    play::{Differs, compare_balances, compare_orders, compare_users, facts_of, same, shown, users_of},
+};
+
+use super::coverage::Coverage;
+
+/// How far ahead of the ledger's time a caller's may be.
+const TOLERANCE_MS: i64 = 500;
+
+/// One command of one submission.
+pub type LineId = usize;
+
+/// Watches one ledger.
+#[derive(Debug)]
+pub struct Auditor {
+    /// What the durable log comes to.
+    pub model: Model,
+    /// What was met.
+    pub coverage: Coverage,
+    /// The latest time that the clock has shown.
+    pub latest: Timestamp,
+    shards: Shard,
+    states: Vec<State>,
+    records: Vec<Vec<Record>>,
+    last_time: Timestamp,
+    lines: Vec<Line>,
+    /// Lines that may still get a record.
+    open: BTreeMap<Key, Vec<LineId>>,
+    /// By key, the lines that its record can have come of.
+    causes: BTreeMap<Key, Vec<LineId>>,
+    first: BTreeMap<Key, Answer>,
+    /// Lines without a record behind which later ones of their user have happened.
+    passed_over: BTreeSet<LineId>,
+}
+
+#[derive(Debug)]
+struct Line {
+    envelope: Envelope,
+    key: Option<Key>,
+    digest: Digest,
+    /// The first line of its submission, and whether they happen in their order.
+    submission: LineId,
+    ordered: bool,
+    /// The earliest time that the clock has shown since.
+    earliest: Timestamp,
+}
+
+impl Auditor {
+    /// Of a new ledger.
+    pub fn new(shards: Shard, now: Timestamp) -> Self {
+        Self {
+            model: Model::new(shards),
+            coverage: Coverage::default(),
+            latest: now,
+            shards,
+            states: (0..shards).map(|shard| State::new(shard, shards)).collect(),
+            records: vec![Vec::new(); shards.into()],
+            last_time: Timestamp::MIN,
+            lines: Vec::new(),
+            open: BTreeMap::new(),
+            causes: BTreeMap::new(),
+            first: BTreeMap::new(),
+            passed_over: BTreeSet::new(),
+        }
+    }
+
+    /// How many records are durable.
+    pub fn count(&self) -> usize {
+        self.records.iter().map(Vec::len).sum()
+    }
+
+    /// Each shard's last durable sequence.
+    pub fn sequences(&self) -> &[u64] {
+        &self.model.sequences
+    }
+
+    /// The bytes of each shard's state by the durable log.
+    pub fn folded(&self) -> Vec<Vec<u8>> {
+        self.states.iter().map(State::to_bytes).collect()
+    }
+
+    /// The clock shows another time, while these lines are not answered.
+    pub fn clock_moves<'a>(&mut self, now: Timestamp, unanswered: impl Iterator<Item = &'a LineId>) {
+        self.latest = self.latest.max(now);
+        for line in unanswered {
+            let line = &mut self.lines[*line];
+            line.earliest = line.earliest.min(now);
+        }
+    }
+
+    /// Something is asked: the lines of the submission.
+    pub fn asked(&mut self, envelopes: &[Envelope], ordered: bool, now: Timestamp) -> Vec<LineId> {
+        let submission = self.lines.len();
+        for envelope in envelopes {
+            let subject = envelope.command.check(Origin::Caller).ok();
+            let key = subject.map(|subject| (subject, envelope.id.clone()));
+            if let Some(key) = &key {
+                self.open.entry(key.clone()).or_default().push(self.lines.len());
+            }
+            let digest = Digest::of(&envelope.command, envelope.occurred_at);
+            let envelope = envelope.clone();
+            self.lines.push(Line { envelope, key, digest, submission, ordered, earliest: now });
+        }
+        (submission..self.lines.len()).collect()
+    }
+
+    /// A durable record that was not seen before, in the order of their times.
+    ///
+    /// # Errors
+    /// What must not be.
+    pub fn record(&mut self, record: &Record) -> Result<(), Differs> {
+        if record.time <= self.last_time || record.time > self.latest.plus_millis(1) {
+            return Err(format!("a record behind {} and before {}: {record:?}", self.last_time, self.latest));
+        }
+        self.last_time = record.time;
+        match record.origin {
+            Origin::Caller => self.callers_record(record)?,
+            Origin::Dispatch => {
+                let parts = record.id.as_str().split_once(':').map(|(s, n)| (s.parse().ok(), n.parse::<u64>().ok()));
+                let Some((Some(source), Some(number))) = parts else { return Err(format!("{record:?}")) };
+                if self.model.take_dispatch(source, record.shard, record.time) != number {
+                    return Err(format!("a dispatch out of its order: {record:?}"));
+                }
+            }
+            Origin::Timer => self.timer(record)?,
+        }
+        let shard = usize::from(record.shard);
+        same("the sequence", &record.sequence, &self.model.sequences[shard])?;
+        self.states[shard].apply(record);
+        let what = record.event().map_or("refused", |event| event.kind());
+        self.coverage.meet("records", what);
+        for fact in facts_of(record) {
+            self.coverage.meet("facts", fact);
+        }
+        self.records[shard].push(record.clone());
+        Ok(())
+    }
+
+    fn callers_record(&mut self, record: &Record) -> Result<(), Differs> {
+        let key: Key = (record.subject.clone(), record.id.clone());
+        if self.model.has_heard(&key) {
+            return Err(format!("a second record for one id: {record:?}"));
+        }
+        let open = self.open.get(&key).into_iter().flatten();
+        let causes: Vec<LineId> = open.copied().filter(|line| self.lines[*line].digest == record.digest).collect();
+        let Some(&first) = causes.first() else { return Err(format!("nobody asks for what is in {record:?}")) };
+        if let [line] = causes[..] {
+            self.check_order(line)?;
+        }
+        let envelope = &self.lines[first].envelope;
+        self.model.hear(envelope, record.time).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
+        if self.model.has_ended(&key) {
+            let expected = self.model.answer_again(envelope, record.time);
+            same("the outcome", &shown(&Answer::of(record)), &Some(expected))?;
+        }
+        self.causes.insert(key, causes);
+        Ok(())
+    }
+
+    /// In an ordered submission, everything before of the same user has ended, or was given up.
+    fn check_order(&mut self, line: LineId) -> Result<(), Differs> {
+        let this = &self.lines[line];
+        let Some(user) = this.envelope.command.touches().filter(|_| this.ordered) else { return Ok(()) };
+        for (at, earlier) in (this.submission..line).zip(&self.lines[this.submission..line]) {
+            let touches: Option<&UserId> = earlier.envelope.command.touches();
+            let Some(key) = earlier.key.as_ref().filter(|_| touches == Some(user)) else { continue };
+            match self.model.heard_content(key) {
+                // It has waited too long, or its time was malformed: its answer will say so.
+                None => drop(self.passed_over.insert(at)),
+                Some(other) if other != earlier.digest => {} // a conflict
+                Some(_) if self.model.has_ended(key) => {}
+                Some(_) => return Err(format!("{:?} happened before {:?} has ended", this.envelope, earlier.envelope)),
+            }
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, record: &Record) -> Result<(), Differs> {
+        let due = match record.id.as_str().split_once(':') {
+            Some(("lot", lot)) => lot.parse().ok().map(Due::Lot),
+            Some(("hold", order)) => order.parse().ok().map(Due::Hold),
+            _ => None,
+        };
+        let Some((due, user)) = due.zip(record.subject.user().cloned()) else {
+            return Err(format!("not a timer's record: {record:?}"));
+        };
+        if !self.model.due(record.time).contains(&(user.clone(), due.clone())) {
+            return Err(format!("nothing is due for {record:?}"));
+        }
+        self.model.run_timer(&user, &due, record.time);
+        Ok(())
+    }
+
+    /// The answers to a submission have come; everything that they can have seen is durable.
+    ///
+    /// # Errors
+    /// What must not be.
+    pub fn answered(&mut self, lines: &[LineId], answers: &[Answer]) -> Result<(), Differs> {
+        same("the number of answers", &answers.len(), &lines.len())?;
+        for (line, answer) in lines.iter().zip(answers) {
+            self.check_answer(*line, answer).map_err(|why| {
+                let envelope = serde_json::to_string(&self.lines[*line].envelope).unwrap_or_default();
+                format!("{envelope}\nis answered {answer:?}\n{why}")
+            })?;
+            self.close(*line);
+        }
+        Ok(())
+    }
+
+    fn check_answer(&mut self, line: LineId, answer: &Answer) -> Result<(), Differs> {
+        let Line { envelope, key, earliest, .. } = &self.lines[line];
+        let kind = match answer {
+            Answer::Taken(taken) => taken.event,
+            Answer::Refused(refused) => refused.code,
+            Answer::Conflict { .. } => "conflict",
+            Answer::Malformed { .. } => "malformed",
+            Answer::Unavailable(why) => why.code(),
+        };
+        self.coverage.meet("answers", kind);
+        let given_up =
+            matches!(answer, Answer::Malformed { .. } | Answer::Unavailable(Unavailable::EarlierLineUnfinished));
+        if self.passed_over.contains(&line) && !given_up {
+            return Err("a later line of the same user happened before it".to_owned());
+        }
+        if let Answer::Malformed { .. } = answer {
+            let too_early = envelope.occurred_at.is_some_and(|at| at > earliest.plus_millis(TOLERANCE_MS));
+            let malformed = key.is_none() || too_early;
+            return if malformed { self.undecided(line) } else { Err("it is well formed".to_owned()) };
+        }
+        match answer {
+            Answer::Unavailable(Unavailable::Unfinished) => {}
+            Answer::Unavailable(Unavailable::Stopped) => return Err("nobody is answered that it stopped".to_owned()),
+            Answer::Unavailable(_) => return self.undecided(line),
+            _ => {}
+        }
+        let Some(key) = key else { return Err("it is malformed".to_owned()) };
+        let heard = self.model.has_heard(key);
+        match answer {
+            Answer::Unavailable(_) if heard => Ok(()),
+            _ if !heard => Err("there is no durable record of it".to_owned()),
+            Answer::Conflict { .. } => {
+                let expected = self.model.answer_again(envelope, self.latest.plus_millis(TOLERANCE_MS));
+                same("the answer", &shown(answer), &Some(expected))
+            }
+            Answer::Taken(_) | Answer::Refused(_) if !self.model.has_ended(key) => {
+                Err("what follows from it is not durable".to_owned())
+            }
+            Answer::Taken(_) | Answer::Refused(_) => {
+                let expected = self.model.answer_again(envelope, self.latest.plus_millis(TOLERANCE_MS));
+                same("the answer", &shown(answer), &Some(expected))?;
+                self.check_place(answer)?;
+                match self.first.get(key) {
+                    Some(first) if first != answer => Err(format!("was answered {first:?}")),
+                    Some(_) => {
+                        self.coverage.meet("answers", "the same again");
+                        Ok(())
+                    }
+                    None => {
+                        self.first.insert(key.clone(), answer.clone());
+                        Ok(())
+                    }
+                }
+            }
+            Answer::Unavailable(_) | Answer::Malformed { .. } => unreachable!("it was looked at above"),
+        }
+    }
+
+    /// The answer shows the time of the record that it names.
+    fn check_place(&self, answer: &Answer) -> Result<(), Differs> {
+        let (shard, sequence, time) = match answer {
+            Answer::Taken(taken) => (taken.shard, taken.sequence, taken.time),
+            Answer::Refused(refused) => (refused.shard, refused.sequence, refused.time),
+            _ => return Ok(()),
+        };
+        let at = usize::try_from(sequence - 1).expect("a log in memory");
+        same("the time", &time, &self.records[usize::from(shard)][at].time)
+    }
+
+    /// The line was refused and nothing was decided: no record can have come of it.
+    ///
+    /// # Errors
+    /// If one did.
+    pub fn undecided(&mut self, line: LineId) -> Result<(), Differs> {
+        self.close(line);
+        let Some(key) = self.lines[line].key.clone() else { return Ok(()) };
+        let Some(causes) = self.causes.get_mut(&key).filter(|causes| causes.contains(&line)) else { return Ok(()) };
+        causes.retain(|cause| *cause != line);
+        if causes.is_empty() { Err("it was refused undecided, and has a record".to_owned()) } else { Ok(()) }
+    }
+
+    fn close(&mut self, line: LineId) {
+        if let Some(key) = &self.lines[line].key
+            && let Some(open) = self.open.get_mut(key)
+        {
+            open.retain(|other| *other != line);
+        }
+    }
+
+    /// A new process runs on this log: all that was seen durable is there as it was; what is more is
+    /// new, and nothing of the old process comes any more. `records` are all of the log, in its order.
+    ///
+    /// # Errors
+    /// What must not be.
+    pub fn started(&mut self, records: Vec<Record>, live: &[Vec<u8>]) -> Result<(), Differs> {
+        let mut seen = vec![0; usize::from(self.shards)];
+        let mut more = Vec::new();
+        for record in records {
+            let shard = usize::from(record.shard);
+            match self.records[shard].get(seen[shard]) {
+                Some(known) if *known != record => return Err(format!("{known:?}\nhas become {record:?}")),
+                Some(_) => seen[shard] += 1,
+                None => more.push(record),
+            }
+        }
+        for (shard, records) in self.records.iter().enumerate() {
+            same(&format!("the durable records of shard {shard}"), &seen[shard], &records.len())?;
+        }
+        self.coverage.meet_often("facts", "a record survives unanswered", more.len() as u64);
+        more.sort_by_key(|record| record.time);
+        for record in &more {
+            self.record(record)?;
+        }
+        self.open.clear();
+        self.compare_live(live)
+    }
+
+    /// At rest, and after a start, the live state is the fold of the log.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn compare_live(&self, live: &[Vec<u8>]) -> Result<(), Differs> {
+        let differs = self.folded().iter().zip(live).position(|(folded, live)| folded != live);
+        differs.map_or(Ok(()), |shard| Err(format!("the live state of shard {shard} is not the fold of the log")))
+    }
+
+    /// At the end, at rest: everything is as the model has it.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn finish(&self) -> Result<(), Differs> {
+        let due = self.model.due(self.latest);
+        if self.model.untaken() > 0 || !due.is_empty() {
+            return Err(format!("{} dispatches and {due:?} were not done", self.model.untaken()));
+        }
+        let records: Vec<Record> = self.records.iter().flatten().cloned().collect();
+        compare_users(&self.model, &users_of(&self.states))?;
+        compare_orders(&self.model, &records)?;
+        compare_balances(&self.model, &records)
+    }
+}

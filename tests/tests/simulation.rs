@@ -1,0 +1,245 @@
+//! Seeded schedules of the whole core: see `giftledger_tests::simulation`.
+//!
+//! `GIFTLEDGER_SCHEDULES` says how many are run (1,000), `GIFTLEDGER_SEED` replays one and prints its
+//! steps. Seeds keep their meaning as long as the generators do not change.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
+
+use giftledger_tests::{
+    simulation::{Run, coverage::Coverage, run},
+    world::{BEGIN, envelope},
+};
+use ledger::{
+    Answer, Clock, Lines, ManualClock, Steps,
+    log::{Check, Options, faulty::SimDisk},
+};
+
+/// What a thousand schedules have to meet between them, or they prove little.
+const TO_MEET: [(&str, &[&str]); 10] = [
+    (
+        "answers",
+        &[
+            "granted",
+            "gift_given",
+            "held",
+            "sent",
+            "queried",
+            "unresolved",
+            "handed_over",
+            "captured",
+            "released",
+            "refunded",
+            "refund_rolled_back",
+            "group",
+            "reference_published",
+            "top_up_credited",
+            "charged_back",
+            "transaction_claimed",
+            "transaction_not_found",
+            "already_charged_back",
+            "version_not_next",
+            "item_not_found",
+            "item_not_on_sale",
+            "price_changed",
+            "combo_counted",
+            "order_not_found",
+            "order_status",
+            "refund_not_found",
+            "already_rolled_back",
+            "deadline_passed",
+            "exceeds_left",
+            "in_debt",
+            "insufficient_funds",
+            "amount_too_large",
+            "the same again",
+            "conflict",
+            "malformed",
+            "busy",
+            "disk_full",
+            "clock_behind",
+            "unfinished",
+            "earlier_line_unfinished",
+        ],
+    ),
+    ("records", &["top_up_claimed", "chargeback_claimed", "reference_taken", "lot_expired", "refused"]),
+    (
+        "faults",
+        &[
+            "ShortWrite",
+            "WriteError",
+            "NoSpace",
+            "SyncError",
+            "ReadError",
+            "BitFlip",
+            "PowerCut",
+            "the capacity is used up",
+            "the writer stalls while the decider goes on",
+        ],
+    ),
+    (
+        "ends",
+        &[
+            "Kill before Reserve",
+            "Kill before Decide",
+            "Kill before HandOver",
+            "Kill before Write",
+            "Kill before Answer",
+            "Kill before Durable",
+            "Kill before rest",
+            "PowerLoss before Reserve",
+            "PowerLoss before Decide",
+            "PowerLoss before HandOver",
+            "PowerLoss before Write",
+            "PowerLoss before Answer",
+            "PowerLoss before Durable",
+            "PowerLoss before rest",
+            "a failing Reserve",
+            "a failing Decide",
+            "a failing Write",
+            "a failing close",
+            "closed",
+        ],
+    ),
+    ("starts", &["started", "failed by a fault", "cut a torn end"]),
+    (
+        "rot",
+        &[
+            "in what was answered: refused",
+            "in the last frame of an unclean end: cut as torn, and reported",
+            "where it does no harm",
+        ],
+    ),
+    ("clock", &["goes on", "goes back a little", "goes back beyond the tolerance"]),
+    ("clients", &["ask again", "repeat anything", "do not wait for an answer", "are left without an answer", "read"]),
+    (
+        "facts",
+        &[
+            "a record survives unanswered",
+            "a lot lapses",
+            "a hold is too late",
+            "a chargeback makes debt",
+            "a top-up pays debt",
+            "coming back pays debt",
+            "lapsed coins come back",
+            "a shortfall",
+            "lapsed coins are charged again",
+        ],
+    ),
+    ("steps", &["Reserve", "Decide", "HandOver", "Write", "Answer", "Durable"]),
+];
+
+/// How many run at the same time.
+const THREADS: u64 = 2;
+
+/// Runs a schedule; a panic is a failure too.
+fn outcome(seed: u64, trace: Option<fn(&str)>) -> Result<Run, String> {
+    catch_unwind(AssertUnwindSafe(|| run(seed, trace))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
+    })
+}
+
+/// The number in an environment variable.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+#[test]
+fn schedules_keep_every_promise() {
+    if let Some(seed) = number("GIFTLEDGER_SEED") {
+        let run = outcome(seed, Some(|said| println!("{said}")));
+        let run = run.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        println!("{}{} steps", run.coverage, run.steps);
+        return;
+    }
+    let schedules = number("GIFTLEDGER_SCHEDULES").unwrap_or(1_000);
+    let first = number("GIFTLEDGER_FIRST_SEED").unwrap_or(0);
+    let began = Instant::now();
+    let part = move |thread: u64| {
+        let mut met = (Coverage::default(), 0, Vec::new());
+        for seed in (first + thread..first + schedules).step_by(usize::try_from(THREADS).expect("a small number")) {
+            match outcome(seed, None) {
+                Ok(run) => {
+                    met.0.add(run.coverage);
+                    met.1 += run.steps;
+                }
+                Err(why) => {
+                    println!("GIFTLEDGER_SEED={seed}: {why}\n");
+                    met.2.push(seed);
+                }
+            }
+        }
+        met
+    };
+    let threads: Vec<_> = (0..THREADS).map(|n| thread::spawn(move || part(n))).collect();
+    let (mut coverage, mut steps, mut failed) = (Coverage::default(), 0, Vec::new());
+    for thread in threads {
+        let (met, taken, bad) = thread.join().expect("failures are caught");
+        coverage.add(met);
+        steps += taken;
+        failed.extend(bad);
+    }
+    println!("{coverage}{schedules} schedules, {steps} steps, {:?}", began.elapsed());
+    failed.sort_unstable();
+    assert!(failed.is_empty(), "{} of {schedules} seeds failed: {failed:?}", failed.len());
+    let missed: Vec<_> = TO_MEET
+        .iter()
+        .flat_map(|(kind, all)| all.iter().map(move |what| (*kind, *what)))
+        .filter(|(kind, what)| coverage.times(kind, what) == 0)
+        .collect();
+    assert!(schedules < 1_000 || missed.is_empty(), "no schedule met {missed:?}");
+}
+
+/// A version of the reference data is dispatched to every shard at once, and each takes a copy of it:
+/// more than one frame holds. What finds no room waits for the next batch. (It used to end the
+/// engine with `TooLarge`, at each start again.)
+#[test]
+fn dispatches_beyond_a_frame_wait_for_the_next_one() {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(BEGIN.parse().expect("a time")));
+    let options = Options { shards: Some(16), segment_bytes: 1, max_frame_bytes: 64 << 10 };
+    let (mut steps, _) = Steps::start(Arc::new(SimDisk::new(1)), &options, clock).expect("it starts");
+    let items: Vec<String> = (0..150)
+        .map(|n| format!(r#"{{"item":{{"item":"an-item-with-a-long-name-{n:0>30}","price":1,"value":1}}}}"#))
+        .collect();
+    let publish = format!(
+        r#"{{"id":"v1","publish":{{"version":1,"part":0,"last":true,"from":"{BEGIN}","changes":[{}]}}}}"#,
+        items.join(",")
+    );
+    let mut answers = steps.submit(vec![envelope(&publish)], Lines::InOrder).expect("there is room");
+    while let Some(step) = steps.ready().first() {
+        steps.take(*step).expect("nothing fails");
+    }
+    let answers = answers.try_recv().expect("it is answered");
+    assert!(matches!(&answers[..], [Answer::Taken(taken)] if taken.event == "reference_published"), "{answers:?}");
+    let frames = steps.reader().frames(Check::Full).map(|frame| frame.expect("it is sound")).collect::<Vec<_>>();
+    assert!(frames.len() > 2, "{} frames", frames.len());
+    assert!(steps.is_at_rest());
+}
+
+/// While a batch is full, lines of a bulk are still queued; the clock jumps, and a line that waited behind
+/// a top-up is given up. The top-up ends, and a later line of the same user, which never waited,
+/// happens: the one that was given up has to say so.
+#[test]
+fn seed_3545_a_line_is_given_up_and_a_later_one_happens() {
+    keeps_every_promise(3_545);
+}
+
+/// A seed that found something once. It means what it says only as long as the generators do not change.
+fn keeps_every_promise(seed: u64) {
+    if let Err(why) = outcome(seed, None) {
+        panic!("seed {seed}: {why}");
+    }
+}
+
+/// A seed says everything: whatever it found, it finds again.
+#[test]
+fn one_seed_is_one_run() {
+    for seed in 0..20 {
+        assert_eq!(outcome(seed, None), outcome(seed, None), "seed {seed}");
+    }
+}
