@@ -81,7 +81,7 @@ impl Ledger {
         let mut chains = vec![(Chain::new(), 0); self.next.len()];
         for (_, record) in self.records() {
             let (chain, sequence) = &mut chains[usize::from(record.shard)];
-            chain.push(&schemas::encode_record(record, Vec::new()));
+            chain.push(&schemas::encode_record(record, Vec::new()), 1);
             *sequence = record.sequence;
         }
         chains.into_iter().map(|(chain, sequence)| ShardHead { sequence, hash: chain.hash() }).collect()
@@ -274,7 +274,7 @@ fn the_hash_at_any_sequence_is_that_of_the_records_before_it() {
     let mut reader = log.reader();
     assert_eq!(reader.hash_at(1, 0).unwrap(), Some(Hash::default()));
     for (_, record) in ledger.records().filter(|(_, record)| record.shard == 1) {
-        chain.push(&schemas::encode_record(record, Vec::new()));
+        chain.push(&schemas::encode_record(record, Vec::new()), 1);
         assert_eq!(reader.hash_at(1, record.sequence).unwrap(), Some(chain.hash()), "at {}", record.sequence);
     }
     assert_eq!(reader.hash_at(1, 781).unwrap(), None);

@@ -1,11 +1,10 @@
 //! From a batch of records to the bytes of a frame, in buffers that are used again: encode, hash
 //! and compress one block after the other while it is in the cache.
 
-use schemas::{MAX_RECORD_BYTES, Record, Shard, encode_record};
+use schemas::{Chain, MAX_RECORD_BYTES, Record, Shard, encode_record};
 use zstd::bulk::Compressor;
 
 use super::{
-    chain::Chain,
     frame::{BLOCK_BYTES, Entry, MAX_RECORDS, Meta, Section, crc32c, head_bytes},
 };
 use crate::{Error, Result};

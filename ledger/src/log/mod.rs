@@ -13,7 +13,6 @@
 //! |---|---|
 //! | `frame`, `segment`, `position` | the bytes on disk, with their layouts and limits |
 //! | `encoder`, `block` | from records to the bytes of a frame, and back |
-//! | `chain` | the hash of a shard's records |
 //! | `writer` | [`Log`]: reserve, append, seal |
 //! | `recovery` | what a start finds at the end of the log |
 //! | `shared` | the segments and the durable end, between one writer and any readers |
@@ -25,7 +24,6 @@
 //! without a gap, its times rise strictly, and each frame carries the hash behind its last record.
 
 mod block;
-mod chain;
 pub mod disk;
 mod encoder;
 pub mod faulty;

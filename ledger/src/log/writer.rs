@@ -3,11 +3,10 @@
 
 use std::{fmt, sync::Arc};
 
-use schemas::{Record, Shard};
+use schemas::{Chain, Record, Shard};
 
 use super::{
     Disk, DiskFile, Head, Locator, Options, Reader, Recovery,
-    chain::Chain,
     disk::LockGuard,
     encoder::{self, Encoder},
     position, recovery,
