@@ -262,6 +262,10 @@ impl Frames {
     /// Nothing but zeros stands behind the end, unless a writer is at work.
     fn check_reserve(&mut self, segment: &Segment, end: u64) -> Result<()> {
         let Some(full) = self.full.as_mut().filter(|full| !full.zeros_checked) else { return Ok(()) };
+        // Once is enough, where several read.
+        if self.shards.start > 0 {
+            return Ok(());
+        }
         full.zeros_checked = true;
         let path = self.shared.disk.path(&segment.name);
         let io = |source| Error::Io { doing: "reading the end of", path: path.clone(), source };

@@ -17,6 +17,7 @@
 //! | `recovery` | what a start finds at the end of the log |
 //! | `shared` | the segments and the durable end, between one writer and any readers |
 //! | `scan`, `frames`, `reader`, `find`, `inspect` | reading: in order, one record, by sequence, by segment |
+//! | `parallel` | reading in order with more than one core |
 //! | `disk`, `faulty` | what all of it asks of a disk, and a disk that fails |
 //!
 //! Invariants. A frame is whole or not there. At most one frame is written and not yet synced, so at
@@ -31,6 +32,7 @@ mod find;
 mod frame;
 mod frames;
 mod inspect;
+mod parallel;
 mod position;
 mod reader;
 mod recent;
