@@ -122,6 +122,11 @@ impl Accounts {
         lines.into_iter()
     }
 
+    /// Whether a user's account is listed.
+    pub fn has_user(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
+    }
+
     /// The coins of each user's account, in no order.
     pub fn users(&self) -> impl Iterator<Item = (Account, i128)> {
         self.users.iter().map(|(user, coins)| (Account::User(user.clone()), *coins))

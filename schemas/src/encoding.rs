@@ -83,8 +83,14 @@ impl postcard::ser_flavors::Flavor for Same<'_> {
     }
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.rest = self.rest.strip_prefix(bytes).ok_or(postcard::Error::SerializeBufferFull)?;
-        Ok(())
+        // Numbers and ids come in few bytes; a call to compare them costs more than they do.
+        match self.rest.split_at_checked(bytes.len()) {
+            Some((expected, rest)) if expected.iter().zip(bytes).all(|(expected, byte)| expected == byte) => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => Err(postcard::Error::SerializeBufferFull),
+        }
     }
 
     fn finalize(self) -> postcard::Result<bool> {

@@ -21,6 +21,9 @@ use super::{
     views::Views,
 };
 
+/// Records whose users are looked up together: as many cache misses as a core can have under way.
+const LOOK_AHEAD: usize = 16;
+
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
@@ -131,12 +134,32 @@ impl<'a> Audit<'a> {
     }
 
     fn records(&mut self, frame: &Frame) -> Result<(), Fault> {
-        for (n, record) in (0..).zip(&frame.records) {
-            self.at = (record.shard, record.sequence);
-            self.record(record, frame.first.nth(n))?;
-            self.counts.records += 1;
+        let mut places = 0..;
+        for records in frame.records.chunks(LOOK_AHEAD) {
+            self.look_ahead(records);
+            for (record, n) in records.iter().zip(&mut places) {
+                self.at = (record.shard, record.sequence);
+                self.record(record, frame.first.nth(n))?;
+                self.counts.records += 1;
+            }
         }
         Ok(())
+    }
+
+    /// Looks up whom some records concern, for nothing but to have their entries in the cache. One look-up
+    /// does not wait for another here, as it would while records are taken one by one.
+    fn look_ahead(&self, records: &[Record]) {
+        let mut seen = 0;
+        for record in records {
+            let Some(user) = record.subject.user() else { continue };
+            let state = self.states.get(usize::from(record.shard.wrapping_sub(self.own.start)));
+            seen ^= state.and_then(|state| state.user(user)).map_or(0, |known| known.wallet().lots().len());
+        }
+        for record in records {
+            let Some(user) = record.subject.user() else { continue };
+            seen ^= usize::from(self.accounts.has_user(user));
+        }
+        std::hint::black_box(seen);
     }
 
     fn record(&mut self, record: &Record, at: Locator) -> Result<(), Fault> {
