@@ -4,9 +4,7 @@
 use schemas::{Chain, MAX_RECORD_BYTES, Record, Shard, encode_record};
 use zstd::bulk::Compressor;
 
-use super::{
-    frame::{BLOCK_BYTES, Entry, MAX_RECORDS, Meta, Section, crc32c, head_bytes},
-};
+use super::frame::{BLOCK_BYTES, Entry, MAX_RECORDS, Meta, Section, crc32c, head_bytes};
 use crate::{Error, Result};
 
 /// Measured on gifts with random ids: 108 ns and 45 bytes each, against 375 ns and 50 bytes at level 1.

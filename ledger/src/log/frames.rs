@@ -329,9 +329,7 @@ impl Full {
         let Some(offset) = ends_in else { return Ok(()) };
         if chain.hash() != section.hash {
             let (shard, sequence) = (section.shard, section.last());
-            return Err(format!(
-                "the hash behind record {sequence} of shard {shard} differs from that of the records"
-            ));
+            return Err(format!("the hash behind record {sequence} of shard {shard} differs from that of the records"));
         }
         self.tips[shard].take(offset, section.count, section.hash, chain.block());
         Ok(())

@@ -40,7 +40,9 @@ impl Frames {
                     if ready.send(frame).is_err() {
                         break; // the caller ended it
                     }
-                    back.try_iter().for_each(|frame| self.recycle(frame));
+                    for frame in back.try_iter() {
+                        self.recycle(frame);
+                    }
                 }
             };
             thread::Builder::new().name("read ahead".to_owned()).spawn_scoped(scope, read).map_err(Error::Thread)?;

@@ -20,6 +20,8 @@
 //! of the log: a fault reads the same on every machine.
 
 mod audit;
+#[cfg(test)]
+mod tests;
 mod transit;
 mod views;
 
@@ -142,21 +144,16 @@ fn prove_in_order(reader: &Reader, progress: &mut impl FnMut(u64)) -> Proof {
     let mut audit = Audit::new(reader.shards(), 0..reader.shards(), transit.lane(0), &done);
     let fault = audit.read(reader, progress).err();
     let views = fault.is_none().then(|| (audit.views(), &transit));
-    conclude(reader, audit.counts(), fault, views)
+    conclude(reader, audit.counts(), fault.as_ref(), views)
 }
 
-fn conclude(
-    reader: &Reader,
-    counts: audit::Counts,
-    fault: Option<Fault>,
-    views: Option<(Views, &Transit)>,
-) -> Proof {
+fn conclude(reader: &Reader, counts: audit::Counts, fault: Option<&Fault>, views: Option<(Views, &Transit)>) -> Proof {
     let (mut checks, mut first) = (Vec::new(), None);
     let mut checked = |name, count, fault: Option<String>| {
         checks.push(Checked { name, count, ok: fault.is_none() });
         first = first.take().or(fault);
     };
-    let of = |kind| fault.as_ref().filter(|fault| fault.kind == kind).map(|fault| fault.what.clone());
+    let of = |kind| fault.filter(|fault| fault.kind == kind).map(|fault| fault.what.clone());
     checked(FRAMES, counts.frames, of(Kind::Log));
     checked(APPLIED, counts.records, of(Kind::State));
     checked(BALANCED, counts.records, of(Kind::Balance));

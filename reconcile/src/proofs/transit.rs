@@ -123,22 +123,18 @@ impl Drop for Lane<'_> {
 
 impl Waiting {
     fn issue(&mut self, at: Locator, number: u64, coins: i128) -> bool {
-        match self.taken.pop_front() {
-            Some((taken_at, taken)) => taken == number && at < taken_at,
-            None => {
-                self.issued.push_back((at, number, coins));
-                true
-            }
+        if let Some((taken_at, taken)) = self.taken.pop_front() {
+            return taken == number && at < taken_at;
         }
+        self.issued.push_back((at, number, coins));
+        true
     }
 
     fn take(&mut self, at: Locator, number: u64) -> bool {
-        match self.issued.pop_front() {
-            Some((issued_at, issued, _)) => issued == number && issued_at < at,
-            None => {
-                self.taken.push_back((at, number));
-                true
-            }
+        if let Some((issued_at, issued, _)) = self.issued.pop_front() {
+            return issued == number && issued_at < at;
         }
+        self.taken.push_back((at, number));
+        true
     }
 }

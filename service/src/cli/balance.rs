@@ -71,7 +71,10 @@ impl Balance {
         let mut out = stdout();
         if global.json {
             for (account, asset, balance) in lines {
-                json_line(&mut out, &Line { account: &account, asset: asset.to_string(), balance: number(asset, balance) })?;
+                json_line(
+                    &mut out,
+                    &Line { account: &account, asset: asset.to_string(), balance: number(asset, balance) },
+                )?;
             }
         } else {
             let rows = lines.into_iter().map(|(account, asset, balance)| {
