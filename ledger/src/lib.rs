@@ -14,6 +14,6 @@ pub mod state;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Answer, Engine, Lines, Refused, Step, Steps, Taken, Unavailable};
 pub use error::{Error, Result};
-pub use postings::{postings, postings_of};
+pub use postings::{each_posting, postings, postings_of};
 pub use snapshot::Snapshot;
 pub use state::State;

@@ -12,7 +12,7 @@ use ledger::{
     log::{Options, OsDisk, Reader},
 };
 use projections::Reference;
-use replay::{AsOf, records};
+use replay::{AsOf, fold};
 use schemas::{Record, Shard};
 
 use crate::output::Progress;
@@ -76,11 +76,11 @@ impl LedgerDir {
         let mut reader = self.read()?;
         let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
         let progress = Progress::records(total, "folding");
-        for record in records(&mut reader, as_of)? {
-            visit(&record?)?;
+        fold(&mut reader, as_of, |record| {
+            visit(record)?;
             progress.step();
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The reference data as of a moment.

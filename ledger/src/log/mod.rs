@@ -14,11 +14,11 @@
 //! |---|---|
 //! | `frame`, `segment`, `position` | the bytes on disk, with their layouts and limits |
 //! | `batch`, `encoder`, `block` | from records to the bytes of a frame, and back |
-//! | `chain` | the hash of a shard's records |
 //! | `writer` | [`Log`]: reserve, append, seal |
 //! | `recovery` | what a start finds at the end of the log |
 //! | `shared` | the segments and the durable end, between one writer and any readers |
 //! | `scan`, `frames`, `reader`, `find`, `inspect` | reading: in order, one record, by sequence, by segment |
+//! | `parallel` | reading in order with more than one core |
 //! | `disk`, `faulty` | what all of it asks of a disk, and a disk that fails |
 //!
 //! Invariants. A frame is whole or not there. At most one frame is written and not yet synced, so at
@@ -27,7 +27,6 @@
 
 mod batch;
 mod block;
-mod chain;
 pub mod disk;
 mod encoder;
 pub mod faulty;
@@ -35,6 +34,7 @@ mod find;
 mod frame;
 mod frames;
 mod inspect;
+mod parallel;
 mod position;
 mod reader;
 mod recent;

@@ -2,12 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use schemas::{Hash, Record, Shard, decode_record};
+use schemas::{Chain, Hash, Record, Shard, decode_record};
 
 use super::{
     Check, Disk, DiskFile, Frames, Head, Locator, SegmentInfo,
     block::{Block, Unpacker},
-    chain::Chain,
     find,
     frame::{self, Meta},
     frames::{Sections, first_nonzero, not_a_record},

@@ -14,13 +14,12 @@
 
 use std::sync::Arc;
 
-use schemas::{Hash, Shard};
+use schemas::{Chain, Hash, Shard};
 use uuid::Uuid;
 
 use super::{
     Disk, DiskFile, Head, Options, Reader,
     block::{Block, Unpacker},
-    chain::Chain,
     disk::{LOCK, LockGuard, UNFINISHED},
     frame::{self, Meta},
     frames::{Sections, first_nonzero},

@@ -3,11 +3,10 @@
 
 use std::{fmt, sync::Arc};
 
-use schemas::Shard;
+use schemas::{Chain, Shard};
 
 use super::{
     Batch, Disk, DiskFile, Head, Locator, Options, Reader, Recovery,
-    chain::Chain,
     disk::LockGuard,
     encoder::{self, Encoder},
     position, recovery,

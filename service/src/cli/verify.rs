@@ -41,7 +41,7 @@ pub fn prove(ledger: &LedgerDir) -> Result<Proof> {
     };
     let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
     let progress = Progress::records(total, "verifying");
-    Ok(proofs::prove(&reader, || progress.step()))
+    Ok(proofs::prove(&reader, |done| progress.set(done)))
 }
 
 /// What was checked, and what came of it.
