@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use schemas::{Hash, Record, Shard, decode_record};
 
 use super::{
-    Check, Disk, DiskFile, Frames, Head, Locator, SegmentInfo,
+    Check, Disk, DiskFile, FormerLineage, Frames, Head, Locator, SegmentInfo,
     block::{Block, Unpacker},
     chain::Chain,
     find,
@@ -15,7 +15,7 @@ use super::{
     recent::Recent,
     recovery,
     scan::{Depth, Step},
-    segment::{Header, Tip},
+    segment::{self, Header, LineageCut, Tip},
     shared::{self, Segment, Shared},
 };
 use crate::{Error, Result};
@@ -100,6 +100,18 @@ impl Reader {
     /// How far the log is durable.
     pub fn head(&self) -> Head {
         self.shared.head()
+    }
+
+    /// The lineages that the ledger had before its end was cut, the oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Io`] where a segment that began at a cut cannot be read.
+    pub fn former_lineages(&self) -> Result<Vec<FormerLineage>> {
+        let former = |cut: &LineageCut| {
+            let sequences = segment::header_sequences(&*self.shared.disk, &segment::name(cut.base))?;
+            Ok(FormerLineage { lineage: cut.lineage, cut_at: cut.base, sequences: Some(sequences) })
+        };
+        self.shared.cuts.iter().map(former).collect()
     }
 
     /// The segments in order, each up to its last durable frame.
