@@ -17,7 +17,7 @@ use records::{append, ledger, read_all, segments, small};
 use schemas::Timestamp;
 
 fn back_up(from: &Arc<dyn Disk>, to: &dyn Disk) -> ledger::Result<BackedUp> {
-    backup::back_up(from.clone(), to, Timestamp::from_nanos(1_800_000_000_000_000_000), &mut |_, _| {})
+    backup::back_up(from, to, Timestamp::from_nanos(1_800_000_000_000_000_000), &mut |_, _| {})
 }
 
 fn restore(from: &dyn Disk, to: &dyn Disk) -> ledger::Result<Restored> {

@@ -22,7 +22,7 @@ fn sim(content: &Content) -> Arc<dyn Disk> {
 
 fn backup_of(content: &Content) -> SimDisk {
     let to = SimDisk::new(1);
-    backup::back_up(sim(content), &to, Timestamp::from_nanos(1), &mut |_, _| {}).unwrap();
+    backup::back_up(&sim(content), &to, Timestamp::from_nanos(1), &mut |_, _| {}).unwrap();
     to
 }
 

@@ -36,7 +36,7 @@ pub struct BackedUp {
 /// log, [`Error::NotEmpty`] if it holds anything else, [`Error::Locked`] if another backup writes to it.
 /// After any error the older backup stands.
 pub fn back_up(
-    ledger: Arc<dyn Disk>,
+    ledger: &Arc<dyn Disk>,
     to: &dyn Disk,
     now: Timestamp,
     step: &mut dyn FnMut(u64, u64),
@@ -46,10 +46,10 @@ pub fn back_up(
     let reader = Reader::open(ledger.clone())?;
     let (head, end, segments) = (reader.head(), reader.end().offset(), reader.durable_segments());
     if let Some(old) = &old {
-        old.must_begin(&*ledger, to, &segments)?;
+        old.must_begin(&**ledger, to, &segments)?;
     }
     let had = Had { old: old.as_ref(), copied: copied_before(to)? };
-    let mut copies = had.sealed(&*ledger, to, &segments)?;
+    let mut copies = had.sealed(&**ledger, to, &segments)?;
     let kept = copies.len();
     note_copied(to, &copies)?;
     to.create_dir(LOG_FOLDER).map_err(|source| io("making the folder", to, LOG_FOLDER, source))?;
@@ -59,8 +59,8 @@ pub fn back_up(
     let (from, mut written) = (walk.offset(), 0);
     for (n, segment) in segments.iter().enumerate().skip(kept) {
         let there = had.prefix(to, segment)?;
-        let mut copy = Copy::new(to, segment, there)?;
-        let mut checked = CheckedSegment::open(&mut walk, &*ledger, &segment.name, segment.length)?;
+        let mut copy = Copy::new(to, segment, there);
+        let mut checked = CheckedSegment::open(&mut walk, &**ledger, &segment.name, segment.length)?;
         while let Some(bytes) = checked.next()? {
             copy.take(bytes)?;
             step(segment.base + copy.position - from, total);
@@ -76,7 +76,7 @@ pub fn back_up(
         let path = ledger.path(&segments[segments.len() - 1].name);
         return Err(Error::damaged(path, end, "the log's end changed while it was copied"));
     }
-    let closed = is_closed_at(&*ledger, &head, &segments)?;
+    let closed = is_closed_at(&**ledger, &head, &segments)?;
     let manifest = Manifest::new(now, closed, head, end, copies);
     manifest.store(to)?;
     let removed = to.remove(BACKUP_PART).and_then(|()| to.sync_dir(""));
@@ -147,11 +147,8 @@ impl Manifest {
             let Some(segment) = segments.get(n).filter(|segment| segment.name == copy.file) else {
                 return Err(other(format!("it has {}, which the ledger has not", copy.file)));
             };
-            let (last_there, last_here) = (n + 1 == self.segments.len(), n + 1 == segments.len());
-            let fits = match (last_there, last_here) {
-                (true, _) => segment.length >= copy.length,
-                (false, _) => segment.length == copy.length,
-            };
+            let last = n + 1 == self.segments.len();
+            let fits = if last { segment.length >= copy.length } else { segment.length == copy.length };
             if !fits {
                 let (there, here) = (copy.length, segment.length);
                 return Err(other(format!("it has {there} bytes of {}, the ledger {here}", copy.file)));
@@ -191,11 +188,11 @@ struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    fn new(to: &'a dyn Disk, segment: &'a DurableSegment, there: Option<SegmentCopy>) -> Result<Self> {
+    fn new(to: &'a dyn Disk, segment: &'a DurableSegment, there: Option<SegmentCopy>) -> Self {
         let waiting_at = there.as_ref().map_or(0, |there| there.length);
         let (name, length) = (segment.name.as_str(), segment.length);
         let (hasher, waiting) = (blake3::Hasher::new(), Vec::with_capacity(CHUNK_BYTES));
-        Ok(Self { to, name, length, there, file: None, hasher, position: 0, waiting_at, waiting })
+        Self { to, name, length, there, file: None, hasher, position: 0, waiting_at, waiting }
     }
 
     /// Takes the header's or a frame's bytes: an older backup ends behind one of them.

@@ -86,15 +86,14 @@ pub fn diagnose(disk: &dyn Disk, backup: Option<&dyn Disk>) -> Result<Diagnosis>
 pub fn repair(disk: &dyn Disk, backup: Option<&dyn Disk>) -> Result<Diagnosis> {
     must_be_a_ledger(disk)?;
     let _lock = lock(disk)?;
-    let begun = match begun(disk)? {
-        Some(begun) => begun,
-        None => {
-            let plan = plan(disk, backup)?;
-            if plan.diagnosis.is_sound() {
-                return Ok(plan.diagnosis);
-            }
-            plan.prepare(disk, backup)?
+    let begun = if let Some(begun) = begun(disk)? {
+        begun
+    } else {
+        let plan = plan(disk, backup)?;
+        if plan.diagnosis.is_sound() {
+            return Ok(plan.diagnosis);
         }
+        plan.prepare(disk, backup)?
     };
     begun.carry_out(disk)?;
     let left = plan(disk, None)?.diagnosis;
@@ -350,9 +349,8 @@ impl Begun {
                 Step::Store { position } => position::store_end(disk, position)?,
             }
         }
-        let report = list(disk, CUT_FOLDER)?;
-        let name = (1..).map(|n| format!("repair-{n}.json")).find(|name| !report.contains(name)).expect("one is free");
-        let name = format!("{CUT_FOLDER}/{name}");
+        let earlier = list(disk, CUT_FOLDER)?.iter().filter(|name| name.starts_with("repair-")).count();
+        let name = format!("{CUT_FOLDER}/repair-{}.json", earlier + 1);
         let mut json = serde_json::to_vec_pretty(&self.diagnosis).expect("a diagnosis has a JSON form");
         json.push(b'\n');
         disk.write_atomic(&name, &json).map_err(|source| io("writing", &name, source))?;

@@ -268,24 +268,20 @@ impl Salvager<'_> {
                     what,
                     mended,
                 };
-                match taken {
-                    Some(Source::Log) => {}
-                    Some(Source::Backup) if segment.pieces.last().is_some_and(|p| p.source == Source::Log) => {
-                        breaks.push(broken(refusal.unwrap_or_else(|| "the segment's bytes end here".to_owned()), true));
-                    }
-                    Some(Source::Backup) => {}
-                    None => {
-                        breaks.extend(refusal.map(|what| broken(what, false)));
-                        segments.push(segment);
-                        return Ok(Ok((walk, segments, breaks)));
-                    }
+                let Some(source) = taken else {
+                    breaks.extend(refusal.map(|what| broken(what, false)));
+                    segments.push(segment);
+                    return Ok(Ok((walk, segments, breaks)));
+                };
+                if source == Source::Backup && segment.pieces.last().is_some_and(|piece| piece.source == Source::Log) {
+                    breaks.push(broken(refusal.unwrap_or_else(|| "the segment's bytes end here".to_owned()), true));
                 }
-                let scan = scans[taken.map_or(0, |source| source as usize)].as_ref().expect("it showed the frame");
+                let scan = scans[source as usize].as_ref().expect("it showed the frame");
                 segment.frames += 1;
                 segment.records += u64::from(scan.meta().records());
                 segment.raw_bytes += scan.meta().raw();
                 segment.last_frame = Some(here - segment.base);
-                segment.take(taken.expect("it was just taken"), walk.offset - segment.base);
+                segment.take(source, walk.offset - segment.base);
             }
             segments.push(segment);
         }

@@ -80,9 +80,10 @@ impl Shared {
     /// The error for a position, in the file at `path`, that has another lineage.
     pub fn foreign(&self, path: std::path::PathBuf, found: Uuid) -> Error {
         let expected = self.lineage;
-        match self.cuts.iter().any(|cut| cut.lineage == found) {
-            true => Error::FormerLineage { path, expected, found },
-            false => Error::ForeignLineage { path, expected, found },
+        if self.cuts.iter().any(|cut| cut.lineage == found) {
+            Error::FormerLineage { path, expected, found }
+        } else {
+            Error::ForeignLineage { path, expected, found }
         }
     }
 

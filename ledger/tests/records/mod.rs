@@ -88,5 +88,5 @@ pub fn read_all(disk: &Arc<dyn Disk>) -> ledger::Result<Head> {
 
 /// The segments of a ledger.
 pub fn segments(content: &Content) -> Vec<String> {
-    content.keys().filter(|name| name.ends_with(".seg") && name.starts_with("log/")).cloned().collect()
+    content.keys().filter(|name| name.starts_with("log/0")).cloned().collect()
 }

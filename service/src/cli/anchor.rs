@@ -18,10 +18,9 @@ use crate::output::{json_line, say, stdout};
 /// Sign how far the ledger is, for `verify --anchor`. Keep anchors where whoever can write the ledger
 /// cannot: they show if its log was cut or rewritten.
 #[derive(Debug, clap::Args)]
-#[group(id = "doing", required = true, multiple = false, args = ["key", "new_key"])]
 pub struct Anchor {
     /// The key to sign with.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present = "new_key", conflicts_with = "new_key")]
     key: Option<PathBuf>,
     /// Make a key instead: the file is for this user only; prints the public key.
     #[arg(long, value_name = "FILE")]

@@ -1,12 +1,12 @@
 //! `backup`: a copy of the log, checked while it is made.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Result;
 use ledger::{
     Clock, SystemClock,
     backup::{self, BackedUp, Manifest},
-    log::OsDisk,
+    log::{Disk, OsDisk},
 };
 use serde_json::json;
 
@@ -38,7 +38,8 @@ impl Backup {
         let ledger = global.ledger();
         ledger.must_exist()?;
         let mut step = Progress::of_bytes("copying");
-        let done = backup::back_up(ledger.disk(), &OsDisk::new(&folder), SystemClock.now(), &mut step)?;
+        let disk: Arc<dyn Disk> = ledger.disk();
+        let done = backup::back_up(&disk, &OsDisk::new(&folder), SystemClock.now(), &mut step)?;
         drop(step);
         let BackedUp { manifest, kept, written } = done;
         report(global, &manifest, &json!({ "written": written, "kept_segments": kept }), || {

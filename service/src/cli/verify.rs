@@ -51,7 +51,9 @@ impl Verify {
         }
         if global.json {
             json_line(&mut stdout(), &proof)?;
-            notes.iter().for_each(|note| eprintln!("giftledger: {note}"));
+            for note in &notes {
+                eprintln!("giftledger: {note}");
+            }
         } else if !self.quiet || !proof.ok {
             print(&proof)?;
             let mut out = stdout();
