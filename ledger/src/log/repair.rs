@@ -349,7 +349,8 @@ impl Begun {
                 Step::Store { position } => position::store_end(disk, position)?,
             }
         }
-        let earlier = list(disk, CUT_FOLDER)?.iter().filter(|name| name.starts_with("repair-")).count();
+        let is_report = |name: &&String| name.starts_with("repair-") && !name.ends_with(super::disk::UNFINISHED);
+        let earlier = list(disk, CUT_FOLDER)?.iter().filter(is_report).count();
         let name = format!("{CUT_FOLDER}/repair-{}.json", earlier + 1);
         let mut json = serde_json::to_vec_pretty(&self.diagnosis).expect("a diagnosis has a JSON form");
         json.push(b'\n');

@@ -110,19 +110,19 @@ fn check_anchor(
     let signer = anchor.check_signature(key).map_err(|fault| fault.to_string())?;
     let holds = anchor.check_log(reader).map_err(|fault| fault.to_string())?;
     let records: u64 = anchor.shards.iter().map(|shard| shard.sequence).sum();
-    let mut note = format!(
+    notes.push(format!(
         "The anchor of {} in {place} holds: the log still has its {} records, as they were",
         anchor.time,
         thousands(records)
-    );
+    ));
     if holds == Holds::BeforeTheCut {
-        note +=
-            ". It is from before the ledger's end was cut by a restore or a repair, and says nothing of what was lost";
+        let said =
+            "  It is from before the ledger's end was cut by a restore or a repair, and does not say what was lost";
+        notes.push(said.to_owned());
     }
     if key.is_none() {
-        note += &format!(". It is signed with {signer}; whose key that is, is unproven without --public-key");
+        notes.push(format!("  It is signed with {signer}; whose key that is, is unproven without --public-key"));
     }
-    notes.push(note);
     Ok(())
 }
 
