@@ -1,6 +1,7 @@
 //! The ledger, on the one path from a command to a durable record:
 //! [`decide`] (pure) → [`engine`] (threads around it) → [`log`] (durable) → [`state`] (a fold), kept in a [`snapshot`] now and then.
 
+pub mod backup;
 mod clock;
 pub mod decide;
 pub mod engine;

@@ -34,7 +34,8 @@ impl LedgerDir {
         &self.path
     }
 
-    fn disk(&self) -> Arc<OsDisk> {
+    /// Its disk.
+    pub fn disk(&self) -> Arc<OsDisk> {
         Arc::new(OsDisk::new(&self.path))
     }
 
@@ -59,8 +60,8 @@ impl LedgerDir {
         Ok(engine)
     }
 
-    /// Opens the log to read it, beside whoever writes it.
-    pub fn read(&self) -> Result<Reader> {
+    /// Says what to do where there is no ledger.
+    pub fn must_exist(&self) -> Result<()> {
         if !self.exists() {
             bail!(
                 "there is no ledger in {}; name its folder with --data, or make one: giftledger demo --data {}",
@@ -68,6 +69,12 @@ impl LedgerDir {
                 self.path.display()
             );
         }
+        Ok(())
+    }
+
+    /// Opens the log to read it, beside whoever writes it.
+    pub fn read(&self) -> Result<Reader> {
+        self.must_exist()?;
         Ok(Reader::open(self.disk())?)
     }
 

@@ -11,18 +11,13 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    answer::Unavailable,
-    bulk::Submission,
-    core::Decided,
-    dispatcher::Untaken,
-    finder::Quest,
-    inbox::Inbox,
-};
+use super::{answer::Unavailable, bulk::Submission, core::Decided, dispatcher::Untaken, finder::Quest, inbox::Inbox};
 use crate::{
     Error,
     index::{Frozen, Runs},
-    log::Stats, state::State};
+    log::Stats,
+    state::State,
+};
 
 /// The most commands that may wait: sixteen bulks of the usual 8,189 lines. At about 1 KiB each
 /// with their answers they take 128 MiB.
@@ -289,4 +284,3 @@ impl Drop for StopOnPanic<'_> {
         }
     }
 }
-

@@ -95,11 +95,7 @@ pub enum Lines {
 
 impl Engine {
     /// Opens or creates the ledger in a folder, folds what came after its newest snapshot, and starts.
-    pub fn start(
-        disk: Arc<dyn Disk>,
-        options: impl Into<Options>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(Self, Recovery)> {
+    pub fn start(disk: Arc<dyn Disk>, options: impl Into<Options>, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
         let options = options.into();
         let Opened { log, recovery, core, sealer, preparer, untaken } = Opened::open(disk, &options, clock)?;
         let reader = log.reader();

@@ -60,8 +60,7 @@ impl Quests {
 
     /// Sends a quest out.
     pub(crate) fn ask(&mut self, quest: Quest) {
-        let asked =
-            Asked { places: quest.places.clone(), changes: self.changes, parked: false, found: None };
+        let asked = Asked { places: quest.places.clone(), changes: self.changes, parked: false, found: None };
         self.asked.insert((quest.slot, quest.which), asked);
         self.to_ask.push(quest);
     }

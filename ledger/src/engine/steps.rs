@@ -132,11 +132,7 @@ enum Writer {
 
 impl Steps {
     /// Opens or creates the ledger in a folder and folds its log.
-    pub fn start(
-        disk: Arc<dyn Disk>,
-        options: impl Into<Options>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(Self, Recovery)> {
+    pub fn start(disk: Arc<dyn Disk>, options: impl Into<Options>, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
         let options = options.into();
         let Opened { log, recovery, core, sealer, preparer, untaken } = Opened::open(disk, &options, clock)?;
         let steps = Self {

@@ -20,7 +20,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 pub const LOCK: &str = "LOCK";
 
 /// Ends the names of files that are not whole yet, and may be removed by the next start.
-pub(super) const UNFINISHED: &str = ".tmp";
+pub(crate) const UNFINISHED: &str = ".tmp";
 
 /// Held while a ledger is written; dropping it gives the lock back.
 pub type LockGuard = Box<dyn Any + Send + Sync>;
