@@ -10,8 +10,8 @@ use super::{CHUNK_BYTES, Manifest, SegmentCopy};
 use crate::{
     Error, Result,
     log::{
-        BACKUP, CUT_FOLDER, CheckedSegment, Disk, DiskFile, Head, LOCK, LOG_FOLDER, POSITIONS_FOLDER, RESTORE,
-        Walk, finished_name, lock, store_end,
+        BACKUP, CUT_FOLDER, CheckedSegment, Disk, DiskFile, Head, LOCK, LOG_FOLDER, POSITIONS_FOLDER, RESTORE, Walk,
+        finished_name, lock, store_end,
     },
 };
 
