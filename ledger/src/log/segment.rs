@@ -183,7 +183,9 @@ impl Header {
             base: u64_at(bytes, 40),
             tips,
         };
-        (rest.is_empty() && shards > 0).then_some(header)
+        // A chain is taken up from frames before this segment, and goes on behind the last sequence.
+        let resumes = |tip: &Tip| tip.head.sequence < u64::MAX && tip.open.iter().all(|&offset| offset < header.base);
+        (rest.is_empty() && shards > 0 && header.tips.iter().all(resumes)).then_some(header)
     }
 }
 
