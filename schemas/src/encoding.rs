@@ -42,13 +42,12 @@ pub fn encode_record(record: &Record, bytes: &mut Vec<u8>) {
     let mut room = Room::new();
     room.bytes[0] = VERSION;
     room.len = 1;
-    match room.encode(record) {
-        Some(encoded) => bytes.extend_from_slice(encoded),
-        None => {
-            bytes.push(VERSION);
-            let whole = postcard::to_extend(record, std::mem::take(bytes));
-            *bytes = whole.expect("every record has a postcard form, and a vector takes all of it");
-        }
+    if let Some(encoded) = room.encode(record) {
+        bytes.extend_from_slice(encoded);
+    } else {
+        bytes.push(VERSION);
+        let whole = postcard::to_extend(record, std::mem::take(bytes));
+        *bytes = whole.expect("every record has a postcard form, and a vector takes all of it");
     }
 }
 
@@ -140,8 +139,8 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
 /// `00`. A digest has such a pair of bytes in one record of thirty, so whoever finds one looks
 /// closer; the others need not be encoded again to know.
 fn may_be_padded(body: &[u8]) -> bool {
-    // Without a way out, so that many bytes are looked at at once.
-    body.iter().zip(body.iter().skip(1)).fold(false, |any, (byte, next)| any | (*byte >= 0x80) & (*next == 0))
+    // Counted to the end, so that many bytes are looked at at once.
+    body.iter().zip(body.iter().skip(1)).filter(|(byte, next)| **byte >= 0x80 && **next == 0).count() > 0
 }
 
 /// Whether it is one of the few records with dates, which are texts that can be written in several ways.
