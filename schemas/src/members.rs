@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use crate::{Event, Rejection, command::MAX_GROUP};
+use crate::{Event, Rejection};
 
 thread_local! {
     /// Whether a member is being read.
@@ -14,12 +14,7 @@ thread_local! {
 
 /// Reads the events of a group.
 pub(crate) fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Event>, D::Error> {
-    let events: Vec<Event> = inside(deserializer)?;
-    if (1..=MAX_GROUP).contains(&events.len()) {
-        Ok(events)
-    } else {
-        Err(D::Error::custom(format_args!("a group of {} events", events.len())))
-    }
+    inside(deserializer)
 }
 
 /// Reads why a member was refused.
@@ -71,7 +66,9 @@ mod tests {
         let rejected = refused.len() - 2; // the body's kind and the refusal's follow
         let innermost = refused[refused.len() - 1];
         let mut bytes = refused[..=rejected].to_vec();
-        (0..200_000).for_each(|_| bytes.extend([innermost + 1, 1]));
+        for _ in 0..200_000 {
+            bytes.extend([innermost + 1, 1]);
+        }
         bytes.push(innermost);
         assert!(matches!(decode_record(&bytes), Err(DecodeError::Malformed(_))));
     }

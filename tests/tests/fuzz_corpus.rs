@@ -2,7 +2,6 @@
 //!
 //! `GIFTLEDGER_BLESS=1 cargo test --release -p giftledger-tests --test fuzz_corpus` writes the seeds that
 //! a fuzzing session begins with to `target/fuzz/seeds`.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::{collections::BTreeSet, env, fs, path::PathBuf};
 

@@ -21,11 +21,11 @@ pub fn command(bytes: &[u8]) {
     let digest = Digest::of(&envelope.command, envelope.occurred_at);
     assert_eq!(Digest::of(&read.command, read.occurred_at), digest, "{json}");
     if envelope.command.check(Origin::Caller).is_ok() {
-        submitted(envelope);
+        submitted(&envelope);
     }
 }
 
-fn submitted(envelope: Envelope) {
+fn submitted(envelope: &Envelope) {
     let disk = SimDisk::with(0, &story::content());
     let mut world = World::on(Arc::new(disk), story::options());
     let before = world.records().len();

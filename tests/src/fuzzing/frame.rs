@@ -143,7 +143,9 @@ fn written(records: &[Record]) -> Vec<u8> {
 /// A frame of these records in one block that is not compressed. What [`mend`] fills in is missing.
 fn frame_of(records: &[Record]) -> Vec<u8> {
     let mut shards: BTreeMap<u16, Vec<&Record>> = BTreeMap::new();
-    records.iter().for_each(|record| shards.entry(record.shard).or_default().push(record));
+    for record in records {
+        shards.entry(record.shard).or_default().push(record);
+    }
     let (mut block, mut lengths) = (Vec::new(), Vec::new());
     for record in shards.values().flatten() {
         let start = block.len();
@@ -233,6 +235,8 @@ fn batch(shards: u16, records: &[Record]) -> Batch {
     let mut batch = Batch::new(shards);
     let mut records: Vec<&Record> = records.iter().collect();
     records.sort_by_key(|record| record.shard);
-    records.into_iter().for_each(|record| batch.push(record));
+    for record in records {
+        batch.push(record);
+    }
     batch
 }

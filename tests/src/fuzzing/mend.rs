@@ -68,7 +68,9 @@ impl Log {
             bytes.extend_from_slice(&shard.chain.hash().0);
             bytes.extend_from_slice(&[0; 32]);
             bytes.extend_from_slice(&u64::from(number(shard.open.len())).to_le_bytes());
-            shard.open.iter().for_each(|offset| bytes.extend_from_slice(&offset.to_le_bytes()));
+            for offset in &shard.open {
+                bytes.extend_from_slice(&offset.to_le_bytes());
+            }
         }
         let end = bytes.len();
         bytes[16..20].copy_from_slice(&number(end).to_le_bytes());

@@ -23,8 +23,11 @@ pub use frame::frame;
 pub use record::record;
 pub use snapshot::snapshot;
 
+/// What panics unless what must hold for these bytes does.
+pub type Target = fn(&[u8]);
+
 /// Each target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 4] =
+pub const TARGETS: [(&str, Target); 4] =
     [("command", command), ("frame", frame), ("record", record), ("snapshot", snapshot)];
 
 /// What the corpora began with: (target, name, bytes).
@@ -35,12 +38,16 @@ pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         let id = line.split('"').nth(3).expect("its id");
         add("command", id, line.as_bytes().to_vec());
     }
-    frame::seeds().into_iter().for_each(|(name, bytes)| add("frame", name, bytes));
+    for (name, bytes) in frame::seeds() {
+        add("frame", name, bytes);
+    }
     for record in story::records() {
         let mut bytes = Vec::new();
         schemas::encode_record(&record, &mut bytes);
         add("record", &format!("{}-{}", record.shard, record.sequence), bytes);
     }
-    snapshot::seeds().into_iter().for_each(|(name, bytes)| add("snapshot", name, bytes));
+    for (name, bytes) in snapshot::seeds() {
+        add("snapshot", name, bytes);
+    }
     seeds
 }
