@@ -11,18 +11,13 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    answer::Unavailable,
-    bulk::Submission,
-    core::Decided,
-    dispatcher::Untaken,
-    finder::Quest,
-    inbox::Inbox,
-};
+use super::{answer::Unavailable, bulk::Submission, core::Decided, dispatcher::Untaken, finder::Quest, inbox::Inbox};
 use crate::{
     Error,
     index::{Frozen, Runs},
-    log::Stats, state::State};
+    log::Stats,
+    state::State,
+};
 
 /// The most commands that may wait: sixteen bulks of the usual 8,189 lines. At about 1 KiB each
 /// with their answers they take 128 MiB.
@@ -112,7 +107,7 @@ impl std::fmt::Debug for Queues {
 }
 
 impl Lanes {
-    pub(crate) fn new(untaken: impl Iterator<Item = Untaken>) -> Self {
+    pub(crate) fn new(untaken: impl Iterator<Item = Untaken>, frozen: Option<Arc<Frozen>>) -> Self {
         Self {
             queues: Mutex::new(Queues {
                 inbox: Inbox { dispatches: untaken.collect(), ..Inbox::default() },
@@ -123,7 +118,7 @@ impl Lanes {
                 writer: Writer::Free,
                 quests: Vec::new(),
                 to_fold: true, // what was sealed before this start
-                sealing: None,
+                sealing: frozen,
                 runs: None,
                 asleep: false,
                 idle: false,
@@ -289,4 +284,3 @@ impl Drop for StopOnPanic<'_> {
         }
     }
 }
-
