@@ -28,7 +28,7 @@ use crate::{
     Result,
     clock::Clock,
     decide::{Prefetched, Request, decide},
-    index::{Fingerprint, Frozen, Runs},
+    index::{Fingerprint, Frozen, Home, Place, Runs},
     log::Batch,
     state::{State, dispatch_id, parse_dispatch_id},
 };
@@ -213,6 +213,16 @@ impl Core {
     /// The ids that are to be looked up on disk.
     pub(crate) fn take_quests(&mut self) -> Vec<Quest> {
         self.quests.take()
+    }
+
+    /// How many lines wait behind others while their ids are looked up, or were.
+    pub(crate) fn parked_quests(&self) -> usize {
+        self.quests.parked_quests()
+    }
+
+    /// Where the index has an entry.
+    pub(crate) fn home(&self, key: Fingerprint, record: &Record) -> Home {
+        self.lookup.index.home(key, Place::new(record.shard, record.sequence))
     }
 
     /// Takes what was found; the line goes on.

@@ -60,8 +60,7 @@ impl Quests {
 
     /// Sends a quest out.
     pub(crate) fn ask(&mut self, quest: Quest) {
-        let asked =
-            Asked { places: quest.places.clone(), changes: self.changes, parked: false, found: None };
+        let asked = Asked { places: quest.places.clone(), changes: self.changes, parked: false, found: None };
         self.asked.insert((quest.slot, quest.which), asked);
         self.to_ask.push(quest);
     }
@@ -80,6 +79,11 @@ impl Quests {
         if let Some(asked) = self.asked.get_mut(&(slot, Which::Own)) {
             asked.parked = parked;
         }
+    }
+
+    /// How many quests are of parked lines.
+    pub(crate) fn parked_quests(&self) -> usize {
+        self.asked.values().filter(|asked| asked.parked).count()
     }
 
     /// What is to be looked up.

@@ -40,7 +40,7 @@ use super::{
 use crate::{
     Error, Result,
     clock::Clock,
-    index::{Frozen, Merged, Runs, Sealer},
+    index::{Frozen, Home, Merged, Runs, Sealer},
     log::{Disk, Head, Log, Reader, Recovery},
     snapshot::{self, Plan},
     state::State,
@@ -107,6 +107,8 @@ pub struct Steps {
     /// There is space for the next batch; not known until the writer has looked.
     room: Option<bool>,
     most_queued: usize,
+    /// Where the last quest found its record.
+    found: Option<Home>,
 }
 
 /// What waits for one of the threads, besides the inbox.
@@ -132,13 +134,9 @@ enum Writer {
 
 impl Steps {
     /// Opens or creates the ledger in a folder and folds its log.
-    pub fn start(
-        disk: Arc<dyn Disk>,
-        options: impl Into<Options>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(Self, Recovery)> {
+    pub fn start(disk: Arc<dyn Disk>, options: impl Into<Options>, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
         let options = options.into();
-        let Opened { log, recovery, core, sealer, preparer, untaken } = Opened::open(disk, &options, clock)?;
+        let Opened { log, recovery, core, sealer, preparer, untaken, frozen } = Opened::open(disk, &options, clock)?;
         let steps = Self {
             core,
             reader: log.reader(),
@@ -151,7 +149,7 @@ impl Steps {
                 reads: Vec::new(),
                 releases: Vec::new(),
                 quests: VecDeque::new(),
-                frozen: None,
+                frozen,
                 runs: None,
                 merging: true,
                 folded: None,
@@ -160,6 +158,7 @@ impl Steps {
             looked: false,
             room: None,
             most_queued: MAX_QUEUED,
+            found: None,
         };
         Ok((steps, recovery))
     }
@@ -264,7 +263,10 @@ impl Steps {
             }
             Step::Answer => self.answer(),
             Step::Durable => {
-                self.waiting.frozen = self.core.durable();
+                // One that found no room waits on: no other is frozen meanwhile.
+                if let Some(frozen) = self.core.durable() {
+                    self.waiting.frozen = Some(frozen);
+                }
                 self.writer = Writer::Free;
             }
             Step::Find => return self.find(),
@@ -282,7 +284,10 @@ impl Steps {
 
     fn find(&mut self) -> Result<()> {
         if let Some(quest) = self.waiting.quests.pop_front() {
-            self.inbox.findings.push(quest.find(&mut self.reader)?);
+            let key = quest.key;
+            let finding = quest.find(&mut self.reader)?;
+            self.found = finding.record.as_ref().map(|record| self.core.home(key, record));
+            self.inbox.findings.push(finding);
         }
         Ok(())
     }
@@ -355,6 +360,16 @@ impl Steps {
     /// When something has to be done although nobody asks.
     pub fn wakes_at(&self) -> Option<Timestamp> {
         self.core.wakes_at()
+    }
+
+    /// Where the last [`Step::Find`] has found its record; `None` if it has found none.
+    pub fn found(&self) -> Option<Home> {
+        self.found
+    }
+
+    /// How many lines wait behind others while their ids are looked up, or were.
+    pub fn parked_quests(&self) -> usize {
+        self.core.parked_quests()
     }
 
     /// The bytes of each shard's state, decided and not yet durable records included.
