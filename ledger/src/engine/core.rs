@@ -161,10 +161,13 @@ impl Core {
     /// Whether the batch being decided takes more.
     pub(crate) fn has_room(&self) -> bool {
         let batch = self.lookup.recent.open();
-        // A full index waits until the table before is sealed: its memory is bounded.
+        batch.len() < MAX_BATCH_RECORDS && batch.bytes() < self.most_bytes && !self.waits_for_seal()
+    }
+
+    /// Whether nothing can be decided until a table of the index is sealed: its memory is bounded.
+    pub(crate) fn waits_for_seal(&self) -> bool {
         let index = &self.lookup.index;
-        let takes_more = batch.len() < MAX_BATCH_RECORDS && batch.bytes() < self.most_bytes;
-        takes_more && (!index.is_full() || index.can_freeze())
+        index.is_full() && !index.can_freeze()
     }
 
     /// Whether there is anything to write or to answer.

@@ -117,6 +117,8 @@ struct Waiting {
     releases: Vec<Release>,
     quests: VecDeque<Quest>,
     frozen: Option<Arc<Frozen>>,
+    /// The disk was full when it was to be sealed.
+    unsealed: bool,
     runs: Option<Arc<Runs>>,
     /// There may be something to merge.
     merging: bool,
@@ -150,6 +152,7 @@ impl Steps {
                 releases: Vec::new(),
                 quests: VecDeque::new(),
                 frozen,
+                unsealed: false,
                 runs: None,
                 merging: true,
                 folded: None,
@@ -219,7 +222,7 @@ impl Steps {
                 Writer::Written(..) => false,
                 Writer::Free | Writer::Answered => !self.looked || self.room == Some(false),
             },
-            Step::Decide => self.core.has_room() && self.room.is_some_and(|room| self.has_work(room)),
+            Step::Decide => (self.core.has_room() || self.is_stuck()) && self.room().is_some_and(|r| self.has_work(r)),
             Step::HandOver => self.has_batch() && matches!(self.writer, Writer::Free),
             Step::Write => matches!(self.writer, Writer::HandedOver(..)) && self.looked,
             Step::Answer => matches!(self.writer, Writer::Written(..)),
@@ -230,6 +233,16 @@ impl Steps {
             Step::Adopt => self.waiting.runs.is_some(),
             Step::Snapshot => self.waiting.folded != Some(self.log.stats().segments),
         }
+    }
+
+    /// Whether the index takes nothing more, as the disk has no room for what of it is frozen.
+    fn is_stuck(&self) -> bool {
+        self.waiting.unsealed && self.core.waits_for_seal()
+    }
+
+    /// Whether there is room for the next batch, and for its entries.
+    fn room(&self) -> Option<bool> {
+        self.room.map(|room| room && !self.is_stuck())
     }
 
     fn has_work(&self, room: bool) -> bool {
@@ -295,7 +308,9 @@ impl Steps {
     /// On a full disk the table stays frozen.
     fn seal(&mut self) -> Result<()> {
         let Some(frozen) = self.waiting.frozen.take() else { return Ok(()) };
-        match self.sealer.seal(&frozen) {
+        let sealed = self.sealer.seal(&frozen);
+        self.waiting.unsealed = matches!(sealed, Err(Error::Full { .. }));
+        match sealed {
             Ok(runs) => self.waiting.runs = Some(runs),
             Err(Error::Full { .. }) => self.waiting.frozen = Some(frozen),
             Err(error) => return Err(error),
@@ -325,7 +340,8 @@ impl Steps {
     }
 
     fn decide(&mut self) -> Result<()> {
-        let step = self.inbox.decide(&mut self.core, self.room == Some(true));
+        let room = self.room() == Some(true);
+        let step = self.inbox.decide(&mut self.core, room);
         let reads = std::mem::take(&mut self.waiting.reads);
         self.waiting.releases.extend(reads.into_iter().map(|read| read(&self.core.states)));
         self.waiting.quests.extend(self.core.take_quests());
@@ -354,7 +370,8 @@ impl Steps {
     pub fn is_at_rest(&self) -> bool {
         let background = [Step::Seal, Step::Merge, Step::Adopt, Step::Snapshot];
         let waits = |step| step == Step::Reserve && self.looked || background.contains(&step);
-        self.ready().into_iter().all(waits) && self.core.unanswered() == 0
+        let asked = self.room().is_some_and(|room| self.has_work(room)) || self.core.unanswered() > 0;
+        self.ready().into_iter().all(waits) && !asked
     }
 
     /// When something has to be done although nobody asks.
