@@ -31,6 +31,8 @@ pub enum Concern {
     Greed = 10,
     /// When somebody asks for a snapshot.
     ByHand = 11,
+    /// Which schedules are long.
+    Length = 12,
 }
 
 /// The choices of one concern.

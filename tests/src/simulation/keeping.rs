@@ -39,6 +39,13 @@ pub fn options(seed: u64, log: log::Options) -> Options {
     Options { log, index, snapshots: Plan { until, records, records_per_user: 0 } }
 }
 
+/// How many actions a long schedule has, if it is one. Blocks of the hash chain end in these (at 256
+/// records of a shard), so that a start reads nothing of what stands before its snapshot.
+pub fn long(seed: u64) -> Option<usize> {
+    let mut dice = Dice::of(seed, Concern::Length);
+    dice.happens(20).then(|| dice.below(800) + 1_200)
+}
+
 /// Snapshots that somebody asks for beside the process: `giftledger snapshot`.
 #[derive(Debug)]
 pub struct ByHand {
@@ -80,6 +87,11 @@ impl Decay {
         let mut dice = Dice::of(seed, Concern::Decay);
         let rate = dice.weighed(&[(1, 0), (2, 400), (1, 800)]);
         Self { dice, rate, rotten: Vec::new(), condemned: false, before: Vec::new() }
+    }
+
+    /// Of a schedule in which nothing of it decays.
+    pub fn none(seed: u64) -> Self {
+        Self { rate: 0, ..Self::new(seed) }
     }
 
     /// The names of what is rotten.

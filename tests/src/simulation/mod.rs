@@ -114,15 +114,22 @@ struct Life {
 impl Simulation {
     fn new(seed: u64, trace: Option<fn(&str)>) -> Self {
         let mut world = Dice::of(seed, Concern::World);
-        let shards = *world.one_of(&[1, 2, 4, 16]);
+        let long = keeping::long(seed);
+        let mut shards = *world.one_of(&[1, 2, 4, 16]);
         let clients = world.below(5) + 1;
-        let actions = world.below(251) + 50;
+        let mut actions = world.below(251) + 50;
         let mut queue = world.weighed(&[(1, 6), (2, 30), (2, 100_000)]);
         let mut log = faults::options(&mut world, shards);
         let greed = Greed::new(seed);
         if greed.is_some() {
             // Or it would be turned away at the door, or keep the writer busy for long.
             (queue, log.max_frame_bytes) = (100_000, 64 << 10);
+        }
+        let mut troubles = Troubles::new(seed);
+        let mut decay = Decay::new(seed);
+        if let Some(more) = long {
+            (actions, shards, log.shards, log.max_frame_bytes) = (more, 1, Some(1), 4 << 10);
+            (troubles.rots, decay) = (true, Decay::none(seed));
         }
         let begin: Timestamp = BEGIN.parse().expect("a time");
         Self {
@@ -132,7 +139,7 @@ impl Simulation {
             schedule: Dice::of(seed, Concern::Schedule),
             clock_dice: Dice::of(seed, Concern::Clock),
             ends: Dice::of(seed, Concern::Ends),
-            troubles: Troubles::new(seed),
+            troubles,
             disk: SimDisk::new(seed),
             clock: Arc::new(ManualClock::at(begin)),
             options: keeping::options(seed, log),
@@ -142,7 +149,7 @@ impl Simulation {
             life: None,
             durable: Durable::default(),
             rot: None,
-            decay: Decay::new(seed),
+            decay,
             by_hand: ByHand::new(seed),
             failed_starts: 0,
             stalled: 0,
@@ -213,12 +220,13 @@ impl Simulation {
         }
         self.auditor.coverage.meet("steps", format!("{step:?}"));
         let snapshots = if step == Step::Snapshot { self.newest_snapshot() } else { None };
+        let full = self.disk.times_full();
         let life = self.life.as_mut().expect("a step was ready");
         let taken = life.steps.take(step);
         let (found, parked) = (life.steps.found(), life.steps.parked_quests());
         self.see_strikes(&format!("{step:?}"));
         if let Err(error) = taken {
-            return self.fails(step, &error);
+            return self.fails(step, &error, full);
         }
         let coverage = &mut self.auditor.coverage;
         match step {
@@ -295,9 +303,13 @@ impl Simulation {
         })
     }
 
-    /// A step failed: for a reason that there is, and the process ends.
-    fn fails(&mut self, step: Step, error: &Error) -> Result<(), Differs> {
+    /// A step failed: for a reason that there is, and the process ends. `full`: how often the disk had
+    /// been full before it.
+    fn fails(&mut self, step: Step, error: &Error, full: u64) -> Result<(), Differs> {
         self.tell(|| format!("{step:?} fails: {error}"));
+        if step == Step::Write && self.disk.times_full() > full {
+            return Err(format!("it was decided without room: {error}"));
+        }
         self.explained(error)?;
         self.auditor.coverage.meet("ends", format!("a failing {step:?}"));
         let end = if self.ends.happens(500) { End::Kill } else { End::PowerLoss };
