@@ -91,6 +91,72 @@ pub enum Error {
         /// The lineage in the file.
         found: Uuid,
     },
+    /// A position from before this ledger's end was cut.
+    #[error(
+        "opening {}: it has the lineage {found} that this ledger had before it was restored from a backup or repaired; \
+         it is {expected} since, and what lay behind the cut is not on it: derive the file again, do not edit it",
+        path.display()
+    )]
+    FormerLineage {
+        /// The file.
+        path: PathBuf,
+        /// The lineage of this ledger.
+        expected: Uuid,
+        /// The former lineage in the file.
+        found: Uuid,
+    },
+    /// A restore or a repair that has not come to its end.
+    #[error("opening the ledger: {what} was begun and not ended, as {} says; run the same command again", path.display())]
+    Unfinished {
+        /// The file that says so.
+        path: PathBuf,
+        /// What was begun.
+        what: &'static str,
+    },
+    /// A folder that holds a backup and is to be written as a ledger.
+    #[error(
+        "opening the ledger: {} holds a backup, which nobody writes to; restore it into another folder: \
+         giftledger restore --from DIR --data NEW",
+        path.display()
+    )]
+    IsABackup {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder that was to be filled and is not empty.
+    #[error("{doing}: {} holds something else; name a folder that is missing or empty", path.display())]
+    NotEmpty {
+        /// What was being done.
+        doing: &'static str,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no backup to read.
+    #[error("opening the backup: there is none in {}; name the folder that holds backup.json", path.display())]
+    NoBackup {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A backup that this ledger does not continue.
+    #[error(
+        "backing up to {}: the backup there is not of the beginning of this ledger: {what}; \
+         name another folder, and keep this one",
+        path.display()
+    )]
+    OtherBackup {
+        /// The backup's folder.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A log of which nothing can be kept.
+    #[error("repairing the log in {}: {what}; restore the ledger from a backup", path.display())]
+    BeyondRepair {
+        /// The ledger's folder.
+        path: PathBuf,
+        /// Why not.
+        what: String,
+    },
     /// A position of this ledger's name with other records before it.
     #[error(
         "checking \"{name}\" against the log: the records up to {sequence} of shard {shard} have another hash; \

@@ -1,6 +1,7 @@
 //! The ledger, on the one path from a command to a durable record:
 //! [`decide`] (pure) → [`engine`] (threads around it) → [`log`] (durable) → [`state`] (a fold), kept in a [`snapshot`] now and then.
 
+pub mod backup;
 mod clock;
 pub mod decide;
 pub mod engine;
@@ -14,6 +15,6 @@ pub mod state;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Answer, Engine, Lines, Refused, Step, Steps, Taken, Unavailable};
 pub use error::{Error, Result};
-pub use postings::{postings, postings_of};
+pub use postings::{each_posting, postings, postings_of};
 pub use snapshot::Snapshot;
 pub use state::State;

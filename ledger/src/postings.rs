@@ -29,33 +29,39 @@ pub type Postings = SmallVec<[Posting; 4]>;
 
 /// The postings of every event of a record; none for a refusal.
 pub fn postings(record: &Record) -> Postings {
-    let mut lines = Lines { record, lines: Postings::new() };
+    let mut lines = Postings::new();
+    each_posting(record, |posting| lines.push(posting));
+    lines
+}
+
+/// Gives each posting of every event of a record to `visit`, in order.
+pub fn each_posting(record: &Record, visit: impl FnMut(Posting)) {
+    let mut lines = Lines { record, visit };
     for (part, event) in record.events() {
         lines.event(part, event);
     }
-    lines.lines
 }
 
 /// The postings of the part `part` of a record.
 pub fn postings_of(record: &Record, part: u8, event: &Event) -> Postings {
-    let mut lines = Lines { record, lines: Postings::new() };
-    lines.event(part, event);
-    lines.lines
+    let mut lines = Postings::new();
+    Lines { record, visit: |posting| lines.push(posting) }.event(part, event);
+    lines
 }
 
-struct Lines<'a> {
+struct Lines<'a, V> {
     record: &'a Record,
-    lines: Postings,
+    visit: V,
 }
 
-impl Lines<'_> {
+impl<V: FnMut(Posting)> Lines<'_, V> {
     fn add(&mut self, account: Account, amount: i64) {
         self.add_asset(account, Asset::Coin, amount);
     }
 
     fn add_asset(&mut self, account: Account, asset: Asset, amount: i64) {
         if amount != 0 {
-            self.lines.push(Posting { account, asset, amount });
+            (self.visit)(Posting { account, asset, amount });
         }
     }
 

@@ -87,7 +87,7 @@ impl Ledger {
         let mut chains = vec![(Chain::new(), 0); self.next.len()];
         for (_, record) in self.records() {
             let (chain, sequence) = &mut chains[usize::from(record.shard)];
-            chain.push(&encoded(record));
+            chain.push(&encoded(record), 1);
             *sequence = record.sequence;
         }
         chains.into_iter().map(|(chain, sequence)| ShardHead { sequence, hash: chain.hash() }).collect()
@@ -280,7 +280,7 @@ fn the_hash_at_any_sequence_is_that_of_the_records_before_it() {
     let mut reader = log.reader();
     assert_eq!(reader.hash_at(1, 0).unwrap(), Some(Hash::default()));
     for (_, record) in ledger.records().filter(|(_, record)| record.shard == 1) {
-        chain.push(&encoded(record));
+        chain.push(&encoded(record), 1);
         assert_eq!(reader.hash_at(1, record.sequence).unwrap(), Some(chain.hash()), "at {}", record.sequence);
     }
     assert_eq!(reader.hash_at(1, 781).unwrap(), None);
@@ -723,4 +723,120 @@ proptest! {
         }
         ledger.expect(&mut open(&disk, &options).reader());
     }
+}
+
+/// What a reader gave: the records, and how it ended.
+type Given = (Vec<Record>, Option<String>);
+
+fn in_order(reader: &Reader, check: Check) -> Given {
+    let mut records = Vec::new();
+    for frame in reader.frames(check) {
+        match frame {
+            Ok(frame) => records.extend(frame.records),
+            Err(error) => return (records, Some(error.to_string())),
+        }
+    }
+    (records, None)
+}
+
+fn ahead(reader: &Reader, check: Check) -> Given {
+    let mut records = Vec::new();
+    let read = reader.frames(check).ahead(|frame| {
+        records.extend(frame.records.iter().cloned());
+        Ok::<_, Error>(())
+    });
+    (records, read.err().map(|error| error.to_string()))
+}
+
+/// The records shard by shard; on an error, nothing but the error.
+fn by_shards(reader: &Reader, check: Check, parts: usize) -> Given {
+    let folds = reader.runs_of_shards(parts).into_iter().map(|run| (run, Vec::new())).collect();
+    let folded = reader.fold_by_shards(check, None, folds, |records, frame| {
+        for (n, record) in (0..).zip(&frame.records) {
+            assert_eq!(reader.clone().record(frame.first.nth(n)).as_ref().ok(), Some(record), "the place of a record");
+        }
+        records.extend(frame.records.iter().cloned());
+        Ok(())
+    });
+    match folded {
+        Ok(records) => (records.concat(), None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    }
+}
+
+fn by_shard((mut records, error): Given) -> Given {
+    records.sort_by_key(|record| record.shard);
+    if error.is_some() {
+        records.clear();
+    }
+    (records, error)
+}
+
+#[test]
+fn reading_ahead_or_by_shards_gives_what_reading_in_order_does() {
+    let shards = 5;
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(8));
+    let mut ledger = Ledger::new(shards);
+    let mut log = open(&disk, &small(shards));
+    for n in 0..200 {
+        // Frames of one shard, of some, and of several blocks.
+        let counts: [usize; 5] = std::array::from_fn(|shard| if (n + shard) % 3 == 0 { n % 11 } else { 0 });
+        if counts.iter().sum::<usize>() > 0 {
+            let batch = ledger.batch(&counts);
+            ledger.append(&mut log, batch).unwrap();
+        }
+    }
+    let reader = log.reader();
+    assert!(reader.segments().unwrap().len() > 2);
+    for check in [Check::Frame, Check::Full] {
+        let whole = in_order(&reader, check);
+        assert_eq!(whole, (ledger.records().map(|(_, record)| record.clone()).collect(), None));
+        assert_eq!(ahead(&reader, check), whole);
+        for parts in [1, 2, 3, 9] {
+            let runs = reader.runs_of_shards(parts);
+            assert_eq!(runs.len(), parts.min(5));
+            assert!(runs.iter().cloned().flatten().eq(0..5), "{runs:?}");
+            assert_eq!(by_shard(by_shards(&reader, check, parts)), by_shard(whole.clone()));
+        }
+    }
+    // From a place on, which need not have a record of each shard.
+    let (at, _) = ledger.answered[100];
+    let rest: Vec<Record> = reader.frames_from(at).flat_map(|frame| frame.unwrap().records).collect();
+    let folds = reader.runs_of_shards(2).into_iter().map(|run| (run, Vec::new())).collect();
+    let folded = reader.fold_by_shards(Check::Frame, Some(at), folds, |records, frame| {
+        records.extend(frame.records.iter().cloned());
+        Ok(())
+    });
+    assert_eq!(by_shard((folded.unwrap().concat(), None)), by_shard((rest, None)));
+    // Who is given the frames may end it.
+    let mut frames = 0;
+    let ended = reader.frames(Check::Frame).ahead(|frame| {
+        frames += 1;
+        if frames < 7 { Ok(()) } else { Err(Error::NoRecord { place: frame.first.to_string() }) }
+    });
+    assert!(matches!(ended, Err(Error::NoRecord { .. })) && frames == 7, "{frames} frames");
+    log.close().unwrap();
+}
+
+#[test]
+fn damage_ends_reading_ahead_or_by_shards_where_it_ends_reading_in_order() {
+    let (ledger, content) = ledger_of(3, 40);
+    let (_, last) = places(&ledger, &content);
+    let (mut found, mut early) = (0, 0);
+    for (name, bytes) in content.iter().filter(|(name, _)| name.starts_with("log/") && **name != last) {
+        for at in (0..bytes.len()).step_by(31) {
+            let mut flipped = content.clone();
+            flipped.get_mut(name).unwrap()[at] ^= 1 << (at % 8);
+            // What a start reads of it, it may refuse already.
+            let Ok(reader) = Reader::open(Arc::new(SimDisk::with(0, &flipped))) else { continue };
+            for check in [Check::Frame, Check::Full] {
+                let given = in_order(&reader, check);
+                found += usize::from(given.1.is_some());
+                early += usize::from(!given.0.is_empty());
+                assert_eq!(ahead(&reader, check), given, "byte {at} of {name}");
+                assert_eq!(by_shard(by_shards(&reader, check, 2)), by_shard(given), "byte {at} of {name}");
+            }
+        }
+    }
+    assert!(found > 100 && early > 50, "{found} faults, {early} with records before them");
 }

@@ -1,24 +1,39 @@
 //! Balances of all accounts, and the history of one. Signs as in [`schemas::Account`]: plus is what
 //! the platform owes to the holder.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hash::Hash};
 
-use hashbrown::{HashMap, hash_map::Entry};
-use ledger::{postings, postings_of};
-use schemas::{Account, Asset, Record, Shard, Timestamp};
-use smallvec::{SmallVec, smallvec};
+use hashbrown::HashMap;
+use ledger::{each_posting, postings_of};
+use schemas::{
+    Account, Asset, ChannelId, Currency, OrderId, Posting, ProviderId, Purpose, Record, Shard, StreamerId, Timestamp,
+    UserId,
+};
+use smallvec::SmallVec;
 
 /// What every account holds: the sum of its postings.
 ///
 /// An account stays listed once something was posted to it, with 0 where nothing is left; only a
 /// hold's account goes when the hold has ended, so that finished game orders cost no memory.
+///
+/// A million users are looked up at random, so coins lie in one map for each kind of account, by the
+/// bare id: the fewer bytes an entry has, the more of them are in the cache.
 #[derive(Debug, Clone, Default)]
 pub struct Accounts {
-    balances: HashMap<Account, Balances, foldhash::fast::RandomState>,
+    users: Coins<UserId>,
+    held: Coins<OrderId>,
+    streamers: Coins<StreamerId>,
+    providers: Coins<ProviderId>,
+    channels: Coins<ChannelId>,
+    platform: Coins<Purpose>,
+    /// By source and target.
+    transit: Coins<(Shard, Shard)>,
+    /// What is no coins, in the minor unit: few accounts, whatever their kind.
+    money: BTreeMap<Account, BTreeMap<Currency, i128>>,
 }
 
-/// The balances of one account; nearly always of one asset.
-type Balances = SmallVec<[(Asset, i128); 1]>;
+/// The coins of accounts of one kind.
+type Coins<K> = HashMap<K, i128, foldhash::fast::RandomState>;
 
 impl Accounts {
     /// Before the first record.
@@ -28,73 +43,156 @@ impl Accounts {
 
     /// Adds the postings of a record.
     pub fn apply(&mut self, record: &Record) {
-        for posting in postings(record) {
-            let amount = i128::from(posting.amount);
-            match self.balances.entry(posting.account) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert(smallvec![(posting.asset, amount)]);
-                }
-                Entry::Occupied(mut occupied) => {
-                    add(occupied.get_mut(), posting.asset, amount);
-                    let over =
-                        matches!(occupied.key(), Account::Held(_)) && occupied.get().iter().all(|(_, b)| *b == 0);
-                    if over {
-                        occupied.remove();
-                    }
+        each_posting(record, |posting| self.post(posting));
+    }
+
+    /// Adds one posting.
+    pub fn post(&mut self, posting: Posting) {
+        let amount = i128::from(posting.amount);
+        if let Asset::Currency(currency) = posting.asset {
+            *self.money.entry(posting.account).or_default().entry(currency).or_default() += amount;
+            return;
+        }
+        match posting.account {
+            Account::User(user) => add(&mut self.users, user, amount),
+            Account::Held(order) => {
+                let held = self.held.entry(order).or_default();
+                *held += amount;
+                if *held == 0 {
+                    self.held.remove(&order);
                 }
             }
+            Account::StreamerTurnover(streamer) => add(&mut self.streamers, streamer, amount),
+            Account::ProviderPayable(provider) => add(&mut self.providers, provider, amount),
+            Account::ChannelReceivable(channel) => add(&mut self.channels, channel, amount),
+            Account::Platform(purpose) => add(&mut self.platform, purpose, amount),
+            Account::Transit { source, target } => add(&mut self.transit, (source, target), amount),
         }
     }
 
     /// What `account` holds, by asset; empty where nothing was ever posted.
     pub fn balance(&self, account: &Account) -> Vec<(Asset, i128)> {
-        let mut balances = self.balances.get(account).map_or_else(Vec::new, |held| held.to_vec());
-        balances.sort_unstable();
-        balances
+        let coins = self.coins(account).map(|coins| (Asset::Coin, coins));
+        let money = self.money.get(account).into_iter().flatten();
+        coins.into_iter().chain(money.map(|(currency, balance)| (Asset::Currency(*currency), *balance))).collect()
     }
 
     /// What `account` holds of `asset`.
     pub fn balance_in(&self, account: &Account, asset: Asset) -> i128 {
-        let held = self.balances.get(account).into_iter().flatten();
-        held.filter(|(of, _)| *of == asset).map(|(_, balance)| balance).sum()
+        let balance = match asset {
+            Asset::Coin => self.coins(account),
+            Asset::Currency(currency) => self.money.get(account).and_then(|held| held.get(&currency).copied()),
+        };
+        balance.unwrap_or(0)
+    }
+
+    /// The coins of `account`; none where none were ever posted.
+    pub fn coins(&self, account: &Account) -> Option<i128> {
+        let coins = match account {
+            Account::User(user) => self.users.get(user),
+            Account::Held(order) => self.held.get(order),
+            Account::StreamerTurnover(streamer) => self.streamers.get(streamer),
+            Account::ProviderPayable(provider) => self.providers.get(provider),
+            Account::ChannelReceivable(channel) => self.channels.get(channel),
+            Account::Platform(purpose) => self.platform.get(purpose),
+            Account::Transit { source, target } => self.transit.get(&(*source, *target)),
+        };
+        coins.copied()
     }
 
     /// Every account with each asset that it ever held, sorted.
-    pub fn iter(&self) -> impl Iterator<Item = (&Account, Asset, i128)> {
-        let mut lines: Vec<_> = self
-            .balances
-            .iter()
-            .flat_map(|(account, held)| held.iter().map(move |&(asset, balance)| (account, asset, balance)))
-            .collect();
+    pub fn iter(&self) -> impl Iterator<Item = (Account, Asset, i128)> {
+        fn listed<K>(coins: &Coins<K>, account: impl Fn(&K) -> Account) -> impl Iterator<Item = (Account, i128)> {
+            coins.iter().map(move |(holder, balance)| (account(holder), *balance))
+        }
+        let coins = self
+            .users()
+            .chain(self.held())
+            .chain(self.transit())
+            .chain(listed(&self.streamers, |streamer| Account::StreamerTurnover(streamer.clone())))
+            .chain(listed(&self.providers, |provider| Account::ProviderPayable(provider.clone())))
+            .chain(listed(&self.channels, |channel| Account::ChannelReceivable(channel.clone())))
+            .chain(listed(&self.platform, |purpose| Account::Platform(*purpose)))
+            .map(|(account, balance)| (account, Asset::Coin, balance));
+        let money = self.money.iter().flat_map(|(account, held)| {
+            held.iter().map(|(currency, balance)| (account.clone(), Asset::Currency(*currency), *balance))
+        });
+        let mut lines: Vec<_> = coins.chain(money).collect();
         lines.sort_unstable();
         lines.into_iter()
     }
 
+    /// Whether a user's account is listed.
+    pub fn has_user(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
+    }
+
+    /// The coins of each user's account, in no order.
+    pub fn users(&self) -> impl Iterator<Item = (Account, i128)> {
+        self.users.iter().map(|(user, coins)| (Account::User(user.clone()), *coins))
+    }
+
+    /// The coins of each account on hold, in no order.
+    pub fn held(&self) -> impl Iterator<Item = (Account, i128)> {
+        self.held.iter().map(|(order, coins)| (Account::Held(*order), *coins))
+    }
+
+    /// The coins between each two shards, in no order.
+    pub fn transit(&self) -> impl Iterator<Item = (Account, i128)> {
+        self.transit.iter().map(|(&(source, target), coins)| (Account::Transit { source, target }, *coins))
+    }
+
     /// The sum over all accounts, by asset: 0 for each, or the ledger is broken.
     pub fn totals(&self) -> BTreeMap<Asset, i128> {
+        let sums = [
+            sum(&self.users),
+            sum(&self.held),
+            sum(&self.streamers),
+            sum(&self.providers),
+            sum(&self.channels),
+            sum(&self.platform),
+            sum(&self.transit),
+        ];
         let mut totals = BTreeMap::new();
-        for &(asset, balance) in self.balances.values().flatten() {
-            *totals.entry(asset).or_default() += balance;
+        for coins in sums.into_iter().flatten() {
+            *totals.entry(Asset::Coin).or_default() += coins;
+        }
+        for (currency, balance) in self.money.values().flatten() {
+            *totals.entry(Asset::Currency(*currency)).or_default() += *balance;
         }
         totals
     }
 
     /// How many accounts are listed.
     pub fn len(&self) -> usize {
-        self.balances.len()
+        let coins = self.users.len()
+            + self.held.len()
+            + self.streamers.len()
+            + self.providers.len()
+            + self.channels.len()
+            + self.platform.len()
+            + self.transit.len();
+        coins + self.money.keys().filter(|account| self.coins(account).is_none()).count()
     }
 
     /// Whether nothing was ever posted.
     pub fn is_empty(&self) -> bool {
-        self.balances.is_empty()
+        self.len() == 0
     }
 }
 
-fn add(held: &mut Balances, asset: Asset, amount: i128) {
-    match held.iter_mut().find(|(of, _)| *of == asset) {
-        Some((_, balance)) => *balance += amount,
-        None => held.push((asset, amount)),
+fn add<K: Hash + Eq>(coins: &mut Coins<K>, holder: K, amount: i128) {
+    match coins.get_mut(&holder) {
+        Some(balance) => *balance += amount,
+        None => {
+            coins.insert(holder, amount);
+        }
     }
+}
+
+/// The sum of all balances; nothing where there is no account.
+fn sum<K>(coins: &Coins<K>) -> Option<i128> {
+    (!coins.is_empty()).then(|| coins.values().sum())
 }
 
 /// How one account came to what it holds.
@@ -165,10 +263,14 @@ impl AccountHistory {
     pub fn lines(&self) -> Vec<HistoryLine> {
         let mut lines = self.lines.clone();
         lines.sort_unstable();
-        let mut balances = Balances::new();
+        let mut balances: SmallVec<[(Asset, i128); 1]> = SmallVec::new(); // nearly always of one asset
         for line in &mut lines {
-            add(&mut balances, line.asset, line.amount);
-            line.balance = balances.iter().filter(|(of, _)| *of == line.asset).map(|(_, balance)| balance).sum();
+            let at = balances.iter().position(|(of, _)| *of == line.asset).unwrap_or_else(|| {
+                balances.push((line.asset, 0));
+                balances.len() - 1
+            });
+            balances[at].1 += line.amount;
+            line.balance = balances[at].1;
         }
         lines
     }

@@ -2,6 +2,7 @@
 //! and providers.
 
 mod amount;
+pub mod anchors;
 mod error;
 pub mod gifts;
 pub mod proofs;

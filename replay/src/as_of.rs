@@ -90,6 +90,49 @@ pub fn records(reader: &mut Reader, as_of: AsOf) -> Result<Records> {
     Ok(Records { frames: reader.frames(Check::Frame), ready: Vec::new().into_iter(), cut, ended: false })
 }
 
+/// Gives every record up to a moment to `visit`, in the order of their times, while the next ones are
+/// read on another thread.
+///
+/// # Errors
+/// If the moment names no record, where the log cannot be read, and what `visit` ends it with.
+pub fn fold<E: From<ledger::Error>>(
+    reader: &mut Reader,
+    as_of: AsOf,
+    mut visit: impl FnMut(&Record) -> Result<(), E>,
+) -> Result<(), E> {
+    let cut = Cut::at(as_of, reader)?;
+    let mut order = Vec::new();
+    let folded = reader.frames(Check::Frame).ahead(|frame| {
+        order.clear();
+        order.extend(0..frame.records.len());
+        // As `Records` orders them.
+        order.sort_unstable_by_key(|&at| (frame.records[at].time, frame.records[at].shard));
+        for record in order.iter().map(|&at| &frame.records[at]) {
+            if cut.is_some_and(|cut| !cut.has(record)) {
+                return Err(Ended::AtCut);
+            }
+            visit(record).map_err(Ended::Failed)?;
+        }
+        Ok(())
+    });
+    match folded {
+        Ok(()) | Err(Ended::AtCut) => Ok(()),
+        Err(Ended::Failed(error)) => Err(error),
+    }
+}
+
+/// Why a fold went no further.
+enum Ended<E> {
+    AtCut,
+    Failed(E),
+}
+
+impl<E: From<ledger::Error>> From<ledger::Error> for Ended<E> {
+    fn from(error: ledger::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// See [`records`].
 pub struct Records {
     frames: Frames,

@@ -3,5 +3,5 @@
 pub mod as_of;
 pub mod driver;
 
-pub use as_of::{AsOf, Cut, records};
+pub use as_of::{AsOf, Cut, fold, records};
 pub use driver::{Driver, Partner, Schedule};

@@ -20,10 +20,15 @@ pub const BLOCK_RECORDS: u64 = 256;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Hash(pub [u8; 32]);
 
-/// The running chain of one shard.
+/// The running chain of one shard. It can be taken up again at the last complete block, and takes
+/// whole runs of records at once.
 #[derive(Debug, Clone)]
 pub struct Chain {
+    /// The hash of the last complete block; zeros before the first.
+    block: Hash,
+    /// Over `block` and the records behind it.
     hasher: blake3::Hasher,
+    /// How many records those are: below [`BLOCK_RECORDS`].
     in_block: u64,
 }
 
@@ -33,24 +38,39 @@ impl Chain {
         Self::after_block(Hash::default())
     }
 
-    fn after_block(previous: Hash) -> Self {
+    /// The chain at the end of a block with this hash.
+    pub fn after_block(block: Hash) -> Self {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&previous.0);
-        Self { hasher, in_block: 0 }
+        hasher.update(&block.0);
+        Self { block, hasher, in_block: 0 }
     }
 
-    /// Takes the canonical bytes of the next record.
-    pub fn push(&mut self, record: &[u8]) {
+    /// How many records complete the open block.
+    pub fn room(&self) -> u64 {
+        BLOCK_RECORDS - self.in_block
+    }
+
+    /// Takes the canonical bytes of the next `records` records, one behind the other.
+    ///
+    /// # Panics
+    /// If they are more than [`Self::room`].
+    pub fn push(&mut self, bytes: &[u8], records: u64) {
+        assert!(records <= self.room(), "a run of records across the end of a block");
+        self.hasher.update(bytes);
+        self.in_block += records;
         if self.in_block == BLOCK_RECORDS {
-            *self = Self::after_block(self.hash());
+            *self = Self::after_block(Hash(*self.hasher.finalize().as_bytes()));
         }
-        self.hasher.update(record);
-        self.in_block += 1;
     }
 
     /// The hash at the position of the last record.
     pub fn hash(&self) -> Hash {
-        if self.in_block == 0 { Hash::default() } else { Hash(*self.hasher.finalize().as_bytes()) }
+        if self.in_block == 0 { self.block } else { Hash(*self.hasher.finalize().as_bytes()) }
+    }
+
+    /// The hash of the last complete block; zeros before the first.
+    pub fn block(&self) -> Hash {
+        self.block
     }
 }
 
@@ -110,7 +130,7 @@ mod tests {
         assert_eq!(chain.hash(), Hash([0; 32]));
         let mut previous = [0; 32];
         for (i, record) in records.iter().enumerate() {
-            chain.push(record);
+            chain.push(record, 1);
             let block = i / 256 * 256;
             let mut hasher = blake3::Hasher::new();
             hasher.update(&previous);
@@ -121,5 +141,26 @@ mod tests {
                 previous = expected;
             }
         }
+    }
+    #[test]
+    fn it_is_taken_up_again_at_the_last_complete_block() {
+        let mut chain = Chain::new();
+        for n in 0..700_u32 {
+            chain.push(&n.to_le_bytes(), 1);
+            let mut again = Chain::after_block(chain.block());
+            let open = u32::try_from(BLOCK_RECORDS - chain.room()).unwrap();
+            (n + 1 - open..=n).for_each(|n| again.push(&n.to_le_bytes(), 1));
+            assert_eq!(again.hash(), chain.hash(), "after record {n}");
+        }
+    }
+
+    #[test]
+    fn a_run_of_records_hashes_as_they_do_one_by_one() {
+        let (mut run, mut single) = (Chain::new(), Chain::new());
+        run.push(b"abcdef", 3);
+        for record in [b"ab", b"cd", b"ef"] {
+            single.push(record, 1);
+        }
+        assert_eq!(run.hash(), single.hash());
     }
 }

@@ -127,6 +127,48 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     }
 }
 
+/// Whether `bytes` are those that `record` encodes to: what [`encode_record`] would write, compared as
+/// it would be written.
+pub fn is_canonical(record: &Record, bytes: &[u8]) -> bool {
+    let Some((&VERSION, body)) = bytes.split_first() else { return false };
+    postcard::serialize_with_flavor(record, Same { rest: body }).unwrap_or(false)
+}
+
+/// Takes what is written, if it is what was expected.
+struct Same<'a> {
+    rest: &'a [u8],
+}
+
+impl postcard::ser_flavors::Flavor for Same<'_> {
+    /// Whether nothing more was expected.
+    type Output = bool;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        match self.rest.split_first() {
+            Some((&expected, rest)) if expected == byte => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => Err(postcard::Error::SerializeBufferFull),
+        }
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // Numbers and ids come in few bytes; a call to compare them costs more than they do.
+        match self.rest.split_at_checked(bytes.len()) {
+            Some((expected, rest)) if expected.iter().zip(bytes).all(|(expected, byte)| expected == byte) => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => Err(postcard::Error::SerializeBufferFull),
+        }
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.rest.is_empty())
+    }
+}
+
 /// What a command asks for, in 128 bits: BLAKE3 over its postcard form and its `occurred_at`. The
 /// actor, the client and the encoding that it came in are not part of it, and a default that was
 /// spelled out equals one that was left out.

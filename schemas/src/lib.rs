@@ -27,7 +27,7 @@ pub use command::{
     MAX_CHANGES_A_PART, MAX_GROUP, MAX_RECIPIENTS, OrderName, OrderRef, Publish, Query, Recipient, Refund, Release,
     RollBackRefund, Send, TakeBack, TakeReference, TopUp, Unresolved,
 };
-pub use encoding::{DecodeError, Digest, MAX_RECORD_BYTES, decode_record, encode_record};
+pub use encoding::{DecodeError, Digest, MAX_RECORD_BYTES, decode_record, encode_record, is_canonical};
 pub use envelope::{Client, Envelope};
 pub use event::{
     Captured, ChargebackClaimed, ChargedBack, Dispatch, Event, GiftGiven, Granted, Held, LotExpired, OrderStep,

@@ -13,7 +13,7 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -103,30 +103,19 @@ impl FromStr for Subject {
     }
 }
 
-/// The binary form; JSON shows the text.
+/// The binary form; JSON shows the text. It reads straight into a subject: every record has one.
 #[derive(Serialize, Deserialize)]
-#[serde(rename = "Subject")]
-enum Binary<'a> {
-    User(Cow<'a, UserId>),
-    Transaction(Cow<'a, ChannelId>, Cow<'a, TransactionId>),
+#[serde(remote = "Subject", rename = "Subject")]
+enum Binary {
+    User(UserId),
+    Transaction { channel: ChannelId, transaction: TransactionId },
     Reference,
     Shard(Shard),
 }
 
 impl Serialize for Subject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return serializer.collect_str(self);
-        }
-        match self {
-            Self::User(user) => Binary::User(Cow::Borrowed(user)),
-            Self::Transaction { channel, transaction } => {
-                Binary::Transaction(Cow::Borrowed(channel), Cow::Borrowed(transaction))
-            }
-            Self::Reference => Binary::Reference,
-            Self::Shard(n) => Binary::Shard(*n),
-        }
-        .serialize(serializer)
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { Binary::serialize(self, serializer) }
     }
 }
 
@@ -135,14 +124,7 @@ impl<'de> Deserialize<'de> for Subject {
         if deserializer.is_human_readable() {
             return deserializer.deserialize_str(TextVisitor { expected: "subject", parse: str::parse });
         }
-        Ok(match Binary::deserialize(deserializer).map_err(de::Error::custom)? {
-            Binary::User(user) => Self::User(user.into_owned()),
-            Binary::Transaction(channel, transaction) => {
-                Self::Transaction { channel: channel.into_owned(), transaction: transaction.into_owned() }
-            }
-            Binary::Reference => Self::Reference,
-            Binary::Shard(n) => Self::Shard(n),
-        })
+        Binary::deserialize(deserializer)
     }
 }
 

@@ -12,7 +12,7 @@ use ledger::{
     log::{Options, OsDisk, Reader},
 };
 use projections::Reference;
-use replay::{AsOf, records};
+use replay::{AsOf, fold};
 use schemas::{Record, Shard};
 
 use crate::output::Progress;
@@ -34,7 +34,8 @@ impl LedgerDir {
         &self.path
     }
 
-    fn disk(&self) -> Arc<OsDisk> {
+    /// Its disk.
+    pub fn disk(&self) -> Arc<OsDisk> {
         Arc::new(OsDisk::new(&self.path))
     }
 
@@ -59,8 +60,8 @@ impl LedgerDir {
         Ok(engine)
     }
 
-    /// Opens the log to read it, beside whoever writes it.
-    pub fn read(&self) -> Result<Reader> {
+    /// Says what to do where there is no ledger.
+    pub fn must_exist(&self) -> Result<()> {
         if !self.exists() {
             bail!(
                 "there is no ledger in {}; name its folder with --data, or make one: giftledger demo --data {}",
@@ -68,6 +69,12 @@ impl LedgerDir {
                 self.path.display()
             );
         }
+        Ok(())
+    }
+
+    /// Opens the log to read it, beside whoever writes it.
+    pub fn read(&self) -> Result<Reader> {
+        self.must_exist()?;
         Ok(Reader::open(self.disk())?)
     }
 
@@ -76,11 +83,11 @@ impl LedgerDir {
         let mut reader = self.read()?;
         let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
         let progress = Progress::records(total, "folding");
-        for record in records(&mut reader, as_of)? {
-            visit(&record?)?;
+        fold(&mut reader, as_of, |record| {
+            visit(record)?;
             progress.step();
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The reference data as of a moment.

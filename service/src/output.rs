@@ -80,6 +80,12 @@ impl Progress {
         Self::new(total, what, "{msg} {bar:30} {bytes} of {total_bytes}, {eta} left")
     }
 
+    /// Counts bytes of which it is told how many there are with each step.
+    pub fn of_bytes(what: &'static str) -> impl FnMut(u64, u64) {
+        let mut progress = None;
+        move |done, total| progress.get_or_insert_with(|| Self::bytes(total, what)).set(done)
+    }
+
     fn new(total: u64, what: &'static str, template: &str) -> Self {
         if !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());

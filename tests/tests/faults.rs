@@ -614,7 +614,7 @@ impl Run {
         let reader = self.engine().reader();
         check_dispatches(&self.records());
         check_books(self.engine(), at);
-        let proof = proofs::prove(&reader, || ());
+        let proof = proofs::prove(&reader, |_| ());
         assert!(proof.ok, "{:?}: {at}", proof.fault);
     }
 

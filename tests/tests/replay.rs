@@ -127,6 +127,12 @@ fn a_moment_cuts_all_shards_alike() {
         for as_of in [position, AsOf::Time(last.time)] {
             let prefix: Vec<_> = replay::records(&mut reader, as_of).unwrap().map(Result::unwrap).collect();
             assert_eq!(prefix, all[..=cut], "as of {as_of}");
+            let mut folded = Vec::new();
+            let fold = replay::fold(&mut reader, as_of, |record| {
+                folded.push(record.clone());
+                Ok::<_, ledger::Error>(())
+            });
+            assert!(fold.is_ok() && folded == prefix, "as of {as_of}");
             let mut accounts = Accounts::new();
             for record in &prefix {
                 accounts.apply(record);

@@ -61,8 +61,8 @@ impl Folded {
         let fingerprinter = index.fingerprinter();
         let mut indexed = index.covered().to_vec();
         let from = first_behind(reader, &indexed)?.map_or(folded.next, |at| at.min(folded.next));
-        for frame in reader.frames_from(from) {
-            let frame = frame?;
+        // One thread reads and decodes, this one folds.
+        reader.frames_from(from).ahead(|frame| {
             for record in &frame.records {
                 let upto = &mut indexed[usize::from(record.shard)];
                 if record.sequence > *upto {
@@ -72,12 +72,10 @@ impl Folded {
                 }
             }
             if frame.first >= folded.next {
-                folded.take(&frame);
+                folded.take(frame);
             }
-            if index.is_full() {
-                seal(&mut index, &mut sealer, &indexed)?;
-            }
-        }
+            if index.is_full() { seal(&mut index, &mut sealer, &indexed) } else { Ok(()) }
+        })?;
         let untaken = dispatcher::untaken(&folded.pending, &mut reader.clone())?;
         Ok(Self { states: folded.states, untaken, index, sealer })
     }

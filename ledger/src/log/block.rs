@@ -64,8 +64,13 @@ impl Block {
 
     /// The canonical bytes of the n-th record, from 0.
     pub fn record(&self, n: usize) -> &[u8] {
-        let start = if n == 0 { 0 } else { self.ends[n - 1] as usize };
-        &self.raw[start..self.ends[n] as usize]
+        self.run(n..n + 1)
+    }
+
+    /// The canonical bytes of some records, one behind the other.
+    pub fn run(&self, records: std::ops::Range<usize>) -> &[u8] {
+        let end_of = |n: usize| if n == 0 { 0 } else { self.ends[n - 1] as usize };
+        &self.raw[end_of(records.start)..end_of(records.end)]
     }
 
     /// The canonical bytes of each record.

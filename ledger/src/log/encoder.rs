@@ -1,12 +1,11 @@
 //! From a batch of records to the bytes of a frame, in buffers that are used again: hash, then
 //! compress one block after the other.
 
-use schemas::{MAX_RECORD_BYTES, Shard};
+use schemas::{Chain, MAX_RECORD_BYTES, Shard};
 use zstd::bulk::Compressor;
 
 use super::{
     batch::{Batch, Run},
-    chain::Chain,
     frame::{BLOCK_BYTES, Entry, MAX_RECORDS, Meta, Section, crc32c, head_bytes},
 };
 use crate::{Error, Result};

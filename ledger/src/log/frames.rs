@@ -1,13 +1,12 @@
 //! The log in order, with the checks that a reader asks for.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use schemas::{Hash, Record, Shard, Timestamp, decode_record, encode_record};
+use schemas::{Chain, Record, Shard, Timestamp, decode_record, is_canonical};
 
 use super::{
     Locator, ShardHead,
     block::{Block, Unpacker},
-    chain::Chain,
     frame::{Meta, Section},
     scan::{Depth, Scan, Step},
     segment::{Header, Tip},
@@ -34,9 +33,9 @@ pub enum Check {
 pub struct Frame {
     /// Where its first record is; the k-th is `first.nth(k)`.
     pub first: Locator,
-    /// Its records: shard 0's, shard 1's, …
+    /// Its records: shard 0's, shard 1's, … Of the shards that were asked for.
     pub records: Vec<Record>,
-    /// How far each shard in it is behind it.
+    /// How far each of these shards is behind it.
     pub heads: Vec<(Shard, ShardHead)>,
     /// Its bytes on disk.
     pub stored_bytes: u64,
@@ -49,6 +48,8 @@ pub struct Frame {
 pub struct Frames {
     shared: Arc<Shared>,
     check: Check,
+    /// Whose records are read. Frames without any are passed over.
+    shards: Range<Shard>,
     /// The segment that comes next, or that `scan` is in.
     number: usize,
     current: Option<(Arc<Segment>, Scan)>,
@@ -60,6 +61,8 @@ pub struct Frames {
     full: Option<Full>,
     unpacker: Unpacker,
     block: Block,
+    /// A spent frame's vector, for the next one.
+    spare: Vec<Record>,
     failed: bool,
 }
 
@@ -68,7 +71,6 @@ struct Full {
     chains: Vec<Chain>,
     tips: Vec<Tip>,
     times: Vec<Option<Timestamp>>,
-    encoded: Vec<u8>,
     zeros_checked: bool,
 }
 
@@ -76,13 +78,13 @@ impl Frames {
     pub(super) fn new(shared: Arc<Shared>, check: Check) -> Self {
         let shards = usize::from(shared.shards);
         let full = (check == Check::Full).then(|| Full {
-            chains: vec![Chain::after_block(Hash::default()); shards],
+            chains: vec![Chain::new(); shards],
             tips: vec![Tip::default(); shards],
             times: vec![None; shards],
-            encoded: Vec::new(),
             zeros_checked: false,
         });
         Self {
+            shards: 0..shared.shards,
             shared,
             check,
             number: 0,
@@ -93,8 +95,28 @@ impl Frames {
             full,
             unpacker: Unpacker::new(),
             block: Block::default(),
+            spare: Vec::new(),
             failed: false,
         }
+    }
+
+    /// Only what concerns some neighbouring shards: their records, hashes, sequences and times. What
+    /// does not belong to a shard is checked as ever.
+    ///
+    /// # Panics
+    /// If something was read already.
+    #[must_use]
+    pub fn of_shards(mut self, shards: Range<Shard>) -> Self {
+        assert!(self.current.is_none(), "the shards are chosen before anything is read");
+        self.shards = shards;
+        self
+    }
+
+    /// Takes back a frame that nobody needs any more: its vector serves the next one, and its records
+    /// are dropped here, which is cheap on the thread that made them.
+    pub fn recycle(&mut self, frame: Frame) {
+        self.spare = frame.records;
+        self.spare.clear();
     }
 
     /// From the frame at an offset, which the caller has from a [`Locator`].
@@ -106,6 +128,11 @@ impl Frames {
         frames.number = number.unwrap_or_else(|| frames.shared.last_number());
         frames.from = Some(offset);
         frames
+    }
+
+    /// How many bytes of the log are not read yet.
+    pub(super) fn left(&self) -> u64 {
+        self.shared.end().saturating_sub(self.position().offset())
     }
 
     /// Where the next frame is or will be.
@@ -126,7 +153,11 @@ impl Frames {
             }
             let (_, scan) = self.current.as_mut().expect("it was just entered");
             match scan.next(end.saturating_sub(segment.base), Depth::Whole)? {
-                Step::Frame => return self.frame().map(Some),
+                Step::Frame => {
+                    if let Some(frame) = self.frame()? {
+                        return Ok(Some(frame));
+                    }
+                }
                 Step::Bad(invalid) => return Err(scan.damaged(invalid)),
                 Step::End if last => {
                     self.check_reserve(&segment, end)?;
@@ -156,7 +187,8 @@ impl Frames {
             if header.previous != self.previous || header.crc != segment.crc {
                 return Err(wrong(20, "the segment does not follow the frame before it"));
             }
-            if header.tips != full.tips {
+            let own = usize::from(self.shards.start)..usize::from(self.shards.end);
+            if header.tips[own.clone()] != full.tips[own] {
                 return Err(wrong(56, "the segment's header and the records before it differ"));
             }
         }
@@ -164,53 +196,81 @@ impl Frames {
         Ok(())
     }
 
-    /// Decodes the frame that the walk shows.
-    fn frame(&mut self) -> Result<Frame> {
+    /// Decodes the frame that the walk shows; `None` if no record in it was asked for.
+    fn frame(&mut self) -> Result<Option<Frame>> {
         let (segment, scan) = self.current.as_ref().expect("the caller stands in a segment");
         let meta = scan.meta();
         let at = meta.offset - segment.base;
         let damaged = |what: String| Error::damaged(scan.path().clone(), at, what);
-        let mut records = Vec::with_capacity(meta.records() as usize);
-        let mut sections = Sections::new(meta);
-        for block in meta.blocks(scan.frame()) {
-            let (entry, stored) = block.map_err(|invalid| damaged(invalid.to_owned()))?;
-            self.unpacker.unpack(entry, stored, &mut self.block).map_err(|invalid| damaged(invalid.to_owned()))?;
-            for bytes in self.block.records() {
-                let (section, sequence) = sections.next();
-                let record = decode_record(bytes).map_err(|error| undecodable(scan, at, &error))?;
-                if (record.shard, record.sequence) != (section.shard, sequence) {
-                    return Err(damaged(format!("record {} stands out of its place", records.len())));
-                }
-                if let Some(full) = &mut self.full {
-                    full.record(&record, bytes, sequence == section.last(), section).map_err(&damaged)?;
-                }
-                records.push(record);
-            }
-        }
         for section in &meta.sections {
             let next = self.next.get_mut(usize::from(section.shard));
             let next = next.ok_or_else(|| damaged(format!("a frame names shard {}", section.shard)))?;
-            if next.is_some_and(|next| next != section.first) {
+            if self.shards.contains(&section.shard) && next.is_some_and(|next| next != section.first) {
                 return Err(damaged(format!("shard {} has a gap before {}", section.shard, section.first)));
             }
             *next = Some(section.last() + 1);
-            if let Some(full) = &mut self.full {
-                full.section(meta.offset, section);
+        }
+        let asked = |section: &&Section| self.shards.contains(&section.shard);
+        let before: u32 = meta.sections.iter().take_while(|s| s.shard < self.shards.start).map(|s| s.count).sum();
+        let wanted: u32 = meta.sections.iter().filter(asked).map(|s| s.count).sum();
+        if wanted == 0 {
+            return Ok(None);
+        }
+        let wanted = before..before + wanted;
+        let mut records = std::mem::take(&mut self.spare);
+        records.reserve(wanted.len());
+        let mut sections = Sections::new(meta);
+        let mut first = 0;
+        for block in meta.blocks(scan.frame()) {
+            let (entry, stored) = block.map_err(|invalid| damaged(invalid.to_owned()))?;
+            let behind = first + entry.records;
+            let needed = first < wanted.end && wanted.start < behind;
+            if needed {
+                self.unpacker.unpack(entry, stored, &mut self.block).map_err(|invalid| damaged(invalid.to_owned()))?;
             }
+            let mut n = 0;
+            while n < entry.records {
+                let (section, sequence, count) = sections.take(entry.records - n);
+                let run = n as usize..(n + count) as usize;
+                n += count;
+                if !self.shards.contains(&section.shard) {
+                    continue;
+                }
+                for (place, sequence) in run.clone().zip(sequence..) {
+                    let bytes = self.block.record(place);
+                    let record = decode_record(bytes).map_err(|error| undecodable(scan, at, &error))?;
+                    if (record.shard, record.sequence) != (section.shard, sequence) {
+                        return Err(damaged(format!("record {} stands out of its place", first as usize + place)));
+                    }
+                    if let Some(full) = &mut self.full {
+                        full.record(&record, bytes).map_err(&damaged)?;
+                    }
+                    records.push(record);
+                }
+                if let Some(full) = &mut self.full {
+                    let last = sequence + u64::from(count) - 1 == section.last();
+                    full.run(&self.block, run, section, last.then_some(meta.offset)).map_err(&damaged)?;
+                }
+            }
+            first = behind;
         }
         let head = |s: &Section| (s.shard, ShardHead { sequence: s.last(), hash: s.hash });
-        Ok(Frame {
-            first: Locator::new(meta.offset),
+        Ok(Some(Frame {
+            first: Locator::new(meta.offset).nth(wanted.start),
             records,
-            heads: meta.sections.iter().map(head).collect(),
+            heads: meta.sections.iter().filter(asked).map(head).collect(),
             stored_bytes: u64::from(meta.length),
             raw_bytes: meta.raw(),
-        })
+        }))
     }
 
     /// Nothing but zeros stands behind the end, unless a writer is at work.
     fn check_reserve(&mut self, segment: &Segment, end: u64) -> Result<()> {
         let Some(full) = self.full.as_mut().filter(|full| !full.zeros_checked) else { return Ok(()) };
+        // Once is enough, where several read.
+        if self.shards.start > 0 {
+            return Ok(());
+        }
         full.zeros_checked = true;
         let path = self.shared.disk.path(&segment.name);
         let io = |source| Error::Io { doing: "reading the end of", path: path.clone(), source };
@@ -245,31 +305,39 @@ pub(super) fn first_nonzero(file: &dyn super::DiskFile, position: u64) -> std::i
 }
 
 impl Full {
-    fn record(&mut self, record: &Record, bytes: &[u8], last: bool, section: &Section) -> Result<(), String> {
+    /// What concerns one record. Its place was checked, so its shard is one of this ledger.
+    fn record(&mut self, record: &Record, bytes: &[u8]) -> Result<(), String> {
         let name = || format!("record {} of shard {}", record.sequence, record.shard);
-        let shard = usize::from(record.shard);
-        if shard >= self.chains.len() {
-            return Err(format!("{} is of no shard of this ledger", name()));
-        }
-        self.encoded.clear();
-        encode_record(record, &mut self.encoded);
-        if self.encoded != bytes {
+        if !is_canonical(record, bytes) {
             return Err(format!("{} has not the bytes that it encodes to", name()));
         }
-        if self.times[shard].is_some_and(|time| time >= record.time) {
+        let time = &mut self.times[usize::from(record.shard)];
+        if time.is_some_and(|time| time >= record.time) {
             return Err(format!("{} is not later than the one before it", name()));
         }
-        self.times[shard] = Some(record.time);
-        self.chains[shard].push(bytes, 1);
-        if last && self.chains[shard].hash() != section.hash {
-            return Err(format!("the hash behind {} differs from that of the records", name()));
-        }
+        *time = Some(record.time);
         Ok(())
     }
 
-    fn section(&mut self, offset: u64, section: &Section) {
+    /// What concerns neighbours of one section in one block; `ends_in` is the frame's offset where the
+    /// section ends with them. Hashing long runs is what makes it cheap.
+    fn run(&mut self, block: &Block, run: Range<usize>, section: &Section, ends_in: Option<u64>) -> Result<(), String> {
         let shard = usize::from(section.shard);
-        self.tips[shard].take(offset, section.count, section.hash, self.chains[shard].block());
+        let chain = &mut self.chains[shard];
+        let mut start = run.start;
+        while start < run.end {
+            let room = usize::try_from(chain.room()).expect("a block of the chain has few records");
+            let end = run.end.min(start + room);
+            chain.push(block.run(start..end), (end - start) as u64);
+            start = end;
+        }
+        let Some(offset) = ends_in else { return Ok(()) };
+        if chain.hash() != section.hash {
+            let (shard, sequence) = (section.shard, section.last());
+            return Err(format!("the hash behind record {sequence} of shard {shard} differs from that of the records"));
+        }
+        self.tips[shard].take(offset, section.count, section.hash, chain.block());
+        Ok(())
     }
 }
 
@@ -289,12 +357,20 @@ impl<'a> Sections<'a> {
 
     /// For the next record, of which the frame's tables agree how many there are.
     pub fn next(&mut self) -> (&'a Section, u64) {
+        let (section, sequence, _) = self.take(1);
+        (section, sequence)
+    }
+
+    /// For the next records of one section, at most `most`: the sequence of the first, and how many.
+    pub fn take(&mut self, most: u32) -> (&'a Section, u64, u32) {
         if self.taken == self.current.count {
             self.current = self.behind.next().expect("a frame's tables agree on its records");
             self.taken = 0;
         }
-        self.taken += 1;
-        (self.current, self.current.first + u64::from(self.taken) - 1)
+        let count = most.min(self.current.count - self.taken);
+        let sequence = self.current.first + u64::from(self.taken);
+        self.taken += count;
+        (self.current, sequence, count)
     }
 }
 

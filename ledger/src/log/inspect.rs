@@ -1,14 +1,22 @@
-//! What stands in each segment, for people.
+//! What stands in the log's files, for people: in a sound log, and as far as it can be read in a damaged one.
 
-use schemas::Timestamp;
+use std::sync::Arc;
+
+use schemas::{Shard, Timestamp, decode_record};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{
-    Frames,
-    scan::{Depth, Step},
+    Disk, Frames, Head, Problem,
+    block::{Block, Unpacker},
+    diagnosis::Findings,
+    frames::first_nonzero,
+    salvage::{Salvaged, for_valid_frames, salvage},
+    scan::{Depth, Scan, Step},
+    segment,
     shared::Shared,
 };
-use crate::Result;
+use crate::{Error, Result};
 
 /// A segment, as far as it is durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,7 +39,225 @@ pub struct SegmentInfo {
     pub last_time: Option<Timestamp>,
 }
 
-pub(super) fn segments(shared: &std::sync::Arc<Shared>) -> Result<Vec<SegmentInfo>> {
+/// All that stands in a ledger's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Inspection {
+    /// The segments that can be joined to one log, from its first byte on.
+    pub segments: Vec<SegmentState>,
+    /// The lineages that the ledger had before, the oldest first, and where each ended.
+    pub former_lineages: Vec<FormerLineage>,
+    /// How far the log can be read.
+    pub head: Head,
+    /// What is stored of who had come how far; `None` where that cannot be read.
+    pub positions: Vec<(String, Option<Head>)>,
+    /// The folders of what is derived.
+    pub derived: Vec<DerivedFolder>,
+    /// What is wrong. `log repair` says what to do about it.
+    pub problems: Vec<Problem>,
+}
+
+/// A segment and its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SegmentState {
+    /// What it holds.
+    #[serde(flatten)]
+    pub info: SegmentInfo,
+    /// The lineage under which it was begun.
+    pub lineage: Uuid,
+    /// Whether the log goes on in another segment.
+    pub sealed: bool,
+    /// Whether all of it checks out: every checksum, frame, sequence and hash.
+    pub sound: bool,
+    /// Zeros behind its last frame, for what comes.
+    pub reserve_bytes: u64,
+}
+
+/// A lineage that ended with a cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FormerLineage {
+    /// Its id.
+    pub lineage: Uuid,
+    /// The offset of the segment that was begun at the cut.
+    pub cut_at: u64,
+    /// Each shard's last sequence there, if that segment can be read.
+    pub sequences: Option<Vec<u64>>,
+}
+
+/// A folder of what is derived from the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DerivedFolder {
+    /// Its name.
+    pub folder: String,
+    /// How many files it has.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The last of them by name.
+    pub newest: String,
+}
+
+/// A frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FrameInfo {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// The bytes of its blocks before compression.
+    pub raw_bytes: u64,
+    /// How many records.
+    pub records: u32,
+    /// Which: shard, first and last sequence.
+    pub shards: Vec<(Shard, u64, u64)>,
+}
+
+/// The frames of a segment, and the bytes among them that are none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SegmentFrames {
+    /// The bytes of its header; 0 if that cannot be read.
+    pub header_bytes: u64,
+    /// The valid frames in order.
+    pub frames: Vec<FrameInfo>,
+    /// Bytes between them (from, to) that should be frames.
+    pub damaged: Vec<(u64, u64)>,
+}
+
+/// Looks at everything in a ledger's folder; changes nothing. Beside a writer the end is what it was a
+/// moment ago.
+///
+/// # Errors
+/// [`Error::NoLedger`]; [`Error::BeyondRepair`] if no header can be read; [`Error::Io`].
+pub fn inspect(disk: &dyn Disk) -> Result<Inspection> {
+    let io = |name: &str, source| Error::Io { doing: "looking at", path: disk.path(name), source };
+    if disk.list(segment::FOLDER).map_err(|source| io(segment::FOLDER, source))?.is_empty() {
+        return Err(Error::NoLedger { path: disk.path("") });
+    }
+    let salvage = salvage(disk, None)?;
+    let mut problems = Findings::of(&salvage).problems;
+    if disk.is_locked().map_err(|source| io("", source))?
+        && let Some(last) = salvage.segments.last()
+    {
+        // What stands behind the end is being written just now.
+        problems.retain(|problem| (problem.file.as_str(), problem.offset) != (last.name.as_str(), last.length()));
+    }
+    let count = salvage.segments.len();
+    let segments = salvage.segments.iter().enumerate().map(|(n, segment)| {
+        let sealed = n + 1 < count;
+        let sound = !problems.iter().any(|problem| problem.file == segment.name);
+        state(disk, segment, sealed, sound)
+    });
+    let segments = segments.collect::<Result<Vec<_>>>()?;
+    let mut head = salvage.walk.head().unwrap_or(Head { lineage: salvage.lineage, shards: Vec::new() });
+    head.lineage = salvage.lineage;
+    let former = salvage.cuts.iter().map(|cut| FormerLineage {
+        lineage: cut.lineage,
+        cut_at: cut.base,
+        sequences: segment::header_sequences(disk, &segment::name(cut.base)).ok(),
+    });
+    Ok(Inspection {
+        segments,
+        former_lineages: former.collect(),
+        head,
+        positions: salvage.positions.into_iter().map(|(name, head)| (name, head.ok())).collect(),
+        derived: derived(disk)?,
+        problems,
+    })
+}
+
+/// Lists the frames of a segment, by its file's name with or without folder; in a damaged one those that
+/// can be read.
+///
+/// # Errors
+/// [`Error::NotALedger`] if no segment has this name; [`Error::Io`].
+pub fn frames_of(disk: &dyn Disk, name: &str) -> Result<SegmentFrames> {
+    let plain = name.strip_prefix(segment::FOLDER).map_or(name, |rest| rest.trim_start_matches('/'));
+    let base = segment::base_of(plain).ok_or_else(|| Error::NotALedger { path: disk.path(name) })?;
+    let name = segment::name(base);
+    let io = |source| Error::Io { doing: "reading", path: disk.path(&name), source };
+    let file = disk.open(&name, false).map_err(io)?;
+    let header_bytes = segment::Header::read(disk, &name, &*file).map_or(0, |(_, bytes)| bytes);
+    let bytes = disk.read(&name).map_err(io)?;
+    let start = usize::try_from(header_bytes).expect("a header fits in memory");
+    let (mut frames, mut damaged, mut end) = (Vec::new(), Vec::new(), header_bytes);
+    for_valid_frames(&bytes[start..], base + header_bytes, |at, meta| {
+        let offset = header_bytes + at as u64;
+        if offset > end {
+            damaged.push((end, offset));
+        }
+        end = offset + u64::from(meta.length);
+        frames.push(FrameInfo {
+            offset,
+            bytes: u64::from(meta.length),
+            raw_bytes: meta.raw(),
+            records: meta.records(),
+            shards: meta.sections.iter().map(|s| (s.shard, s.first, s.last())).collect(),
+        });
+    });
+    if first_nonzero(&*file, end).map_err(io)?.is_some() {
+        damaged.push((end, bytes.iter().rposition(|&byte| byte != 0).map_or(end, |last| last as u64 + 1)));
+    }
+    Ok(SegmentFrames { header_bytes, frames, damaged })
+}
+
+fn state(disk: &dyn Disk, segment: &Salvaged, sealed: bool, sound: bool) -> Result<SegmentState> {
+    let first = times_at(disk, segment, (segment.frames > 0).then_some(segment.header))?;
+    let last = times_at(disk, segment, segment.last_frame)?;
+    let info = SegmentInfo {
+        file: segment.name.clone(),
+        base: segment.base,
+        bytes: segment.length(),
+        frames: segment.frames,
+        records: segment.records,
+        raw_bytes: segment.raw_bytes,
+        first_time: first.into_iter().min(),
+        last_time: last.into_iter().max(),
+    };
+    let length = segment.file_length.unwrap_or(0);
+    let reserve_bytes = if sealed || !sound { 0 } else { length.saturating_sub(segment.length()) };
+    Ok(SegmentState { info, lineage: segment.lineage, sealed, sound, reserve_bytes })
+}
+
+/// The times of the records in the frame at a position; none where they do not decode.
+fn times_at(disk: &dyn Disk, segment: &Salvaged, position: Option<u64>) -> Result<Vec<Timestamp>> {
+    let Some(position) = position else { return Ok(Vec::new()) };
+    let path = disk.path(&segment.name);
+    let file = disk.open(&segment.name, false);
+    let file = file.map_err(|source| Error::Io { doing: "opening", path: path.clone(), source })?;
+    let mut scan = Scan::new(file, path, segment.base, position, None);
+    let mut times = Vec::new();
+    if let Step::Frame = scan.next(segment.length(), Depth::Whole)? {
+        let (mut unpacker, mut block) = (Unpacker::new(), Block::default());
+        for (entry, stored) in scan.meta().blocks(scan.frame()).flatten() {
+            if unpacker.unpack(entry, stored, &mut block).is_ok() {
+                times.extend(block.records().filter_map(|record| decode_record(record).ok()).map(|record| record.time));
+            }
+        }
+    }
+    Ok(times)
+}
+
+fn derived(disk: &dyn Disk) -> Result<Vec<DerivedFolder>> {
+    let mut folders = Vec::new();
+    for folder in super::repair::DERIVED {
+        let io = |source| Error::Io { doing: "looking at", path: disk.path(folder), source };
+        let names = disk.list(folder).map_err(io)?;
+        let mut bytes = 0;
+        for name in &names {
+            bytes += disk.open(&format!("{folder}/{name}"), false).and_then(|file| file.len()).map_err(io)?;
+        }
+        if let Some(newest) = names.last() {
+            folders.push(DerivedFolder {
+                folder: folder.to_owned(),
+                files: names.len(),
+                bytes,
+                newest: newest.clone(),
+            });
+        }
+    }
+    Ok(folders)
+}
+
+pub(super) fn segments(shared: &Arc<Shared>) -> Result<Vec<SegmentInfo>> {
     let mut infos = Vec::new();
     while let Some((segment, end, _)) = shared.nth(infos.len()) {
         let mut info = SegmentInfo {
@@ -68,7 +294,7 @@ pub(super) fn segments(shared: &std::sync::Arc<Shared>) -> Result<Vec<SegmentInf
 }
 
 /// The times of the records in the frame at an offset.
-fn times(shared: &std::sync::Arc<Shared>, offset: u64) -> Result<impl Iterator<Item = Timestamp>> {
+fn times(shared: &Arc<Shared>, offset: u64) -> Result<impl Iterator<Item = Timestamp>> {
     let frame = Frames::from(shared.clone(), offset).next().transpose()?;
     Ok(frame.into_iter().flat_map(|frame| frame.records).map(|record| record.time))
 }

@@ -14,11 +14,13 @@
 //! |---|---|
 //! | `frame`, `segment`, `position` | the bytes on disk, with their layouts and limits |
 //! | `batch`, `encoder`, `block` | from records to the bytes of a frame, and back |
-//! | `chain` | the hash of a shard's records |
 //! | `writer` | [`Log`]: reserve, append, seal |
+//! | `walk` | from frame to frame, each checked to continue the one before |
 //! | `recovery` | what a start finds at the end of the log |
+//! | `salvage`, `diagnosis`, `repair` | a log that refuses to start: what can be read, what is wrong, what is done |
 //! | `shared` | the segments and the durable end, between one writer and any readers |
 //! | `scan`, `frames`, `reader`, `find`, `inspect` | reading: in order, one record, by sequence, by segment |
+//! | `parallel` | reading in order with more than one core |
 //! | `disk`, `faulty` | what all of it asks of a disk, and a disk that fails |
 //!
 //! Invariants. A frame is whole or not there. At most one frame is written and not yet synced, so at
@@ -27,7 +29,7 @@
 
 mod batch;
 mod block;
-mod chain;
+mod diagnosis;
 pub mod disk;
 mod encoder;
 pub mod faulty;
@@ -35,13 +37,17 @@ mod find;
 mod frame;
 mod frames;
 mod inspect;
+mod parallel;
 mod position;
 mod reader;
 mod recent;
 mod recovery;
+mod repair;
+mod salvage;
 mod scan;
 mod segment;
 mod shared;
+mod walk;
 mod writer;
 
 use std::fmt;
@@ -51,12 +57,22 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use batch::Batch;
+pub use diagnosis::{Diagnosis, Lost, Problem};
 pub use disk::{Disk, DiskFile, OsDisk};
+pub(crate) use disk::{LOCK, LockGuard, finished_name};
 pub(crate) use frame::crc32c;
 pub use frames::{Check, Frame, Frames};
-pub use inspect::SegmentInfo;
+pub use inspect::{
+    DerivedFolder, FormerLineage, FrameInfo, Inspection, SegmentFrames, SegmentInfo, SegmentState, frames_of, inspect,
+};
+pub(crate) use position::{FOLDER as POSITIONS_FOLDER, is_closed_at, store_end};
+pub(crate) use reader::DurableSegment;
 pub use reader::Reader;
+pub(crate) use recovery::{BACKUP, BACKUP_PART, CUT_FOLDER, RESTORE, lock};
 pub use recovery::{Cut, Recovery};
+pub use repair::{diagnose, repair};
+pub(crate) use segment::{FOLDER as LOG_FOLDER, header_crc};
+pub(crate) use walk::{CheckedSegment, Walk};
 pub use writer::{Log, Stats};
 
 /// How a log is written.

@@ -12,11 +12,13 @@ use super::{
     Head,
     disk::{Disk, UNFINISHED},
     frame::crc32c,
+    reader::DurableSegment,
+    segment,
 };
 use crate::{Error, Result};
 
 /// The folder of the positions.
-pub(super) const FOLDER: &str = "positions";
+pub(crate) const FOLDER: &str = "positions";
 /// The position that a clean end stores.
 pub(super) const AT_CLOSE: &str = "head";
 
@@ -32,7 +34,8 @@ fn checksum(position: &Head) -> String {
     format!("{:08x}", crc32c(&json))
 }
 
-fn file_of(name: &str) -> String {
+/// The file of a position.
+pub(super) fn file_of(name: &str) -> String {
     format!("{FOLDER}/{name}.json")
 }
 
@@ -51,8 +54,28 @@ pub(super) fn store(disk: &dyn Disk, name: &str, position: &Head) -> Result<()> 
     })
 }
 
+/// Stores the end of a log that nobody writes, as a clean end does.
+pub(crate) fn store_end(disk: &dyn Disk, head: &Head) -> Result<()> {
+    store(disk, AT_CLOSE, head)
+}
+
+/// Whether the ledger was closed where these durable segments end, and has not been opened since.
+pub(crate) fn is_closed_at(disk: &dyn Disk, head: &Head, segments: &[DurableSegment]) -> Result<bool> {
+    let io = |source| Error::Io { doing: "looking at", path: disk.path(""), source };
+    let Some(last) = segments.last() else { return Ok(false) };
+    let now = disk.list(segment::FOLDER).map_err(io)?.into_iter().filter(|name| segment::base_of(name).is_some());
+    let length = disk.open(&last.name, false).and_then(|file| file.len()).map_err(io)?;
+    let stored = all(disk)?.into_iter().any(|(name, position)| name == AT_CLOSE && position == *head);
+    Ok(stored && length == last.length && now.count() == segments.len() && !disk.is_locked().map_err(io)?)
+}
+
 /// Every stored position with its name.
 pub(super) fn all(disk: &dyn Disk) -> Result<Vec<(String, Head)>> {
+    each(disk)?.into_iter().map(|(name, position)| Ok((name, position?))).collect()
+}
+
+/// Every stored position, or why it cannot be read, with its name.
+pub(super) fn each(disk: &dyn Disk) -> Result<Vec<(String, Result<Head>)>> {
     let io = |doing, name: &str, source| Error::Io { doing, path: disk.path(name), source };
     let mut positions = Vec::new();
     for file in disk.list(FOLDER).map_err(|source| io("listing", FOLDER, source))? {
@@ -64,17 +87,20 @@ pub(super) fn all(disk: &dyn Disk) -> Result<Vec<(String, Head)>> {
             return Err(Error::NotALedger { path: disk.path(&path) });
         };
         let bytes = disk.read(&path).map_err(|source| io("reading the position in", &path, source))?;
-        let stored: Stored =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(disk, &path, &error.to_string()))?;
-        // Compared as a whole, so that every byte counts, white space and spelling included.
-        let mut canonical = serde_json::to_vec(&stored).expect("it was just read");
-        canonical.push(b'\n');
-        if checksum(&stored.position) != stored.crc32c || canonical != bytes {
-            return Err(damaged(disk, &path, "the position and its checksum differ"));
-        }
-        positions.push((name.to_owned(), stored.position));
+        positions.push((name.to_owned(), parse(disk, &path, &bytes)));
     }
     Ok(positions)
+}
+
+fn parse(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<Head> {
+    let stored: Stored = serde_json::from_slice(bytes).map_err(|error| damaged(disk, path, &error.to_string()))?;
+    // Compared as a whole, so that every byte counts, white space and spelling included.
+    let mut canonical = serde_json::to_vec(&stored).expect("it was just read");
+    canonical.push(b'\n');
+    if checksum(&stored.position) != stored.crc32c || canonical != bytes {
+        return Err(damaged(disk, path, "the position and its checksum differ"));
+    }
+    Ok(stored.position)
 }
 
 fn damaged(disk: &dyn Disk, path: &str, what: &str) -> Error {

@@ -2,12 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use schemas::{Hash, Record, Shard, decode_record};
+use schemas::{Chain, Hash, Record, Shard, decode_record};
 
 use super::{
-    Check, Disk, DiskFile, Frames, Head, Locator, SegmentInfo,
+    Check, Disk, DiskFile, FormerLineage, Frames, Head, Locator, SegmentInfo,
     block::{Block, Unpacker},
-    chain::Chain,
     find,
     frame::{self, Meta},
     frames::{Sections, first_nonzero, not_a_record},
@@ -15,7 +14,7 @@ use super::{
     recent::Recent,
     recovery,
     scan::{Depth, Step},
-    segment::{Header, Tip},
+    segment::{self, Header, LineageCut, Tip},
     shared::{self, Segment, Shared},
 };
 use crate::{Error, Result};
@@ -28,6 +27,16 @@ const BLOCKS: usize = 64;
 const TABLES: usize = 16;
 /// Files kept open; a reader that goes to and fro needs few.
 const FILES: usize = 8;
+
+/// A segment as far as it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DurableSegment {
+    pub name: String,
+    /// Its offset in the log.
+    pub base: u64,
+    /// Its bytes up to the last frame.
+    pub length: u64,
+}
 
 /// Reads the log up to its durable end. A clone has caches of its own, for another thread.
 pub struct Reader {
@@ -48,6 +57,7 @@ impl Reader {
     /// # Errors
     /// [`Error::NoLedger`], [`Error::Damaged`] and what else the headers say; [`Error::Io`].
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self> {
+        recovery::refuse_unfinished(&*disk)?;
         let Some((segments, last)) = shared::segments(&*disk)? else {
             return Err(Error::NoLedger { path: disk.path("") });
         };
@@ -89,6 +99,35 @@ impl Reader {
     /// How far the log is durable.
     pub fn head(&self) -> Head {
         self.shared.head()
+    }
+
+    /// The lineages that the ledger had before its end was cut, the oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Io`] where a segment that began at a cut cannot be read.
+    pub fn former_lineages(&self) -> Result<Vec<FormerLineage>> {
+        let former = |cut: &LineageCut| {
+            let sequences = segment::header_sequences(&*self.shared.disk, &segment::name(cut.base))?;
+            Ok(FormerLineage { lineage: cut.lineage, cut_at: cut.base, sequences: Some(sequences) })
+        };
+        self.shared.cuts.iter().map(former).collect()
+    }
+
+    /// The segments in order, each up to its last durable frame.
+    pub(crate) fn durable_segments(&self) -> Vec<DurableSegment> {
+        let segments = (0..).map_while(|n| self.shared.nth(n));
+        segments
+            .map(|(segment, end, _)| DurableSegment {
+                name: segment.name.clone(),
+                base: segment.base,
+                length: end - segment.base,
+            })
+            .collect()
+    }
+
+    /// What the readers and the writer share.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// The number of shards.
@@ -182,7 +221,7 @@ impl Reader {
         let head = self.head();
         if position.lineage != head.lineage {
             let path = self.shared.disk.path(position::FOLDER);
-            return Err(Error::ForeignLineage { path, expected: head.lineage, found: position.lineage });
+            return Err(self.shared.foreign(path, position.lineage));
         }
         for (shard, (stored, on_log)) in (0..).zip(position.shards.iter().zip(&head.shards)) {
             if stored.sequence > on_log.sequence {

@@ -14,25 +14,36 @@
 
 use std::sync::Arc;
 
-use schemas::{Hash, Shard};
+use schemas::{Chain, Hash, Shard};
 use uuid::Uuid;
 
 use super::{
     Disk, DiskFile, Head, Options, Reader,
-    block::{Block, Unpacker},
-    chain::Chain,
     disk::{LOCK, LockGuard, UNFINISHED},
     frame::{self, Meta},
-    frames::{Sections, first_nonzero},
+    frames::first_nonzero,
     position,
     scan::{Depth, Scan, Step},
     segment::{self, Header, Tip},
     shared::{self, Segment, Shared},
+    walk::Running,
 };
 use crate::{Error, Result, index, snapshot};
 
 /// The folder of what was cut.
-const CUT_FOLDER: &str = "cut";
+pub(crate) const CUT_FOLDER: &str = "cut";
+
+/// Says that a folder holds a backup, and of what.
+pub(crate) const BACKUP: &str = "backup.json";
+/// Is there while a backup is under way.
+pub(crate) const BACKUP_PART: &str = "backup.part.json";
+/// Is there while a restore fills the folder.
+pub(crate) const RESTORE: &str = "restore.json";
+/// Is there while a repair changes the folder.
+pub(crate) const REPAIR: &str = "repair.json";
+/// What may be under way, by the file that says so.
+const UNDER_WAY: [(&str, &str); 3] =
+    [(BACKUP_PART, "a backup to this folder"), (RESTORE, "a restore from a backup"), (REPAIR, "a repair of the log")];
 
 /// What a start found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,6 +89,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Recovered> 
     disk.create_dir("").map_err(|source| io("making the folder", "", source))?;
     check_folder(&*disk)?;
     let lock = lock(&*disk)?;
+    refuse_unfinished(&*disk)?;
     for dir in [segment::FOLDER, position::FOLDER, CUT_FOLDER] {
         disk.create_dir(dir).map_err(|source| io("making the folder", dir, source))?;
         remove_unfinished(&*disk, dir)?;
@@ -121,7 +133,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Recovered> 
     let folder = segment::FOLDER;
     shared.disk.sync_dir(folder).map_err(|source| io("syncing the folder of", source))?;
     let previous = scan.previous().expect("the walk began with the header's crc");
-    let (tips, chains) = (tail.tips, tail.chains);
+    let Running { tips, chains, .. } = tail.running;
     Ok(Recovered { shared, lock, segment, file, position, previous, reserved, tips, chains, report })
 }
 
@@ -130,6 +142,9 @@ fn check_folder(disk: &dyn Disk) -> Result<()> {
     let io = |source| Error::Io { doing: "listing", path: disk.path(""), source };
     let ours = [LOCK, segment::FOLDER, position::FOLDER, CUT_FOLDER, index::FOLDER, snapshot::FOLDER, "lost+found"];
     let names = disk.list("").map_err(io)?;
+    if names.iter().any(|name| name == BACKUP) {
+        return Err(Error::IsABackup { path: disk.path("") });
+    }
     if names.iter().any(|name| name == segment::FOLDER) {
         return Ok(()); // whatever else the ledger's owners keep beside it
     }
@@ -139,7 +154,20 @@ fn check_folder(disk: &dyn Disk) -> Result<()> {
     }
 }
 
-fn lock(disk: &dyn Disk) -> Result<LockGuard> {
+/// Refuses a folder in which a restore or a repair was interrupted: what stands there may be the
+/// beginning of a log and look like a whole one.
+pub(super) fn refuse_unfinished(disk: &dyn Disk) -> Result<()> {
+    let names = disk.list("").map_err(|source| Error::Io { doing: "listing", path: disk.path(""), source })?;
+    for (file, what) in UNDER_WAY {
+        if names.iter().any(|name| name == file) {
+            return Err(Error::Unfinished { path: disk.path(file), what });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the writer's lock.
+pub(crate) fn lock(disk: &dyn Disk) -> Result<LockGuard> {
     let path = disk.path(LOCK);
     disk.lock().map_err(|source| match source.kind() {
         std::io::ErrorKind::WouldBlock => {
@@ -170,7 +198,7 @@ fn create(disk: &dyn Disk, options: &Options) -> Result<(Vec<Arc<Segment>>, Head
     }
     let shards = usize::from(options.shards.unwrap_or(Options::SHARDS));
     let tips = vec![Tip::default(); shards];
-    let mut header = Header { crc: 0, previous: 0, lineage: Uuid::now_v7(), base: 0, tips };
+    let mut header = Header { crc: 0, previous: 0, lineage: Uuid::now_v7(), base: 0, tips, cuts: Vec::new() };
     let (name, bytes) = (segment::name(0), header.write());
     disk.write_atomic(&name, &bytes).map_err(|source| Error::Io {
         doing: "making the first segment",
@@ -182,46 +210,21 @@ fn create(disk: &dyn Disk, options: &Options) -> Result<(Vec<Arc<Segment>>, Head
 
 /// The chains and tips, moved on through the last segment.
 struct Tail {
-    tips: Vec<Tip>,
-    chains: Vec<Chain>,
-    unpacker: Unpacker,
-    block: Block,
+    running: Running,
     /// The last frame, and its place in the file.
     last: Option<(u64, Vec<u8>)>,
 }
 
 impl Tail {
     fn resume(shared: &Arc<Shared>, segment: &Segment, header: Header) -> Result<Self> {
-        let mut reader = Reader::new(shared.clone());
-        let chains: Result<Vec<Chain>> =
-            (0..).zip(&header.tips).map(|(shard, tip)| reader.resume(shard, tip, segment)).collect();
-        let (unpacker, block) = (Unpacker::new(), Block::default());
-        Ok(Self { tips: header.tips, chains: chains?, unpacker, block, last: None })
+        Ok(Self { running: Running::resume(shared, segment, header.tips)?, last: None })
     }
 
     /// Takes a frame, and checks its hashes.
     fn take(&mut self, scan: &Scan) -> Result<()> {
-        let meta: &Meta = scan.meta();
-        let position = scan.position() - u64::from(meta.length);
-        let damaged = |invalid| Error::damaged(scan.path().clone(), position, invalid);
-        let mut sections = Sections::new(meta);
-        for block in meta.blocks(scan.frame()) {
-            let (entry, stored) = block.map_err(damaged)?;
-            self.unpacker.unpack(entry, stored, &mut self.block).map_err(damaged)?;
-            for bytes in self.block.records() {
-                let (section, _) = sections.next();
-                self.chains[usize::from(section.shard)].push(bytes, 1);
-            }
-        }
-        for section in &meta.sections {
-            let shard = usize::from(section.shard);
-            if self.chains[shard].hash() != section.hash {
-                return Err(damaged("the hash in a frame differs from that of its records"));
-            }
-            self.tips[shard].take(meta.offset, section.count, section.hash, self.chains[shard].block());
-        }
+        self.running.take(scan)?;
         let (at, bytes) = self.last.get_or_insert_default();
-        *at = position;
+        *at = scan.position() - u64::from(scan.meta().length);
         bytes.clear();
         bytes.extend_from_slice(scan.frame());
         Ok(())
@@ -296,7 +299,7 @@ pub(super) fn check_positions(shared: &Arc<Shared>, stored: Vec<(String, Head)>)
     for (name, position) in stored {
         if position.lineage != shared.lineage {
             let path = shared.disk.path(&format!("{}/{name}.json", position::FOLDER));
-            return Err(Error::ForeignLineage { path, expected: shared.lineage, found: position.lineage });
+            return Err(shared.foreign(path, position.lineage));
         }
         for (shard, head) in (0..).zip(&position.shards) {
             let hash: Option<Hash> = reader.hash_at(shard, head.sequence)?;

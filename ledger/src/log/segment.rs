@@ -10,7 +10,8 @@
 //!   24  lineage  16  the ledger's UUID, version 7
 //!   40  base      8  offset of this file's first byte in the log, also in its name
 //!   48  shards    2
-//!   50  zero      6
+//!   50  cuts      2  how many ends the log has lost to a restore or a repair
+//!   52  zero      4
 //! then for each shard, from 0
 //!    0  sequence  8  of its last record before this segment
 //!    8  hash     32  there
@@ -18,6 +19,9 @@
 //!   72  open      2  how many frames hold the records behind that block
 //!   74  zero      6
 //!   80  frames    8 × open  their offsets, rising
+//! then for each cut, the oldest first
+//!    0  lineage  16  the ledger's UUID up to there
+//!   16  base      8  offset of the segment that was begun there, under the next lineage
 //! frames
 //! zeros, in the last segment only: reserved space
 //! ```
@@ -25,6 +29,12 @@
 //! Offsets run through all segments, headers included: a segment begins where the one before it
 //! ends. A header with its hashes and open frames is what lets a start take up the chains from the
 //! last segment and at most 255 records per shard before it.
+//!
+//! A ledger that lost answered records (it was restored from a backup, or its end was cut by a repair)
+//! goes on under a lineage of its own, so that nobody's position behind the cut can name other
+//! records in silence. What was written stays as it is: a new segment begins at the cut, with the new
+//! lineage and with the old one as its last cut. So the ledger's lineage is that of its last segment,
+//! and where each former one ended is where that segment's tips stand.
 
 use std::io;
 
@@ -42,13 +52,17 @@ use crate::{Error, Result};
 pub(super) const VERSION: u32 = 1;
 
 /// The folder of the segments.
-pub(super) const FOLDER: &str = "log";
+pub(crate) const FOLDER: &str = "log";
 /// A segment that is reserved but not begun.
 pub(super) const SPARE: &str = "log/next.tmp";
+
+/// The most cuts that a log can have: each is a disaster.
+pub(super) const MAX_CUTS: usize = 1_000;
 
 const MAGIC: [u8; 8] = *b"GIFTLOG\n";
 const FIXED_BYTES: usize = 56;
 const SHARD_BYTES: usize = 80;
+const CUT_BYTES: usize = 24;
 
 /// How far a shard is, with all that its chain needs to be taken up again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,6 +94,24 @@ impl Tip {
     }
 }
 
+/// Where the log went on under another lineage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LineageCut {
+    /// The lineage up to here.
+    pub lineage: Uuid,
+    /// The offset of the segment that begins here.
+    pub base: u64,
+}
+
+/// Why a segment's lineage does not continue the log's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineageFault {
+    /// It is of another ledger.
+    Foreign,
+    /// It is of this one, and tells another story of it.
+    OtherCuts,
+}
+
 /// The header of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
@@ -88,12 +120,14 @@ pub(super) struct Header {
     pub lineage: Uuid,
     pub base: u64,
     pub tips: Vec<Tip>,
+    /// The lineages that the log had before, the oldest first.
+    pub cuts: Vec<LineageCut>,
 }
 
 /// The most bytes of a header.
-pub(super) fn max_header(shards: Shard) -> usize {
+pub(super) fn max_header(shards: Shard, cuts: usize) -> usize {
     let open = usize::try_from(BLOCK_RECORDS - 1).expect("255");
-    FIXED_BYTES + usize::from(shards) * (SHARD_BYTES + 8 * open)
+    FIXED_BYTES + usize::from(shards) * (SHARD_BYTES + 8 * open) + cuts * CUT_BYTES
 }
 
 /// The name of the segment that begins at an offset.
@@ -109,6 +143,29 @@ pub(super) fn base_of(name: &str) -> Option<u64> {
 }
 
 impl Header {
+    /// The header of a segment that goes on at `base`, behind something with the crc `previous`. Under
+    /// another lineage, where one is given: the end of the log up to here was lost.
+    pub fn next(&self, base: u64, previous: u32, tips: Vec<Tip>, new_lineage: Option<Uuid>) -> Self {
+        let mut cuts = self.cuts.clone();
+        if new_lineage.is_some() {
+            cuts.push(LineageCut { lineage: self.lineage, base });
+        }
+        Self { crc: 0, previous, lineage: new_lineage.unwrap_or(self.lineage), base, tips, cuts }
+    }
+
+    /// Why this header cannot follow the one before it in the log, if so. Its tips, base and previous
+    /// are others' to compare.
+    pub fn check_lineage(&self, before: &Self) -> Result<(), LineageFault> {
+        let cut = LineageCut { lineage: before.lineage, base: self.base };
+        let same = self.lineage == before.lineage && self.cuts == before.cuts;
+        let renewed = self.lineage != before.lineage && self.cuts.split_last() == Some((&cut, before.cuts.as_slice()));
+        match () {
+            () if same || renewed => Ok(()),
+            () if self.lineage == before.lineage => Err(LineageFault::OtherCuts),
+            () => Err(LineageFault::Foreign),
+        }
+    }
+
     /// The bytes, and their crc in `self`.
     pub fn write(&mut self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED_BYTES + self.tips.len() * SHARD_BYTES);
@@ -120,7 +177,8 @@ impl Header {
         bytes.extend_from_slice(self.lineage.as_bytes());
         bytes.extend_from_slice(&self.base.to_le_bytes());
         bytes.extend_from_slice(&u16::try_from(self.tips.len()).expect("shards have 16 bits").to_le_bytes());
-        bytes.extend_from_slice(&[0; 6]);
+        bytes.extend_from_slice(&u16::try_from(self.cuts.len()).expect("`MAX_CUTS` is below").to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
         for tip in &self.tips {
             bytes.extend_from_slice(&tip.head.sequence.to_le_bytes());
             bytes.extend_from_slice(&tip.head.hash.0);
@@ -128,6 +186,10 @@ impl Header {
             bytes.extend_from_slice(&u16::try_from(tip.open.len()).expect("at most 255 frames").to_le_bytes());
             bytes.extend_from_slice(&[0; 6]);
             tip.open.iter().for_each(|offset| bytes.extend_from_slice(&offset.to_le_bytes()));
+        }
+        for cut in &self.cuts {
+            bytes.extend_from_slice(cut.lineage.as_bytes());
+            bytes.extend_from_slice(&cut.base.to_le_bytes());
         }
         let length = u32::try_from(bytes.len()).expect("at most 65,535 shards of 2 KiB");
         bytes[16..20].copy_from_slice(&length.to_le_bytes());
@@ -146,7 +208,7 @@ impl Header {
             return Err(damaged(0, "no segment of a log begins here"));
         }
         let (version, length) = (u32_at(&start, 12), u32_at(&start, 16) as usize);
-        let limit = max_header(Shard::MAX);
+        let limit = max_header(Shard::MAX, MAX_CUTS);
         if length < FIXED_BYTES || length > limit {
             return Err(damaged(16, "the header's length makes no sense"));
         }
@@ -176,15 +238,33 @@ impl Header {
             });
             rest = behind;
         }
+        let (cuts, rest) = rest.split_at_checked(CUT_BYTES * usize::from(u16_at(bytes, 50)))?;
+        let cut = |bytes: &[u8]| {
+            Some(LineageCut { lineage: Uuid::from_bytes(*bytes.first_chunk()?), base: u64_at(bytes, 16) })
+        };
         let header = Self {
             crc: u32_at(bytes, 8),
             previous: u32_at(bytes, 20),
             lineage: Uuid::from_bytes(*bytes[24..].first_chunk()?),
             base: u64_at(bytes, 40),
             tips,
+            cuts: cuts.chunks_exact(CUT_BYTES).map(cut).collect::<Option<_>>()?,
         };
         (rest.is_empty() && shards > 0).then_some(header)
     }
+}
+
+/// The crc of a segment's header, which names all that stands before the segment.
+pub(crate) fn header_crc(disk: &dyn Disk, name: &str) -> Result<u32> {
+    let io = |source| Error::Io { doing: "opening", path: disk.path(name), source };
+    Header::read(disk, name, &*disk.open(name, false).map_err(io)?).map(|(header, _)| header.crc)
+}
+
+/// Each shard's last sequence before a segment, as its header says.
+pub(super) fn header_sequences(disk: &dyn Disk, name: &str) -> Result<Vec<u64>> {
+    let io = |source| Error::Io { doing: "opening", path: disk.path(name), source };
+    let (header, _) = Header::read(disk, name, &*disk.open(name, false).map_err(io)?)?;
+    Ok(header.tips.iter().map(|tip| tip.head.sequence).collect())
 }
 
 /// Fills `bytes`, or says that the file ends before.

@@ -15,7 +15,7 @@ use super::{
     find::Marks,
     frame::Section,
     scan::{Depth, Scan, Step},
-    segment::{self, Header, Tip},
+    segment::{self, Header, LineageCut, LineageFault, Tip},
 };
 use crate::{Error, Result};
 
@@ -24,6 +24,8 @@ use crate::{Error, Result};
 pub(super) struct Shared {
     pub disk: Arc<dyn Disk>,
     pub lineage: Uuid,
+    /// The lineages before, the oldest first.
+    pub cuts: Vec<LineageCut>,
     pub shards: Shard,
     durable: RwLock<Durable>,
 }
@@ -71,7 +73,18 @@ impl Shared {
         let end = tail.base + tail.header;
         let heads = last.tips.iter().map(|tip| tip.head).collect();
         let shards = Shard::try_from(last.tips.len()).expect("a header holds 16 bits of shards");
-        Self { disk, lineage: last.lineage, shards, durable: RwLock::new(Durable { segments, end, heads }) }
+        let (lineage, cuts) = (last.lineage, last.cuts.clone());
+        Self { disk, lineage, cuts, shards, durable: RwLock::new(Durable { segments, end, heads }) }
+    }
+
+    /// The error for a position, in the file at `path`, that has another lineage.
+    pub fn foreign(&self, path: std::path::PathBuf, found: Uuid) -> Error {
+        let expected = self.lineage;
+        if self.cuts.iter().any(|cut| cut.lineage == found) {
+            Error::FormerLineage { path, expected, found }
+        } else {
+            Error::ForeignLineage { path, expected, found }
+        }
     }
 
     /// The durable head.
@@ -217,9 +230,15 @@ fn check_header(disk: &dyn Disk, name: &str, header: &Header, base: u64, last: O
         return Err(Error::damaged(disk.path(name), 40, "the segment names another place: the file was renamed"));
     }
     let Some(last) = last else { return Ok(()) };
-    if header.lineage != last.lineage {
-        let (expected, found) = (last.lineage, header.lineage);
-        return Err(Error::ForeignLineage { path: disk.path(name), expected, found });
+    match header.check_lineage(last) {
+        Ok(()) => {}
+        Err(LineageFault::Foreign) => {
+            let (expected, found) = (last.lineage, header.lineage);
+            return Err(Error::ForeignLineage { path: disk.path(name), expected, found });
+        }
+        Err(LineageFault::OtherCuts) => {
+            return Err(Error::damaged(disk.path(name), 50, "the segment names other cuts than the one before it"));
+        }
     }
     let rises = |(now, before): (&Tip, &Tip)| now.head.sequence >= before.head.sequence;
     if header.tips.len() != last.tips.len() || !header.tips.iter().zip(&last.tips).all(rises) {

@@ -3,11 +3,10 @@
 
 use std::{fmt, sync::Arc};
 
-use schemas::Shard;
+use schemas::{Chain, Shard};
 
 use super::{
     Batch, Disk, DiskFile, Head, Locator, Options, Reader, Recovery,
-    chain::Chain,
     disk::LockGuard,
     encoder::{self, Encoder},
     position, recovery,
@@ -103,7 +102,9 @@ impl Log {
             },
             previous: found.previous,
             spare: None,
-            segment_bytes: options.segment_bytes.max(segment::max_header(shards) as u64 + 2 * largest),
+            segment_bytes: options
+                .segment_bytes
+                .max(segment::max_header(shards, found.shared.cuts.len()) as u64 + 2 * largest),
             largest,
             stopped: false,
             stats: Stats::default(),
@@ -248,8 +249,8 @@ impl Log {
         }
         let file = self.spare.take().expect("it was just reserved");
         let base = self.tail.segment.base + self.tail.position;
-        let mut header =
-            Header { crc: 0, previous: self.previous, lineage: self.shared.lineage, base, tips: self.tips.clone() };
+        let (lineage, cuts) = (self.shared.lineage, self.shared.cuts.clone());
+        let mut header = Header { crc: 0, previous: self.previous, lineage, base, tips: self.tips.clone(), cuts };
         let bytes = header.write();
         let begun = file.write_at(0, &bytes).and_then(|()| file.sync());
         begun.map_err(|source| self.io("beginning a segment in", SPARE, source))?;

@@ -63,7 +63,7 @@ impl Balance {
             accounts.apply(record);
             Ok(())
         })?;
-        let lines: Vec<(&Account, Asset, i128)> = if self.all {
+        let lines: Vec<(Account, Asset, i128)> = if self.all {
             accounts.iter().filter(|(_, _, balance)| self.zeros || *balance != 0).collect()
         } else {
             self.accounts.iter().flat_map(|account| held(&accounts, account)).collect()
@@ -71,7 +71,10 @@ impl Balance {
         let mut out = stdout();
         if global.json {
             for (account, asset, balance) in lines {
-                json_line(&mut out, &Line { account, asset: asset.to_string(), balance: number(asset, balance) })?;
+                json_line(
+                    &mut out,
+                    &Line { account: &account, asset: asset.to_string(), balance: number(asset, balance) },
+                )?;
             }
         } else {
             let rows = lines.into_iter().map(|(account, asset, balance)| {
@@ -120,12 +123,12 @@ impl Balance {
 }
 
 /// An account that nothing was posted to holds no coins.
-fn held<'a>(accounts: &Accounts, account: &'a Account) -> Vec<(&'a Account, Asset, i128)> {
+fn held(accounts: &Accounts, account: &Account) -> Vec<(Account, Asset, i128)> {
     let held = accounts.balance(account);
     if held.is_empty() {
-        return vec![(account, Asset::Coin, 0)];
+        return vec![(account.clone(), Asset::Coin, 0)];
     }
-    held.into_iter().map(|(asset, balance)| (account, asset, balance)).collect()
+    held.into_iter().map(|(asset, balance)| (account.clone(), asset, balance)).collect()
 }
 
 /// Coins as a whole number where JSON readers hold it exactly, money as a string at its scale.

@@ -57,6 +57,9 @@ pub struct Bench {
     /// The seed of everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Keep the ledger that was made, and say where it is.
+    #[arg(long)]
+    keep: bool,
 }
 
 /// What was measured.
@@ -79,8 +82,8 @@ impl Bench {
             self.count > 0 && self.batch > 0 && self.callers > 0 && self.accounts > 0,
             "every number is at least 1"
         );
-        let folder = Folder::beside(global.ledger().path())?;
-        let figures = self.measure(&folder.0)?;
+        let folder = Folder::beside(global.ledger().path(), self.keep)?;
+        let figures = self.measure(&folder.path)?;
         if global.json {
             json_line(&mut stdout(), &figures)?;
         } else {
@@ -341,23 +344,28 @@ fn print(figures: &Figures) -> Result<()> {
     Ok(())
 }
 
-/// A folder that is removed at the end.
-struct Folder(PathBuf);
+/// A folder that is removed at the end, unless it was to be kept.
+struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
 
 impl Folder {
-    fn beside(ledger: &Path) -> Result<Self> {
+    fn beside(ledger: &Path, keep: bool) -> Result<Self> {
         let mut name = ledger.as_os_str().to_owned();
         name.push(format!("-bench-{}", std::process::id()));
         let path = PathBuf::from(name);
         fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
-        Ok(Self(path))
+        Ok(Self { path, keep })
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("giftledger: {} could not be removed: {error}", self.0.display());
+        if self.keep {
+            eprintln!("giftledger: the ledger of the bench is in {}", self.path.join("ledger").display());
+        } else if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!("giftledger: {} could not be removed: {error}", self.path.display());
         }
     }
 }

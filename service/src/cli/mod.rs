@@ -1,8 +1,10 @@
 //! The command line: one file per command.
 
+mod anchor;
 mod append;
 pub use append::Unanswered;
 mod apply;
+mod backup;
 mod balance;
 mod bench;
 mod board;
@@ -13,6 +15,7 @@ mod import;
 mod log;
 mod order;
 mod reconcile;
+mod restore;
 mod settle;
 mod snapshot;
 mod verify;
@@ -91,6 +94,12 @@ enum Command {
     Settle(settle::Settle),
     /// Prove the books: hashes, sequences, balances, views.
     Verify(verify::Verify),
+    /// Copy the log to a folder, beside a running writer; only what is new there.
+    Backup(backup::Backup),
+    /// Make a ledger of a backup.
+    Restore(restore::Restore),
+    /// Sign how far the ledger is, to keep elsewhere.
+    Anchor(anchor::Anchor),
     /// Compare the log with somebody else's file.
     #[command(subcommand)]
     Reconcile(reconcile::Reconcile),
@@ -98,7 +107,7 @@ enum Command {
     Export(export::Export),
     /// Store what the log folds to, so that the next start is fast.
     Snapshot(snapshot::Snapshot),
-    /// Look at the log's files.
+    /// Look at the log's files, and repair them.
     #[command(subcommand)]
     Log(log::Log),
     /// Measure what this machine does.
@@ -126,6 +135,9 @@ impl Cli {
             Command::Board(command) => command.run(global),
             Command::Settle(command) => command.run(global),
             Command::Verify(command) => command.run(global),
+            Command::Backup(command) => command.run(global),
+            Command::Restore(command) => command.run(global),
+            Command::Anchor(command) => command.run(global),
             Command::Reconcile(command) => command.run(global),
             Command::Export(command) => command.run(global),
             Command::Snapshot(command) => command.run(global),

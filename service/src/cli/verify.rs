@@ -1,9 +1,13 @@
 //! `verify`: the proofs of the books.
 
-use std::io::Write;
+use std::{fs, io::Write, path::PathBuf};
 
-use anyhow::Result;
-use reconcile::proofs::{self, Proof};
+use anyhow::{Context, Result, bail};
+use ledger::log::Reader;
+use reconcile::{
+    anchors::{self, Anchor, Holds, PublicKey},
+    proofs::{self, Checked, Proof},
+};
 
 use super::{Ended, Global};
 use crate::{
@@ -11,24 +15,115 @@ use crate::{
     output::{Progress, json_line, stdout, table, thousands},
 };
 
-/// Prove the books: every byte of the log, hashes, sequences, times, balances, views against state.
+/// Prove the books: every byte of the log, hashes, sequences, times, balances, views against state; and
+/// with anchors that nothing was cut off or rewritten.
 #[derive(Debug, clap::Args)]
 pub struct Verify {
     /// Print only the outcome.
     #[arg(long, short)]
     quiet: bool,
+    /// Also check the anchors in a file, one a line.
+    #[arg(long, value_name = "FILE")]
+    anchor: Vec<PathBuf>,
+    /// Who must have signed the anchors: 64 hex digits, or a file with them or with the key.
+    #[arg(long, value_name = "HEX|FILE", requires = "anchor")]
+    public_key: Option<String>,
 }
 
 impl Verify {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let proof = prove(&global.ledger())?;
+        let ledger = global.ledger();
+        let key = self.public_key.as_deref().map(public_key).transpose()?;
+        let mut lines = Vec::new();
+        for path in &self.anchor {
+            let text =
+                fs::read_to_string(path).with_context(|| format!("reading the anchors in {}", path.display()))?;
+            let numbered = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+            lines.extend(numbered.map(|(n, line)| (format!("{}, line {n}", path.display()), line.to_owned())));
+        }
+        if lines.is_empty() && !self.anchor.is_empty() {
+            bail!("there is no anchor in {}; make one with giftledger anchor", self.anchor[0].display());
+        }
+        let mut proof = prove(&ledger)?;
+        let mut notes = Vec::new();
+        if !lines.is_empty() {
+            check_anchors(&ledger, &lines, key.as_ref(), &mut proof, &mut notes);
+        }
         if global.json {
             json_line(&mut stdout(), &proof)?;
+            for note in &notes {
+                eprintln!("giftledger: {note}");
+            }
         } else if !self.quiet || !proof.ok {
             print(&proof)?;
+            let mut out = stdout();
+            notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
         }
         Ok(Ended::with(proof.ok))
     }
+}
+
+/// Reads a public key, or the file that holds it.
+fn public_key(named: &str) -> Result<PublicKey> {
+    if let Some(key) = PublicKey::parse(named) {
+        return Ok(key);
+    }
+    let text = fs::read_to_string(named);
+    let text = text.with_context(|| format!("{named} is neither a public key of 64 hex digits nor a file with one"))?;
+    PublicKey::parse(&text).with_context(|| format!("{named} holds no public key: 64 hex digits, or a key file"))
+}
+
+/// Adds to a proof that the log has what the anchors say. All are looked at; the first fault is told.
+fn check_anchors(
+    ledger: &LedgerDir,
+    lines: &[(String, String)],
+    key: Option<&PublicKey>,
+    proof: &mut Proof,
+    notes: &mut Vec<String>,
+) {
+    let mut fault = None;
+    let mut reader = ledger.read();
+    for (place, line) in lines {
+        let checked = match &mut reader {
+            Ok(reader) => check_anchor(reader, line, key, notes, place),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        if let Err(why) = checked {
+            fault.get_or_insert(format!("the anchor in {place}: {why}"));
+        }
+    }
+    proof.checks.push(Checked { name: anchors::ANCHORS, count: lines.len() as u64, ok: fault.is_none() });
+    proof.ok &= fault.is_none();
+    if proof.fault.is_none() {
+        proof.fault = fault;
+    }
+}
+
+fn check_anchor(
+    reader: &mut Reader,
+    line: &str,
+    key: Option<&PublicKey>,
+    notes: &mut Vec<String>,
+    place: &str,
+) -> Result<(), String> {
+    let anchor = Anchor::parse(line).map_err(|fault| fault.to_string())?;
+    let signer = anchor.check_signature(key).map_err(|fault| fault.to_string())?;
+    let holds = anchor.check_log(reader).map_err(|fault| fault.to_string())?;
+    let records: u64 = anchor.shards.iter().map(|shard| shard.sequence).sum();
+    notes.push(format!(
+        "The anchor of {} in {place} holds: the log still has its {} records, as they were",
+        anchor.time,
+        thousands(records)
+    ));
+    if holds == Holds::BeforeTheCut {
+        let said =
+            "  It is from before the ledger's end was cut by a restore or a repair, and does not say what was lost";
+        notes.push(said.to_owned());
+    }
+    if key.is_none() {
+        notes.push(format!("  It is signed with {signer}; whose key that is, is unproven without --public-key"));
+    }
+    Ok(())
 }
 
 /// Proves the books of a folder.
@@ -41,7 +136,7 @@ pub fn prove(ledger: &LedgerDir) -> Result<Proof> {
     };
     let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
     let progress = Progress::records(total, "verifying");
-    Ok(proofs::prove(&reader, || progress.step()))
+    Ok(proofs::prove(&reader, |done| progress.set(done)))
 }
 
 /// What was checked, and what came of it.

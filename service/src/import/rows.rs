@@ -109,7 +109,7 @@ impl Rows {
             bytes: Vec::new(),
         };
         put_fields(&mut rows.bytes, rows.table.header().iter().map(String::as_str));
-        rows.chain.push(&rows.bytes);
+        rows.chain.push(&rows.bytes, 1);
         Ok(rows)
     }
 
@@ -124,7 +124,7 @@ impl Rows {
         let row = row(&line, &self.places, &self.mapping).map_err(|e| with_advice(&e))?;
         self.bytes.clear();
         put_fields(&mut self.bytes, line.fields());
-        self.chain.push(&self.bytes);
+        self.chain.push(&self.bytes, 1);
         self.taken += 1;
         Ok(Some(row))
     }
@@ -145,7 +145,7 @@ impl Rows {
             };
             self.bytes.clear();
             put_fields(&mut self.bytes, line.fields());
-            self.chain.push(&self.bytes);
+            self.chain.push(&self.bytes, 1);
             self.taken += 1;
         }
         if self.reached().hash != position.hash {

@@ -185,7 +185,7 @@ impl Simulation {
         }
         let reader = steps.reader();
         if !rot.hidden {
-            verify_finds(&rot, self.disk.observe(|| prove(&reader, || ())).fault)?;
+            verify_finds(&rot, self.disk.observe(|| prove(&reader, |_| ())).fault)?;
             self.auditor.coverage.meet("rot", "in what was answered, below a snapshot: found by verify");
         }
         rot.hidden = true;

@@ -1,0 +1,88 @@
+//! `backup`: a copy of the log, checked while it is made.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Result;
+use ledger::{
+    Clock, SystemClock,
+    backup::{self, BackedUp, Manifest},
+    log::{Disk, OsDisk},
+};
+use serde_json::json;
+
+use super::{Ended, Global};
+use crate::output::{Progress, json_line, say, stdout, thousands};
+
+/// Copy the log to a folder, beside a running writer. A folder that holds an older backup of this
+/// ledger gets what is new. Index and snapshots are not copied: they are rebuilt from the log.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Backup {
+    /// The folder of the backup, which is made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Check every byte of a backup instead, without restoring it.
+    #[arg(long, value_name = "DIR")]
+    check: Option<PathBuf>,
+}
+
+impl Backup {
+    pub fn run(self, global: &Global) -> Result<Ended> {
+        if let Some(folder) = self.check {
+            let manifest = backup::check(&OsDisk::new(&folder), &mut Progress::of_bytes("checking"))?;
+            return report(global, &manifest, &json!({}), || {
+                format!("The backup in {} is sound: {}", folder.display(), described(&manifest))
+            });
+        }
+        let folder = self.to.unwrap_or_default();
+        let ledger = global.ledger();
+        ledger.must_exist()?;
+        let mut step = Progress::of_bytes("copying");
+        let disk: Arc<dyn Disk> = ledger.disk();
+        let done = backup::back_up(&disk, &OsDisk::new(&folder), SystemClock.now(), &mut step)?;
+        drop(step);
+        let BackedUp { manifest, kept, written } = done;
+        report(global, &manifest, &json!({ "written": written, "kept_segments": kept }), || {
+            format!(
+                "Backed up to {}: {}\n{} bytes were written; {kept} of {} segments were there already",
+                folder.display(),
+                described(&manifest),
+                thousands(written),
+                manifest.segments.len()
+            )
+        })
+    }
+}
+
+/// What a backup holds, in words.
+pub fn described(manifest: &Manifest) -> String {
+    let state = if manifest.closed {
+        "the ledger was closed there"
+    } else {
+        "the ledger was being written, or was not closed: what was answered later is not in it"
+    };
+    format!(
+        "{} records in {} bytes, up to {} of the log, as of {}; {state}",
+        thousands(manifest.records()),
+        thousands(manifest.bytes()),
+        manifest.end,
+        manifest.time
+    )
+}
+
+fn report(global: &Global, manifest: &Manifest, more: &serde_json::Value, text: impl Fn() -> String) -> Result<Ended> {
+    if global.json {
+        let Manifest { time, closed, head, end, segments, .. } = manifest;
+        let mut line = json!({
+            "lineage": head.lineage, "shards": head.shards, "end": end, "time": time, "closed": closed,
+            "records": manifest.records(), "bytes": manifest.bytes(), "segments": segments.len(),
+        });
+        if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
+            line.extend(more.clone());
+        }
+        json_line(&mut stdout(), &line)?;
+    } else {
+        say(&text())?;
+    }
+    Ok(Ended::Well)
+}

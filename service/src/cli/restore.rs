@@ -1,0 +1,66 @@
+//! `restore`: a ledger of a backup.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use ledger::{
+    backup::{self, Lineage},
+    log::OsDisk,
+};
+use serde_json::json;
+
+use super::{Ended, Global, backup::described};
+use crate::output::{Progress, json_line, say, stdout};
+
+/// Make a ledger of a backup, in the folder that --data names, which must be missing or empty. Every byte
+/// and hash is checked on the way.
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// The folder of the backup.
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// Give the ledger a new lineage even if the backup is of a closed ledger: it was started again
+    /// later, and what it answered then is not restored.
+    #[arg(long)]
+    new_lineage: bool,
+}
+
+impl Restore {
+    pub fn run(self, global: &Global) -> Result<Ended> {
+        let ledger = global.ledger();
+        let lineage = if self.new_lineage { Lineage::New } else { Lineage::NewIfCut };
+        let mut step = Progress::of_bytes("restoring");
+        let restored = backup::restore(&OsDisk::new(&self.from), &*ledger.disk(), lineage, &mut step)?;
+        drop(step);
+        let (manifest, head) = (&restored.manifest, &restored.head);
+        if global.json {
+            let former = restored.is_renewed().then_some(manifest.head.lineage);
+            let line = json!({
+                "lineage": head.lineage, "shards": head.shards, "former_lineage": former,
+                "time": manifest.time, "closed": manifest.closed, "records": manifest.records(),
+            });
+            json_line(&mut stdout(), &line)?;
+            return Ok(Ended::Well);
+        }
+        say(&format!("Restored to {}: {}", ledger.path().display(), described(manifest)))?;
+        let (old, new) = (manifest.head.lineage, head.lineage);
+        say(&if restored.is_renewed() {
+            format!(
+                "Lineage {new}, before {old}. Whatever was answered after {} is not in the backup and is cut: \
+                 positions, cursors and anchors that others hold beyond it are refused from now on.\n\
+                 Callers ask again with the same ids.",
+                manifest.time
+            )
+        } else {
+            format!(
+                "Lineage {new}, as before: the ledger had been closed, so nothing is cut. If it was started again \
+                 after {}, restore with --new-lineage instead.",
+                manifest.time
+            )
+        })?;
+        let rows = (0_u16..).zip(&head.shards);
+        let rows = rows.map(|(shard, head)| vec![shard.to_string(), head.sequence.to_string(), head.hash.to_string()]);
+        say(&crate::output::table(&["shard", "sequence", "hash"], &[0, 1], rows))?;
+        Ok(Ended::Well)
+    }
+}
