@@ -285,7 +285,7 @@ fn positions_from_before_the_cut_are_refused() {
     back_up(&disk, &to).unwrap();
     let restored = SimDisk::new(2);
     let head = restore(&to, &restored).unwrap().head;
-    let (log, _) = Log::open(Arc::new(restored.clone()), &small(2)).unwrap();
+    let (mut log, _) = Log::open(Arc::new(restored.clone()), &small(2)).unwrap();
     let beyond = Head { shards: old.shards.clone(), ..old };
     let refused = log.store_position("view", &beyond).unwrap_err();
     assert!(matches!(refused, Error::FormerLineage { expected, .. } if expected == head.lineage), "{refused}");

@@ -21,7 +21,7 @@ use giftledger_tests::{
 use ledger::{
     Answer,
     backup::{self, Lineage},
-    log::{Check, Disk, Log, Options, OsDisk, Reader},
+    log::{Batch, Check, Disk, Log, Options, OsDisk, Reader},
 };
 use reconcile::proofs;
 use schemas::{Body, Coins, Event, Timestamp};
@@ -83,7 +83,7 @@ fn backups_beside_an_engine_under_load_restore_to_what_was_answered() {
             assert!(restored.is_renewed());
             let reader = Reader::open(target.clone()).unwrap();
             assert_eq!((&reader.head(), &reader.head().shards), (&restored.head, &done.manifest.head.shards));
-            let proof = proofs::prove(&reader, || {});
+            let proof = proofs::prove(&reader, |_| {});
             assert_eq!((proof.fault, proof.records), (None, done.manifest.records()));
             // What was answered before the backup began is in it: asking again gets the same answers.
             let again = World::on(target, World::small());
@@ -326,7 +326,7 @@ fn forge(from: &Path, to: &Path) {
             batch[usize::from(record.shard)].push(record);
         }
         log.ensure_room().unwrap();
-        log.append(&batch).unwrap();
+        log.append(&Batch::of(&batch)).unwrap();
     }
     log.close().unwrap();
     fs::remove_file(to.join("positions/head.json")).unwrap();

@@ -359,7 +359,7 @@ fn folding_takes_sealed_segments_once_that_is_worth_it_and_keeps_two() {
     let reader = world.engine().reader();
     let (end, records) = reader.sealed();
     assert!(reader.segments().unwrap().len() > 2 && records > 20, "{records} records in sealed segments");
-    let plan = |records, records_per_user| Plan { until: Until::Sealed, records, records_per_user };
+    let plan = |records, records_per_user| Plan { until: Until::Sealed, records, records_per_user, unhurried: 0 };
     assert_eq!(fold(&reader, &plan(records + 1, 0), &GO_ON).unwrap(), None, "too few records");
     let stop = AtomicBool::new(true);
     assert_eq!(fold(&reader, &plan(records, 0), &stop).unwrap(), None, "stopped");

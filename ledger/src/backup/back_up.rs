@@ -94,7 +94,7 @@ fn take_folder(to: &dyn Disk) -> Result<LockGuard> {
     let names = to.list("").map_err(|source| io("listing", to, "", source))?;
     let is_backup = names.iter().any(|name| name == BACKUP || name == BACKUP_PART);
     let ours = |name: &String| {
-        let plain = name.strip_suffix(crate::log::UNFINISHED).unwrap_or(name);
+        let plain = crate::log::finished_name(name);
         [BACKUP, BACKUP_PART, LOCK, "lost+found"].contains(&plain) || is_backup && plain == LOG_FOLDER
     };
     if !names.iter().all(ours) {

@@ -10,8 +10,8 @@ use super::{CHUNK_BYTES, Manifest, SegmentCopy};
 use crate::{
     Error, Result,
     log::{
-        BACKUP, CUT_FOLDER, CheckedSegment, Disk, DiskFile, Head, LOCK, LOG_FOLDER, POSITIONS_FOLDER, RESTORE,
-        UNFINISHED, Walk, lock, store_end,
+        BACKUP, CUT_FOLDER, CheckedSegment, Disk, DiskFile, Head, LOCK, LOG_FOLDER, POSITIONS_FOLDER, RESTORE, Walk,
+        finished_name, lock, store_end,
     },
 };
 
@@ -97,7 +97,7 @@ fn must_be_free(to: &dyn Disk) -> Result<()> {
     let names = to.list("").map_err(|source| Error::Io { doing: "listing", path: to.path(""), source })?;
     let begun = names.iter().any(|name| name == RESTORE);
     let ours = |name: &String| {
-        let plain = name.strip_suffix(UNFINISHED).unwrap_or(name);
+        let plain = finished_name(name);
         [RESTORE, LOCK, "lost+found"].contains(&plain)
             || begun && [LOG_FOLDER, POSITIONS_FOLDER, CUT_FOLDER].contains(&plain)
     };

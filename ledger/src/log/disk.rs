@@ -22,6 +22,15 @@ pub const LOCK: &str = "LOCK";
 /// Ends the names of files that are not whole yet, and may be removed by the next start.
 pub(crate) const UNFINISHED: &str = ".tmp";
 
+/// What the name of an unfinished file would be: `write_atomic` puts the process id in between.
+pub(crate) fn finished_name(name: &str) -> &str {
+    let Some(plain) = name.strip_suffix(UNFINISHED) else { return name };
+    match plain.rsplit_once('.') {
+        Some((plain, pid)) if pid.bytes().all(|b| b.is_ascii_digit()) => plain,
+        _ => plain,
+    }
+}
+
 /// Held while a ledger is written; dropping it gives the lock back.
 pub type LockGuard = Box<dyn Any + Send + Sync>;
 

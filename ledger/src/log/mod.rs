@@ -59,7 +59,7 @@ use uuid::Uuid;
 pub use batch::Batch;
 pub use diagnosis::{Diagnosis, Lost, Problem};
 pub use disk::{Disk, DiskFile, OsDisk};
-pub(crate) use disk::{LOCK, LockGuard, UNFINISHED};
+pub(crate) use disk::{LOCK, LockGuard, finished_name};
 pub(crate) use frame::crc32c;
 pub use frames::{Check, Frame, Frames};
 pub use inspect::{

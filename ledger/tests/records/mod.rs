@@ -50,7 +50,7 @@ pub fn append(log: &mut Log, records: usize) {
         let bytes = if total.is_multiple_of(3) { 3000 } else { 0 };
         let mut batch = vec![Vec::new(); shards];
         batch[shard].push(record(u16::try_from(shard).unwrap(), heads[shard].sequence + 1, bytes));
-        log.append(&batch).unwrap();
+        log.append(&ledger::log::Batch::of(&batch)).unwrap();
     }
 }
 

@@ -83,7 +83,7 @@ fn forged(subject: &str, forge: impl FnOnce(&mut Record)) -> Reader {
     let mut batch = vec![Vec::new(); usize::from(SHARDS)];
     batch[usize::from(shard)].push(record);
     log.ensure_room().unwrap();
-    log.append(&batch).unwrap();
+    log.append(&ledger::log::Batch::of(&batch)).unwrap();
     log.close().unwrap();
     Reader::open(disk).unwrap()
 }

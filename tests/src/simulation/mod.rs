@@ -314,7 +314,7 @@ impl Simulation {
         self.auditor.finish()?;
         let Some(life) = &self.life else { return Err("it ends though nothing fails".to_owned()) };
         let reader = life.steps.reader();
-        let proof = reconcile::proofs::prove(&reader, || ());
+        let proof = reconcile::proofs::prove(&reader, |_| ());
         if !proof.ok {
             return Err(format!("verify finds {:?}", proof.fault));
         }
