@@ -17,10 +17,7 @@
 //! | [`Step::Adopt`] | decider | the keeper has made other runs |
 //! | [`Step::Snapshot`] | folder | a segment was sealed, or the engine has just started |
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use schemas::{Envelope, Timestamp};
 use tokio::sync::oneshot;
@@ -30,7 +27,7 @@ use super::{
     answer::{Answer, Unavailable},
     bulk::{Content, Submission},
     core::{Core, Decided},
-    finder::Quest,
+    finder::Finder,
     inbox::Inbox,
     lanes::{self, MAX_QUEUED, Read, Release},
     prepare::Preparer,
@@ -61,7 +58,7 @@ pub enum Step {
     Answer,
     /// The decider sees that the batch is durable.
     Durable,
-    /// The finder looks up one id.
+    /// The finder looks up some ids of one submission.
     Find,
     /// The keeper seals what of the index is frozen.
     Seal,
@@ -113,7 +110,7 @@ pub struct Steps {
 struct Waiting {
     reads: Vec<Read>,
     releases: Vec<Release>,
-    quests: VecDeque<Quest>,
+    finder: Finder,
     frozen: Option<Arc<Frozen>>,
     runs: Option<Arc<Runs>>,
     /// There may be something to merge.
@@ -135,9 +132,10 @@ impl Steps {
     pub fn start(disk: Arc<dyn Disk>, options: impl Into<Options>, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
         let options = options.into();
         let Opened { log, recovery, core, sealer, preparer, untaken } = Opened::open(disk, &options, clock)?;
+        let reader = log.reader();
         let steps = Self {
             core,
-            reader: log.reader(),
+            reader: reader.clone(),
             log,
             preparer,
             sealer,
@@ -146,7 +144,7 @@ impl Steps {
             waiting: Waiting {
                 reads: Vec::new(),
                 releases: Vec::new(),
-                quests: VecDeque::new(),
+                finder: Finder::new(reader),
                 frozen: None,
                 runs: None,
                 merging: true,
@@ -221,7 +219,7 @@ impl Steps {
             Step::Write => matches!(self.writer, Writer::HandedOver(..)) && self.looked,
             Step::Answer => matches!(self.writer, Writer::Written(..)),
             Step::Durable => matches!(self.writer, Writer::Answered),
-            Step::Find => !self.waiting.quests.is_empty(),
+            Step::Find => !self.waiting.finder.is_idle(),
             Step::Seal => self.waiting.frozen.is_some(),
             Step::Merge => self.waiting.merging && self.waiting.frozen.is_none(),
             Step::Adopt => self.waiting.runs.is_some(),
@@ -277,9 +275,7 @@ impl Steps {
     }
 
     fn find(&mut self) -> Result<()> {
-        if let Some(quest) = self.waiting.quests.pop_front() {
-            self.inbox.findings.push(quest.find(&mut self.reader)?);
-        }
+        self.inbox.findings.extend(self.waiting.finder.find()?);
         Ok(())
     }
 
@@ -319,7 +315,7 @@ impl Steps {
         let step = self.inbox.decide(&mut self.core, self.room == Some(true));
         let reads = std::mem::take(&mut self.waiting.reads);
         self.waiting.releases.extend(reads.into_iter().map(|read| read(&self.core.states)));
-        self.waiting.quests.extend(self.core.take_quests());
+        self.waiting.finder.take(self.core.take_quests());
         step
     }
 
@@ -374,7 +370,7 @@ impl std::fmt::Debug for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Waiting")
             .field("reads", &self.reads.len())
-            .field("quests", &self.quests)
+            .field("finder", &self.finder)
             .field("merging", &self.merging)
             .finish_non_exhaustive()
     }
