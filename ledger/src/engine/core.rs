@@ -226,8 +226,9 @@ impl Core {
         self.quests.parked_quests()
     }
 
-    /// Where the index has an entry.
-    pub(crate) fn home(&self, key: Fingerprint, record: &Record) -> Home {
+    /// Where the index has the entry of a record's id.
+    pub(crate) fn home(&self, record: &Record) -> Home {
+        let key = self.lookup.fingerprint(&record.subject, record.origin, record.id.as_str());
         self.lookup.index.home(key, Place::new(record.shard, record.sequence))
     }
 
