@@ -1,11 +1,14 @@
 //! Seeded schedules of the whole core: see `giftledger_tests::simulation`.
 //!
 //! `GIFTLEDGER_SCHEDULES` says how many are run (1,000), `GIFTLEDGER_SEED` replays one and prints its
-//! steps. Seeds keep their meaning as long as the generators do not change.
+//! steps, `GIFTLEDGER_STOP=1` ends with the first that fails. Seeds keep their meaning as long as the generators do not change.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Instant,
 };
@@ -20,7 +23,7 @@ use ledger::{
 };
 
 /// What a thousand schedules have to meet between them, or they prove little.
-const TO_MEET: [(&str, &[&str]); 10] = [
+const TO_MEET: [(&str, &[&str]); 14] = [
     (
         "answers",
         &[
@@ -60,6 +63,7 @@ const TO_MEET: [(&str, &[&str]); 10] = [
             "conflict",
             "malformed",
             "busy",
+            "over_quota",
             "disk_full",
             "clock_behind",
             "unfinished",
@@ -90,6 +94,11 @@ const TO_MEET: [(&str, &[&str]); 10] = [
             "Kill before Write",
             "Kill before Answer",
             "Kill before Durable",
+            "Kill before Find",
+            "Kill before Seal",
+            "Kill before Merge",
+            "Kill before Adopt",
+            "Kill before Snapshot",
             "Kill before rest",
             "PowerLoss before Reserve",
             "PowerLoss before Decide",
@@ -97,19 +106,83 @@ const TO_MEET: [(&str, &[&str]); 10] = [
             "PowerLoss before Write",
             "PowerLoss before Answer",
             "PowerLoss before Durable",
+            "PowerLoss before Find",
+            "PowerLoss before Seal",
+            "PowerLoss before Merge",
+            "PowerLoss before Adopt",
+            "PowerLoss before Snapshot",
             "PowerLoss before rest",
             "a failing Reserve",
             "a failing Decide",
+            "a failing Find",
+            "a failing Seal",
+            "a failing Merge",
             "a failing Write",
             "a failing close",
             "closed",
         ],
     ),
-    ("starts", &["started", "failed by a fault", "cut a torn end"]),
+    (
+        "starts",
+        &[
+            "started",
+            "failed by a fault",
+            "cut a torn end",
+            "from a snapshot",
+            "with sealed runs",
+            "the index is rebuilt",
+        ],
+    ),
+    ("snapshots", &["one is made", "one is made by hand", "there is no room for one"]),
+    (
+        "look-ups",
+        &[
+            "nothing is found",
+            "found by the open table",
+            "found by the frozen table",
+            "found in a sealed run",
+            "found in a merged run",
+            "of a line that waits behind another",
+        ],
+    ),
+    (
+        "strikes",
+        &[
+            "PowerCut in Reserve",
+            "PowerCut in Write",
+            "PowerCut in Seal",
+            "PowerCut in Merge",
+            "PowerCut in a snapshot by hand",
+            "PowerCut in a start",
+            "SyncError in Seal",
+            "no space left in Seal",
+            "no space left in Merge",
+            "no space left in a snapshot by hand",
+            "no space left in a start",
+            "BitFlip in Find",
+            "BitFlip in Decide",
+            "ReadError in Find",
+        ],
+    ),
+    (
+        "decay",
+        &[
+            "a bit of index/ rots",
+            "a bit of snapshots/ rots",
+            "a file of index/ is lost",
+            "a file of snapshots/ is lost",
+            "index/ is lost",
+            "snapshots/ is lost",
+            "rot in a snapshot: passed over",
+            "rot in the index: found by a look-up or a merge",
+            "rot in the index: found, and rebuilt",
+        ],
+    ),
     (
         "rot",
         &[
             "in what was answered: refused",
+            "in what was answered, below a snapshot: found by verify",
             "in the last frame of an unclean end: cut as torn, and reported",
             "where it does no harm",
         ],
@@ -130,8 +203,14 @@ const TO_MEET: [(&str, &[&str]); 10] = [
             "lapsed coins are charged again",
         ],
     ),
-    ("steps", &["Reserve", "Decide", "HandOver", "Write", "Answer", "Durable"]),
+    (
+        "steps",
+        &["Reserve", "Decide", "HandOver", "Write", "Answer", "Durable", "Find", "Seal", "Merge", "Adopt", "Snapshot"],
+    ),
 ];
+
+/// After how many it says how far it is.
+const PROGRESS: u64 = 5_000;
 
 /// How many run at the same time.
 const THREADS: u64 = 2;
@@ -159,10 +238,18 @@ fn schedules_keep_every_promise() {
     }
     let schedules = number("GIFTLEDGER_SCHEDULES").unwrap_or(1_000);
     let first = number("GIFTLEDGER_FIRST_SEED").unwrap_or(0);
-    let began = Instant::now();
-    let part = move |thread: u64| {
+    let (began, stops) = (Instant::now(), number("GIFTLEDGER_STOP").is_some());
+    let stop = Arc::new(AtomicBool::new(false));
+    let part = move |thread: u64, stop: Arc<AtomicBool>| {
         let mut met = (Coverage::default(), 0, Vec::new());
-        for seed in (first + thread..first + schedules).step_by(usize::try_from(THREADS).expect("a small number")) {
+        let mine = (first + thread..first + schedules).step_by(usize::try_from(THREADS).expect("a small number"));
+        for (nth, seed) in mine.enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if thread == 0 && nth as u64 % (PROGRESS / THREADS) == 0 && nth > 0 {
+                println!("{} of {schedules} schedules, {:?}", nth as u64 * THREADS, began.elapsed());
+            }
             match outcome(seed, None) {
                 Ok(run) => {
                     met.0.add(run.coverage);
@@ -171,12 +258,18 @@ fn schedules_keep_every_promise() {
                 Err(why) => {
                     println!("GIFTLEDGER_SEED={seed}: {why}\n");
                     met.2.push(seed);
+                    stop.fetch_or(stops, Ordering::Relaxed);
                 }
             }
         }
         met
     };
-    let threads: Vec<_> = (0..THREADS).map(|n| thread::spawn(move || part(n))).collect();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|n| {
+            let stop = stop.clone();
+            thread::spawn(move || part(n, stop))
+        })
+        .collect();
     let (mut coverage, mut steps, mut failed) = (Coverage::default(), 0, Vec::new());
     for thread in threads {
         let (met, taken, bad) = thread.join().expect("failures are caught");

@@ -28,7 +28,7 @@ use crate::{
     Result,
     clock::Clock,
     decide::{Prefetched, Request, decide},
-    index::{Fingerprint, Frozen, Runs},
+    index::{Fingerprint, Frozen, Home, Place, Runs},
     log::Batch,
     state::{State, dispatch_id, parse_dispatch_id},
 };
@@ -164,10 +164,13 @@ impl Core {
     /// Whether the batch being decided takes more.
     pub(crate) fn has_room(&self) -> bool {
         let batch = self.lookup.recent.open();
-        // A full index waits until the table before is sealed: its memory is bounded.
+        batch.len() < MAX_BATCH_RECORDS && batch.bytes() < self.most_bytes && !self.waits_for_seal()
+    }
+
+    /// Whether nothing can be decided until a table of the index is sealed: its memory is bounded.
+    pub(crate) fn waits_for_seal(&self) -> bool {
         let index = &self.lookup.index;
-        let takes_more = batch.len() < MAX_BATCH_RECORDS && batch.bytes() < self.most_bytes;
-        takes_more && (!index.is_full() || index.can_freeze())
+        index.is_full() && !index.can_freeze()
     }
 
     /// Whether there is anything to write or to answer.
@@ -216,6 +219,16 @@ impl Core {
     /// The ids that are to be looked up on disk.
     pub(crate) fn take_quests(&mut self) -> Vec<Quest> {
         self.quests.take()
+    }
+
+    /// How many lines wait behind others while their ids are looked up, or were.
+    pub(crate) fn parked_quests(&self) -> usize {
+        self.quests.parked_quests()
+    }
+
+    /// Where the index has an entry.
+    pub(crate) fn home(&self, key: Fingerprint, record: &Record) -> Home {
+        self.lookup.index.home(key, Place::new(record.shard, record.sequence))
     }
 
     /// Takes what was found; the line goes on.

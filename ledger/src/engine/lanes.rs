@@ -65,6 +65,10 @@ pub(super) struct Queues {
     pub(super) to_fold: bool,
     /// What of the index is to be sealed.
     pub(super) sealing: Option<Arc<Frozen>>,
+    /// The disk was full when something was to be sealed last.
+    pub(super) unsealed: bool,
+    /// And the index takes nothing more until it is.
+    pub(super) stuck: bool,
     /// What the keeper has sealed or merged.
     pub(super) runs: Option<Arc<Runs>>,
     /// The decider sleeps: whoever has something for it must wake it.
@@ -107,7 +111,7 @@ impl std::fmt::Debug for Queues {
 }
 
 impl Lanes {
-    pub(crate) fn new(untaken: impl Iterator<Item = Untaken>) -> Self {
+    pub(crate) fn new(untaken: impl Iterator<Item = Untaken>, frozen: Option<Arc<Frozen>>) -> Self {
         Self {
             queues: Mutex::new(Queues {
                 inbox: Inbox { dispatches: untaken.collect(), ..Inbox::default() },
@@ -118,7 +122,9 @@ impl Lanes {
                 writer: Writer::Free,
                 quests: Vec::new(),
                 to_fold: true, // what was sealed before this start
-                sealing: None,
+                sealing: frozen,
+                unsealed: false,
+                stuck: false,
                 runs: None,
                 asleep: false,
                 idle: false,
@@ -254,11 +260,16 @@ impl Queues {
         fit(self.queued + self.undecided, commands, MAX_QUEUED)
     }
 
+    /// Whether there is room for the next batch, and for its entries in the index.
+    pub(super) fn has_room(&self) -> Option<bool> {
+        self.room.map(|room| room && !self.stuck)
+    }
+
     /// Whether the decider has anything to do that it can do now.
     pub(super) fn has_work(&self) -> bool {
         let Inbox { callers, findings, dispatches } = &self.inbox;
         let waiting = !callers.is_empty() || !findings.is_empty() || !self.reads.is_empty();
-        waiting || (self.room == Some(true) && !dispatches.is_empty())
+        waiting || (self.has_room() == Some(true) && !dispatches.is_empty())
     }
 
     pub(super) fn is_at_rest(&self) -> bool {
@@ -268,7 +279,7 @@ impl Queues {
             && self.reads.is_empty()
             && self.quests.is_empty()
             // Without room they stay on the log until there is some.
-            && (self.inbox.dispatches.is_empty() || self.room == Some(false))
+            && (self.inbox.dispatches.is_empty() || self.has_room() == Some(false))
             && self.to_write.is_none()
             && self.writer == Writer::Free
     }

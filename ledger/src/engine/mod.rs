@@ -97,10 +97,10 @@ impl Engine {
     /// Opens or creates the ledger in a folder, folds what came after its newest snapshot, and starts.
     pub fn start(disk: Arc<dyn Disk>, options: impl Into<Options>, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
         let options = options.into();
-        let Opened { log, recovery, core, sealer, preparer, untaken } = Opened::open(disk, &options, clock)?;
+        let Opened { log, recovery, core, sealer, preparer, untaken, frozen } = Opened::open(disk, &options, clock)?;
         let reader = log.reader();
         let log = Arc::new(Mutex::new(log));
-        let lanes = Arc::new(Lanes::new(untaken.into_iter()));
+        let lanes = Arc::new(Lanes::new(untaken.into_iter(), frozen));
         let mut engine = Self { lanes, threads: Vec::new(), log, reader, preparer };
         engine.spawn("decider", |lanes, log, _| threads::decide(lanes, core, log))?;
         engine.spawn("writer", |lanes, log, _| threads::write_batches(lanes, log))?;

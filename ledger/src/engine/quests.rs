@@ -81,6 +81,11 @@ impl Quests {
         }
     }
 
+    /// How many quests are of parked lines.
+    pub(crate) fn parked_quests(&self) -> usize {
+        self.asked.values().filter(|asked| asked.parked).count()
+    }
+
     /// What is to be looked up.
     pub(crate) fn take(&mut self) -> Vec<Quest> {
         std::mem::take(&mut self.to_ask)

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Result,
     clock::Clock,
-    index::{self, Index, Place, Sealer},
+    index::{self, Frozen, Index, Place, Sealer},
     log::{Disk, Locator, Log, Reader, Recovery},
     snapshot::Snapshot,
     state::State,
@@ -29,6 +29,8 @@ pub(super) struct Opened {
     pub preparer: Preparer,
     /// What was issued and not taken.
     pub untaken: Vec<Untaken>,
+    /// What of the index found no room on the disk: the keeper seals it.
+    pub frozen: Option<Arc<Frozen>>,
 }
 
 impl Opened {
@@ -37,9 +39,10 @@ impl Opened {
         let reader = log.reader();
         let Folded { states, untaken, index, sealer } = Folded::of(disk, &reader, &options.index)?;
         let preparer = Preparer { shards: reader.shards(), fingerprinter: index.fingerprinter() };
+        let frozen = index.frozen().cloned();
         let lookup = Lookup::new(Recent::new(reader.shards()), index, reader);
         let core = Core::new(states, lookup, clock, options.log.max_frame_bytes);
-        Ok(Self { log, recovery, core, sealer, preparer, untaken })
+        Ok(Self { log, recovery, core, sealer, preparer, untaken, frozen })
     }
 }
 
@@ -91,7 +94,7 @@ fn first_behind(reader: &Reader, known: &[u64]) -> Result<Option<Locator>> {
 }
 
 /// A full disk is no reason not to start: what is sealed can then be asked for, and the rest waits in
-/// memory.
+/// memory, until the keeper finds room for it.
 fn seal(index: &mut Index, sealer: &mut Sealer, indexed: &[u64]) -> Result<()> {
     if !index.can_freeze() {
         return Ok(());

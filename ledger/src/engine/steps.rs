@@ -17,7 +17,10 @@
 //! | [`Step::Adopt`] | decider | the keeper has made other runs |
 //! | [`Step::Snapshot`] | folder | a segment was sealed, or the engine has just started |
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use schemas::{Envelope, Timestamp};
 use tokio::sync::oneshot;
@@ -27,7 +30,7 @@ use super::{
     answer::{Answer, Unavailable},
     bulk::{Content, Submission},
     core::{Core, Decided},
-    finder::Finder,
+    finder::Quest,
     inbox::Inbox,
     lanes::{self, MAX_QUEUED, Read, Release},
     prepare::Preparer,
@@ -37,7 +40,7 @@ use super::{
 use crate::{
     Error, Result,
     clock::Clock,
-    index::{Frozen, Merged, Runs, Sealer},
+    index::{Frozen, Home, Merged, Runs, Sealer},
     log::{Disk, Head, Log, Reader, Recovery},
     snapshot::{self, Plan},
     state::State,
@@ -58,7 +61,7 @@ pub enum Step {
     Answer,
     /// The decider sees that the batch is durable.
     Durable,
-    /// The finder looks up some ids of one submission.
+    /// The finder looks up one id.
     Find,
     /// The keeper seals what of the index is frozen.
     Seal,
@@ -104,14 +107,18 @@ pub struct Steps {
     /// There is space for the next batch; not known until the writer has looked.
     room: Option<bool>,
     most_queued: usize,
+    /// Where the last quest found its record.
+    found: Option<Home>,
 }
 
 /// What waits for one of the threads, besides the inbox.
 struct Waiting {
     reads: Vec<Read>,
     releases: Vec<Release>,
-    finder: Finder,
+    quests: VecDeque<Quest>,
     frozen: Option<Arc<Frozen>>,
+    /// The disk was full when it was to be sealed.
+    unsealed: bool,
     runs: Option<Arc<Runs>>,
     /// There may be something to merge.
     merging: bool,
@@ -131,11 +138,10 @@ impl Steps {
     /// Opens or creates the ledger in a folder and folds its log.
     pub fn start(disk: Arc<dyn Disk>, options: impl Into<Options>, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
         let options = options.into();
-        let Opened { log, recovery, core, sealer, preparer, untaken } = Opened::open(disk, &options, clock)?;
-        let reader = log.reader();
+        let Opened { log, recovery, core, sealer, preparer, untaken, frozen } = Opened::open(disk, &options, clock)?;
         let steps = Self {
             core,
-            reader: reader.clone(),
+            reader: log.reader(),
             log,
             preparer,
             sealer,
@@ -144,8 +150,9 @@ impl Steps {
             waiting: Waiting {
                 reads: Vec::new(),
                 releases: Vec::new(),
-                finder: Finder::new(reader),
-                frozen: None,
+                quests: VecDeque::new(),
+                frozen,
+                unsealed: false,
                 runs: None,
                 merging: true,
                 folded: None,
@@ -154,6 +161,7 @@ impl Steps {
             looked: false,
             room: None,
             most_queued: MAX_QUEUED,
+            found: None,
         };
         Ok((steps, recovery))
     }
@@ -214,17 +222,27 @@ impl Steps {
                 Writer::Written(..) => false,
                 Writer::Free | Writer::Answered => !self.looked || self.room == Some(false),
             },
-            Step::Decide => self.core.has_room() && self.room.is_some_and(|room| self.has_work(room)),
+            Step::Decide => (self.core.has_room() || self.is_stuck()) && self.room().is_some_and(|r| self.has_work(r)),
             Step::HandOver => self.has_batch() && matches!(self.writer, Writer::Free),
             Step::Write => matches!(self.writer, Writer::HandedOver(..)) && self.looked,
             Step::Answer => matches!(self.writer, Writer::Written(..)),
             Step::Durable => matches!(self.writer, Writer::Answered),
-            Step::Find => !self.waiting.finder.is_idle(),
+            Step::Find => !self.waiting.quests.is_empty(),
             Step::Seal => self.waiting.frozen.is_some(),
             Step::Merge => self.waiting.merging && self.waiting.frozen.is_none(),
             Step::Adopt => self.waiting.runs.is_some(),
             Step::Snapshot => self.waiting.folded != Some(self.log.stats().segments),
         }
+    }
+
+    /// Whether the index takes nothing more, as the disk has no room for what of it is frozen.
+    fn is_stuck(&self) -> bool {
+        self.waiting.unsealed && self.core.waits_for_seal()
+    }
+
+    /// Whether there is room for the next batch, and for its entries.
+    fn room(&self) -> Option<bool> {
+        self.room.map(|room| room && !self.is_stuck())
     }
 
     fn has_work(&self, room: bool) -> bool {
@@ -258,7 +276,10 @@ impl Steps {
             }
             Step::Answer => self.answer(),
             Step::Durable => {
-                self.waiting.frozen = self.core.durable();
+                // One that found no room waits on: no other is frozen meanwhile.
+                if let Some(frozen) = self.core.durable() {
+                    self.waiting.frozen = Some(frozen);
+                }
                 self.writer = Writer::Free;
             }
             Step::Find => return self.find(),
@@ -275,14 +296,21 @@ impl Steps {
     }
 
     fn find(&mut self) -> Result<()> {
-        self.inbox.findings.extend(self.waiting.finder.find()?);
+        if let Some(quest) = self.waiting.quests.pop_front() {
+            let key = quest.key;
+            let finding = quest.find(&mut self.reader)?;
+            self.found = finding.record.as_ref().map(|record| self.core.home(key, record));
+            self.inbox.findings.push(finding);
+        }
         Ok(())
     }
 
     /// On a full disk the table stays frozen.
     fn seal(&mut self) -> Result<()> {
         let Some(frozen) = self.waiting.frozen.take() else { return Ok(()) };
-        match self.sealer.seal(&frozen) {
+        let sealed = self.sealer.seal(&frozen);
+        self.waiting.unsealed = matches!(sealed, Err(Error::Full { .. }));
+        match sealed {
             Ok(runs) => self.waiting.runs = Some(runs),
             Err(Error::Full { .. }) => self.waiting.frozen = Some(frozen),
             Err(error) => return Err(error),
@@ -312,10 +340,11 @@ impl Steps {
     }
 
     fn decide(&mut self) -> Result<()> {
-        let step = self.inbox.decide(&mut self.core, self.room == Some(true));
+        let room = self.room() == Some(true);
+        let step = self.inbox.decide(&mut self.core, room);
         let reads = std::mem::take(&mut self.waiting.reads);
         self.waiting.releases.extend(reads.into_iter().map(|read| read(&self.core.states)));
-        self.waiting.finder.take(self.core.take_quests());
+        self.waiting.quests.extend(self.core.take_quests());
         step
     }
 
@@ -341,12 +370,23 @@ impl Steps {
     pub fn is_at_rest(&self) -> bool {
         let background = [Step::Seal, Step::Merge, Step::Adopt, Step::Snapshot];
         let waits = |step| step == Step::Reserve && self.looked || background.contains(&step);
-        self.ready().into_iter().all(waits) && self.core.unanswered() == 0
+        let asked = self.room().is_some_and(|room| self.has_work(room)) || self.core.unanswered() > 0;
+        self.ready().into_iter().all(waits) && !asked
     }
 
     /// When something has to be done although nobody asks.
     pub fn wakes_at(&self) -> Option<Timestamp> {
         self.core.wakes_at()
+    }
+
+    /// Where the last [`Step::Find`] has found its record; `None` if it has found none.
+    pub fn found(&self) -> Option<Home> {
+        self.found
+    }
+
+    /// How many lines wait behind others while their ids are looked up, or were.
+    pub fn parked_quests(&self) -> usize {
+        self.core.parked_quests()
     }
 
     /// The bytes of each shard's state, decided and not yet durable records included.
@@ -370,7 +410,7 @@ impl std::fmt::Debug for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Waiting")
             .field("reads", &self.reads.len())
-            .field("finder", &self.finder)
+            .field("quests", &self.quests)
             .field("merging", &self.merging)
             .finish_non_exhaustive()
     }

@@ -40,7 +40,9 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
             core.adopt(runs);
             lanes.keep.notify_one();
         }
-        let Some(room) = queues.room else {
+        // On a full disk nothing is sealed; once the index takes nothing more, commands are refused.
+        queues.stuck = queues.unsealed && core.waits_for_seal();
+        let Some(room) = queues.has_room() else {
             queues = sleep(lanes, queues, Duration::from_secs(1));
             continue;
         };
@@ -75,9 +77,9 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
                 }
             }
         }
-        let timers_due = core.wakes_at().is_some_and(|at| at <= core.now());
+        let timers_due = room && core.wakes_at().is_some_and(|at| at <= core.now());
         let stuck = !room && core.has_waits();
-        if core.has_room() && (core.has_queued() || queues.has_work() || timers_due || stuck) {
+        if (core.has_room() || queues.stuck) && (core.has_queued() || queues.has_work() || timers_due || stuck) {
             let mut inbox = std::mem::take(&mut queues.inbox);
             queues.idle = false; // or a dispatch that is being decided would count as none
             queues.undecided += std::mem::take(&mut queues.queued);
@@ -110,11 +112,11 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
             lanes.rest.notify_all();
         }
         let pause = match core.wakes_at() {
-            Some(at) => {
+            Some(at) if room => {
                 let nanos = at.nanos().saturating_sub(core.now().nanos()).max(1_000_000);
                 Duration::from_nanos(u64::try_from(nanos).expect("it was made positive")).min(Duration::from_secs(1))
             }
-            None => A_LONG_WHILE,
+            _ => A_LONG_WHILE,
         };
         queues = sleep(lanes, queues, pause);
     }
@@ -230,6 +232,7 @@ pub(super) fn keep(lanes: &Lanes, mut sealer: Sealer) {
                 if let Some(runs) = runs {
                     let mut queues = lanes.lock();
                     queues.runs = Some(runs);
+                    queues.unsealed &= frozen.is_none();
                     lanes.wake_decider(&mut queues);
                 }
             }
@@ -239,6 +242,8 @@ pub(super) fn keep(lanes: &Lanes, mut sealer: Sealer) {
                 let mut queues = lanes.lock();
                 if frozen.is_some() {
                     queues.sealing = frozen;
+                    queues.unsealed = true;
+                    lanes.wake_decider(&mut queues);
                 }
                 if !queues.has_stopped() {
                     let pause = Duration::from_millis(250);

@@ -200,6 +200,25 @@ impl Index {
         places
     }
 
+    /// Where an entry stands, as far as memory tells: for whoever wants to know what look-ups meet.
+    pub(crate) fn home(&self, key: Fingerprint, at: Place) -> Home {
+        let has = |table: &Table| {
+            let mut places = SmallVec::new();
+            table.places(key.into(), &mut places);
+            places.contains(&at)
+        };
+        let mask = Mask::of(key.into());
+        if has(&self.open) {
+            Home::Open
+        } else if self.frozen.as_ref().is_some_and(|frozen| has(&frozen.table)) {
+            Home::Frozen
+        } else if self.runs.runs().iter().any(|run| run.entry.level == 0 && run.may_contain(key.into(), &mask)) {
+            Home::Sealed
+        } else {
+            Home::Merged
+        }
+    }
+
     /// The places of a key, and of others with its fingerprint, newest first.
     ///
     /// # Errors
@@ -230,6 +249,19 @@ impl Index {
         let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.table.bytes());
         self.open.bytes() + frozen + self.runs.bytes()
     }
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// In the table that takes the newest.
+    Open,
+    /// In the table that waits to be sealed.
+    Frozen,
+    /// In a run of the lowest level.
+    Sealed,
+    /// In a run that was merged from others.
+    Merged,
 }
 
 /// What stands in the manifest before the first run.

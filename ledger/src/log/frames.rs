@@ -130,6 +130,11 @@ impl Frames {
         frames
     }
 
+    /// How many bytes of the log are not read yet.
+    pub(super) fn left(&self) -> u64 {
+        self.shared.end().saturating_sub(self.position().offset())
+    }
+
     /// Where the next frame is or will be.
     pub fn position(&self) -> Locator {
         let place = match (&self.current, self.from) {

@@ -21,6 +21,9 @@ use schemas::Shard;
 use super::{Check, Frame, Frames, Locator, Reader};
 use crate::Error;
 
+/// From so many bytes on it pays to read ahead: they take a few milliseconds, a thread some dozens of
+/// microseconds. A simulation stays below, and so the order of its reads and writes is always the same.
+const WORTH_A_THREAD: u64 = 1 << 20;
 /// Decoded frames that wait for the caller. A frame has at most 8 MiB of encoded records by default;
 /// more of them than a few only take memory.
 const FRAMES_AHEAD: usize = 4;
@@ -32,6 +35,14 @@ impl Frames {
     /// # Errors
     /// The one it ended with.
     pub fn ahead<E: From<Error>>(mut self, mut visit: impl FnMut(&Frame) -> Result<(), E>) -> Result<(), E> {
+        if self.left() < WORTH_A_THREAD {
+            while let Some(frame) = self.next() {
+                let frame = frame?;
+                visit(&frame)?;
+                self.recycle(frame);
+            }
+            return Ok(());
+        }
         thread::scope(|scope| {
             let (ready, frames) = mpsc::sync_channel(FRAMES_AHEAD);
             let (spent, back) = mpsc::channel();

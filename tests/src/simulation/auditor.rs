@@ -17,7 +17,7 @@ use crate::{
     play::{Differs, compare_balances, compare_orders, compare_users, facts_of, same, shown, users_of},
 };
 
-use super::coverage::Coverage;
+use super::{coverage::Coverage, greed::Refusals};
 
 /// How far ahead of the ledger's time a caller's may be.
 const TOLERANCE_MS: i64 = 500;
@@ -46,6 +46,7 @@ pub struct Auditor {
     first: BTreeMap<Key, Answer>,
     /// Lines without a record behind which later ones of their user have happened.
     passed_over: BTreeSet<LineId>,
+    refusals: Refusals,
 }
 
 #[derive(Debug)]
@@ -76,6 +77,7 @@ impl Auditor {
             causes: BTreeMap::new(),
             first: BTreeMap::new(),
             passed_over: BTreeSet::new(),
+            refusals: Refusals::begin(now),
         }
     }
 
@@ -97,6 +99,7 @@ impl Auditor {
     /// The clock shows another time, while these lines are not answered.
     pub fn clock_moves<'a>(&mut self, now: Timestamp, unanswered: impl Iterator<Item = &'a LineId>) {
         self.latest = self.latest.max(now);
+        self.refusals.clock_moves(now);
         for line in unanswered {
             let line = &mut self.lines[*line];
             line.earliest = line.earliest.min(now);
@@ -128,6 +131,7 @@ impl Auditor {
             return Err(format!("a record behind {} and before {}: {record:?}", self.last_time, self.latest));
         }
         self.last_time = record.time;
+        self.refusals.record(record)?;
         match record.origin {
             Origin::Caller => self.callers_record(record)?,
             Origin::Dispatch => {
@@ -232,8 +236,10 @@ impl Auditor {
             Answer::Unavailable(why) => why.code(),
         };
         self.coverage.meet("answers", kind);
-        let given_up =
-            matches!(answer, Answer::Malformed { .. } | Answer::Unavailable(Unavailable::EarlierLineUnfinished));
+        let given_up = matches!(
+            answer,
+            Answer::Malformed { .. } | Answer::Unavailable(Unavailable::EarlierLineUnfinished | Unavailable::OverQuota)
+        );
         if self.passed_over.contains(&line) && !given_up {
             return Err("a later line of the same user happened before it".to_owned());
         }
@@ -244,6 +250,11 @@ impl Auditor {
         }
         match answer {
             Answer::Unavailable(Unavailable::Unfinished) => {}
+            Answer::Unavailable(Unavailable::OverQuota) => {
+                let key = key.as_ref().ok_or("it is malformed")?;
+                self.refusals.used_up(&key.0)?;
+                return self.undecided(line);
+            }
             Answer::Unavailable(Unavailable::Stopped) => return Err("nobody is answered that it stopped".to_owned()),
             Answer::Unavailable(_) => return self.undecided(line),
             _ => {}
@@ -316,7 +327,7 @@ impl Auditor {
     ///
     /// # Errors
     /// What must not be.
-    pub fn started(&mut self, records: Vec<Record>, live: &[Vec<u8>]) -> Result<(), Differs> {
+    pub fn started(&mut self, records: Vec<Record>, live: &[Vec<u8>], now: Timestamp) -> Result<(), Differs> {
         let mut seen = vec![0; usize::from(self.shards)];
         let mut more = Vec::new();
         for record in records {
@@ -336,6 +347,7 @@ impl Auditor {
             self.record(record)?;
         }
         self.open.clear();
+        self.refusals = Refusals::begin(now);
         self.compare_live(live)
     }
 

@@ -127,6 +127,13 @@ impl Author {
         Envelope { id: name, occurred_at, actor: None, client: client.map(Box::new), command }
     }
 
+    /// A gift that is not to be had.
+    pub fn in_vain(&mut self, nth: usize) -> Envelope {
+        let user = user_id(0);
+        let nothing = Gift { item: id("nothing"), combo: None, quantity: 1, ..self.gift(user) };
+        plain(format!("vain-{nth}"), Command::Gift(nothing))
+    }
+
     fn name(&mut self, client: usize, nth: usize) -> CommandId {
         if !self.long_ids {
             return id(format!("c{client}-{nth}"));

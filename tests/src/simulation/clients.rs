@@ -9,6 +9,7 @@ use super::{
     auditor::{Auditor, LineId},
     author::Author,
     dice::{Concern, Dice},
+    greed::Greed,
 };
 use crate::play::Differs;
 
@@ -26,6 +27,7 @@ pub struct Clients {
     waiting: Vec<Waiting>,
     reads: Vec<Receiver<Vec<u64>>>,
     opened: bool,
+    greed: Option<Greed>,
     /// Whether somebody reads what they say.
     traced: bool,
 }
@@ -67,7 +69,7 @@ struct Waiting {
 
 impl Clients {
     /// Of a schedule.
-    pub fn new(seed: u64, clients: usize, traced: bool) -> Self {
+    pub fn new(seed: u64, clients: usize, greed: Option<Greed>, traced: bool) -> Self {
         Self {
             dice: Dice::of(seed, Concern::Clients),
             author: Author::new(seed),
@@ -76,6 +78,7 @@ impl Clients {
             waiting: Vec::new(),
             reads: Vec::new(),
             opened: false,
+            greed,
             traced,
         }
     }
@@ -83,6 +86,11 @@ impl Clients {
     /// The lines whose answers somebody waits for.
     pub fn unanswered(&self) -> impl Iterator<Item = &LineId> {
         self.waiting.iter().flat_map(|waiting| &waiting.lines)
+    }
+
+    /// How long they have to wait, in milliseconds, before they ask again for what had no outcome.
+    pub fn patience(&self) -> Option<i64> {
+        self.greed.is_some().then_some(Greed::PATIENCE_MS)
     }
 
     /// How many commands there were.
@@ -101,6 +109,17 @@ impl Clients {
             let opening = self.author.opening(now);
             let commands = opening.into_iter().map(|envelope| self.note(0, envelope)).collect();
             return self.ask(steps, auditor, 0, commands, Lines::InOrder, now);
+        }
+        let greed = self.greed.as_mut().map_or(0, Greed::asks);
+        if greed > 0 {
+            let first = self.commands.len();
+            let commands = (first..first + greed)
+                .map(|nth| {
+                    let envelope = self.author.in_vain(nth);
+                    self.note(0, envelope)
+                })
+                .collect();
+            return self.ask(steps, auditor, 0, commands, Lines::Independent, now);
         }
         let under_way = self.waiting.iter().filter(|waiting| waiting.client == client).count();
         let lines = if self.dice.happens(650) { Lines::InOrder } else { Lines::Independent };

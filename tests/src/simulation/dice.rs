@@ -23,6 +23,16 @@ pub enum Concern {
     Faults = 6,
     /// How a process ends and starts.
     Ends = 7,
+    /// How the index and the snapshots are kept.
+    Keeping = 8,
+    /// What of them decays.
+    Decay = 9,
+    /// Who asks for more than there is, again and again.
+    Greed = 10,
+    /// When somebody asks for a snapshot.
+    ByHand = 11,
+    /// Which schedules are long.
+    Length = 12,
 }
 
 /// The choices of one concern.

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use ledger::{Clock, Error, Steps, log::Check};
+use ledger::{Clock, Error, Snapshot, Steps, log::Check};
+use reconcile::proofs::prove;
 
-use super::{Life, Simulation, faults::Hit};
+use super::{
+    Life, Simulation,
+    faults::{Hit, Rot},
+};
 use crate::play::Differs;
 
 /// The most starts that fail in a row before the operator sees to the disk.
@@ -43,8 +47,14 @@ impl Simulation {
             End::Kill | End::Close => self.disk.kill(),
         }
         self.stalled = 0;
+        if let Some(said) = self.decay.at_end(&self.disk, &mut self.auditor.coverage) {
+            self.tell(|| said);
+        }
         if self.rot.is_none() && self.troubles.rots && self.ends.happens(350) {
             self.rot = self.troubles.rot(&self.disk, self.durable);
+            if let Some(rot) = &mut self.rot {
+                rot.decayed = self.decay.rotten();
+            }
             if let Some(rot) = &self.rot {
                 self.tell(|| format!("a bit rots in {} at {}: {:?}", rot.name, rot.offset, rot.hit));
             }
@@ -87,10 +97,13 @@ impl Simulation {
         {
             self.trouble(trouble);
         }
-        let before = self.strikes();
+        let before = self.disk.strikes();
         self.struck_before = before;
+        self.decay.before_start(&self.disk);
         let clock: Arc<dyn Clock> = self.clock.clone();
-        match Steps::start(Arc::new(self.disk.clone()), &self.options, clock) {
+        let started = Steps::start(Arc::new(self.disk.clone()), self.options.clone(), clock);
+        self.see_strikes("a start");
+        match started {
             Ok((steps, recovery)) => {
                 self.tell(|| format!("it starts: {recovery:?}"));
                 self.failed_starts = 0;
@@ -99,15 +112,16 @@ impl Simulation {
                 }
                 let steps = steps.with_queue(self.queue);
                 match self.rot.take() {
-                    Some(rot) if rot.hit != Hit::Other => {
+                    Some(rot) if rot.hit == Hit::Answered => self.start_on_rot(steps, rot),
+                    Some(rot) if rot.hit == Hit::LastFrame => {
                         drop(steps);
-                        if !(rot.hit == Hit::LastFrame && rot.was_cut(&self.disk)) {
+                        if !rot.was_cut(&self.disk) {
                             return Err(format!("it starts on a rotten byte {} of {}", rot.offset, rot.name));
                         }
                         self.auditor
                             .coverage
                             .meet("rot", "in the last frame of an unclean end: cut as torn, and reported");
-                        self.disk.restore(&rot.before);
+                        self.put_back(&rot);
                         Ok(())
                     }
                     rot => {
@@ -120,29 +134,37 @@ impl Simulation {
             }
             Err(error) => {
                 self.tell(|| format!("it does not start: {error}"));
-                self.start_fails(&error, self.strikes() > before)
+                self.start_fails(&error, self.disk.strikes() > before)
             }
         }
     }
 
     fn start_fails(&mut self, error: &Error, struck: bool) -> Result<(), Differs> {
         self.failed_starts += 1;
-        match &self.rot {
-            _ if struck => self.auditor.coverage.meet("starts", "failed by a fault"),
+        match self.rot.take() {
+            rot if struck => {
+                self.rot = rot;
+                self.auditor.coverage.meet("starts", "failed by a fault");
+            }
             None => return Err(format!("it does not start, for no reason: {error} ({error:?})")),
             Some(rot) => {
                 if !error.to_string().contains(&rot.name) {
                     return Err(format!("a rotten byte {} of {}: {error}", rot.offset, rot.name));
                 }
                 let what = match rot.hit {
+                    Hit::Answered if rot.hidden => "in what was answered, below a snapshot: refused by a later start",
                     Hit::Answered => "in what was answered: refused",
                     Hit::LastFrame => "in the last frame of an unclean end: refused",
                     Hit::Other => "elsewhere: refused",
                 };
                 self.auditor.coverage.meet("rot", what);
                 self.tell(|| "the operator restores what was there".to_owned());
-                self.disk.restore(&rot.before);
-                self.rot = None;
+                if rot.hidden {
+                    rot.flip(&self.disk); // much has happened since
+                    self.disk.kill();
+                } else {
+                    self.put_back(&rot);
+                }
                 return Ok(());
             }
         }
@@ -154,10 +176,48 @@ impl Simulation {
         Ok(())
     }
 
+    /// A start has not seen the rot, which it need not where its snapshot and its index begin behind
+    /// that. Whoever reads the byte finds it: `verify` does, and a process that lives on it ends with
+    /// it, if it ever comes by.
+    fn start_on_rot(&mut self, steps: Steps, mut rot: Rot) -> Result<(), Differs> {
+        if !rot.is_sealed(&self.disk) {
+            return Err(format!("it starts on a rotten byte {} of {}", rot.offset, rot.name));
+        }
+        let reader = steps.reader();
+        if !rot.hidden {
+            verify_finds(&rot, self.disk.observe(|| prove(&reader, |_| ())).fault)?;
+            self.auditor.coverage.meet("rot", "in what was answered, below a snapshot: found by verify");
+        }
+        rot.hidden = true;
+        rot.flip(&self.disk);
+        let begun = self.begin(steps);
+        rot.flip(&self.disk);
+        self.rot = Some(rot);
+        begun
+    }
+
+    /// The operator puts everything back as it was before a bit rotted.
+    pub(super) fn put_back(&mut self, rot: &Rot) {
+        self.disk.restore(&rot.before);
+        self.decay.put_back(&rot.decayed, &self.disk);
+    }
+
+    /// Rot that no start has noticed is repaired: after a read that did, or at the end.
+    pub(super) fn heal_hidden(&mut self) {
+        if let Some(rot) = self.rot.take_if(|rot| rot.hidden) {
+            self.tell(|| format!("the operator mends {}", rot.name));
+            rot.flip(&self.disk);
+        }
+    }
+
     /// A process has started: it must have everything that was durable.
     fn begin(&mut self, steps: Steps) -> Result<(), Differs> {
         let mut frames = steps.reader().frames(Check::Frame);
         let mut records = Vec::new();
+        let newest = self.disk.observe(|| Snapshot::newest(&steps.reader()));
+        let newest = newest.map_err(|error| format!("what a start has read cannot be read: {error}"))?;
+        let snapshot = newest.map(|snapshot| format!("snapshots/{:016x}.snap", snapshot.next.offset()));
+        self.decay.after_start(&self.disk, snapshot.as_deref(), &mut self.auditor.coverage)?;
         self.disk.observe(|| {
             for frame in frames.by_ref() {
                 let frame = frame.map_err(|error| format!("what a start has read cannot be read: {error}"))?;
@@ -167,9 +227,17 @@ impl Simulation {
             }
             Ok::<(), Differs>(())
         })?;
-        self.auditor.started(records, &steps.states())?;
+        self.auditor.started(records, &steps.states(), self.clock.now())?;
         self.auditor.coverage.meet("starts", "started");
         self.life = Some(Life { steps, frames });
         Ok(())
+    }
+}
+
+/// What `verify` says of a log with rot names the file.
+pub(super) fn verify_finds(rot: &Rot, fault: Option<String>) -> Result<(), Differs> {
+    match fault {
+        Some(fault) if fault.contains(&rot.name) => Ok(()),
+        fault => Err(format!("a rotten byte {} of {}: verify finds {fault:?}", rot.offset, rot.name)),
     }
 }

@@ -5,7 +5,10 @@ use ledger::log::{
     faulty::{Content, Fault, SimDisk},
 };
 
-use super::dice::{Concern, Dice};
+use super::{
+    dice::{Concern, Dice},
+    keeping::is_derived,
+};
 
 /// Faults of calls, each with the most calls that it waits for.
 const CALLS: [(Fault, i64); 7] = [
@@ -52,10 +55,16 @@ pub struct Rot {
     pub name: String,
     /// The byte.
     pub offset: u64,
+    /// Which of its bits.
+    pub bits: u8,
     /// What it was before, in all files.
     pub before: Content,
+    /// What else was rotten then.
+    pub decayed: Vec<String>,
     /// What it hit.
     pub hit: Hit,
+    /// A start has not noticed it: it read only what came after its snapshot.
+    pub hidden: bool,
 }
 
 /// What a bit belongs to.
@@ -118,7 +127,8 @@ impl Troubles {
     pub fn rot(&mut self, disk: &SimDisk, durable: Durable) -> Option<Rot> {
         let files = disk.files();
         let segments: Vec<&(String, u64)> = files.iter().filter(|(name, _)| base_of(name).is_some()).collect();
-        let any: Vec<&(String, u64)> = files.iter().filter(|(_, length)| *length > 0).collect();
+        let others = |(name, length): &&(String, u64)| *length > 0 && !is_derived(name);
+        let any: Vec<&(String, u64)> = files.iter().filter(others).collect();
         let from = if self.dice.happens(800) && !segments.is_empty() { &segments } else { &any };
         let (name, length) = (*from.get(self.dice.below(from.len().max(1)))?).clone();
         // Mostly in what is written, of which the last frames are the most delicate.
@@ -130,12 +140,24 @@ impl Troubles {
         };
         let hit = hit(&name, offset, durable);
         let before = disk.snapshot();
-        disk.flip(&name, offset, 1 << self.dice.below(8));
-        Some(Rot { name, offset, before, hit })
+        let bits = 1 << self.dice.below(8);
+        disk.flip(&name, offset, bits);
+        Some(Rot { name, offset, bits, before, decayed: Vec::new(), hit, hidden: false })
     }
 }
 
 impl Rot {
+    /// Whether it is in a segment behind which others follow, so that a start may begin behind it.
+    pub fn is_sealed(&self, disk: &SimDisk) -> bool {
+        let last = disk.files().iter().filter_map(|(name, _)| base_of(name)).max();
+        base_of(&self.name).is_some_and(|base| last.is_some_and(|last| base < last))
+    }
+
+    /// Makes the byte wrong that is right, and right that is wrong.
+    pub fn flip(&self, disk: &SimDisk) {
+        disk.flip(&self.name, self.offset, self.bits);
+    }
+
     /// Whether a start has cut it off, and kept what it cut.
     pub fn was_cut(&self, disk: &SimDisk) -> bool {
         let Some(base) = base_of(&self.name) else { return false };

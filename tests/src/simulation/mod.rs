@@ -13,25 +13,36 @@ pub mod coverage;
 pub mod dice;
 mod ends;
 pub mod faults;
+pub mod greed;
+pub mod keeping;
+mod settling;
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use ledger::{
     Clock, Error, ManualClock, Step, Steps,
+    engine::Options,
+    index::Home,
     log::{
-        Frames, Options,
+        Frames,
         faulty::{Fault, SimDisk},
     },
+    snapshot::{self, Plan},
 };
 use schemas::{Hash, Timestamp};
 
 use self::{
     auditor::Auditor,
-    clients::{Again, Clients},
+    clients::Clients,
     coverage::Coverage,
     dice::{Concern, Dice},
     ends::End,
     faults::{Durable, Rot, Trouble, Troubles},
+    greed::Greed,
+    keeping::{ByHand, Decay},
 };
 use crate::{play::Differs, world::BEGIN};
 
@@ -82,11 +93,16 @@ struct Simulation {
     life: Option<Life>,
     durable: Durable,
     rot: Option<Rot>,
+    decay: Decay,
+    by_hand: ByHand,
     failed_starts: u32,
     /// For how many more actions the writer's calls do not return.
     stalled: u32,
     /// Faults that had struck when what runs now began.
     struck_before: u64,
+    /// Faults that were seen to strike.
+    struck: BTreeMap<Fault, u64>,
+    full: u64,
 }
 
 /// A process.
@@ -98,11 +114,23 @@ struct Life {
 impl Simulation {
     fn new(seed: u64, trace: Option<fn(&str)>) -> Self {
         let mut world = Dice::of(seed, Concern::World);
-        let shards = *world.one_of(&[1, 2, 4, 16]);
+        let long = keeping::long(seed);
+        let mut shards = *world.one_of(&[1, 2, 4, 16]);
         let clients = world.below(5) + 1;
-        let actions = world.below(251) + 50;
-        let queue = world.weighed(&[(1, 6), (2, 30), (2, 100_000)]);
-        let options = faults::options(&mut world, shards);
+        let mut actions = world.below(251) + 50;
+        let mut queue = world.weighed(&[(1, 6), (2, 30), (2, 100_000)]);
+        let mut log = faults::options(&mut world, shards);
+        let greed = Greed::new(seed);
+        if greed.is_some() {
+            // Or it would be turned away at the door, or keep the writer busy for long.
+            (queue, log.max_frame_bytes) = (100_000, 64 << 10);
+        }
+        let mut troubles = Troubles::new(seed);
+        let mut decay = Decay::new(seed);
+        if let Some(more) = long {
+            (actions, shards, log.shards, log.max_frame_bytes) = (more, 1, Some(1), 4 << 10);
+            (troubles.rots, decay) = (true, Decay::none(seed));
+        }
         let begin: Timestamp = BEGIN.parse().expect("a time");
         Self {
             trace,
@@ -111,19 +139,23 @@ impl Simulation {
             schedule: Dice::of(seed, Concern::Schedule),
             clock_dice: Dice::of(seed, Concern::Clock),
             ends: Dice::of(seed, Concern::Ends),
-            troubles: Troubles::new(seed),
+            troubles,
             disk: SimDisk::new(seed),
             clock: Arc::new(ManualClock::at(begin)),
-            options,
+            options: keeping::options(seed, log),
             queue,
-            clients: Clients::new(seed, clients, trace.is_some()),
+            clients: Clients::new(seed, clients, greed, trace.is_some()),
             auditor: Auditor::new(shards, begin),
             life: None,
             durable: Durable::default(),
             rot: None,
+            decay,
+            by_hand: ByHand::new(seed),
             failed_starts: 0,
             stalled: 0,
             struck_before: 0,
+            struck: BTreeMap::new(),
+            full: 0,
         }
     }
 
@@ -140,11 +172,17 @@ impl Simulation {
         if let Some(trouble) = self.troubles.next(&self.disk) {
             self.trouble(trouble);
         }
+        if let Some(said) = self.decay.beside(&self.disk, &mut self.auditor.coverage) {
+            self.tell(|| said);
+        }
         if self.schedule.happens(60) {
             self.move_clock();
         }
         if self.life.is_none() {
             return self.start();
+        }
+        if self.by_hand.happens() {
+            return self.snapshot_by_hand();
         }
         if self.ends.happens(12) {
             let end = self.ends.weighed(&[(3, End::Kill), (3, End::PowerLoss), (2, End::Close)]);
@@ -181,17 +219,72 @@ impl Simulation {
             self.auditor.coverage.meet("faults", "the writer stalls while the decider goes on");
         }
         self.auditor.coverage.meet("steps", format!("{step:?}"));
+        let snapshots = if step == Step::Snapshot { self.newest_snapshot() } else { None };
+        let full = self.disk.times_full();
         let life = self.life.as_mut().expect("a step was ready");
-        match life.steps.take(step) {
-            Ok(()) => {}
-            Err(error) => return self.fails(step, &error),
+        let taken = life.steps.take(step);
+        let (found, parked) = (life.steps.found(), life.steps.parked_quests());
+        self.see_strikes(&format!("{step:?}"));
+        if let Err(error) = taken {
+            return self.fails(step, &error, full);
         }
+        let coverage = &mut self.auditor.coverage;
         match step {
             Step::Write => self.see_durable()?,
             Step::Answer => self.clients.hear(&mut self.auditor, true)?,
+            Step::Find => coverage.meet(
+                "look-ups",
+                match found {
+                    None => "nothing is found",
+                    Some(Home::Open) => "found by the open table",
+                    Some(Home::Frozen) => "found by the frozen table",
+                    Some(Home::Sealed) => "found in a sealed run",
+                    Some(Home::Merged) => "found in a merged run",
+                },
+            ),
+            Step::Decide if parked > 0 => coverage.meet("look-ups", "of a line that waits behind another"),
+            Step::Snapshot if self.newest_snapshot() > snapshots => {
+                self.auditor.coverage.meet("snapshots", "one is made");
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Somebody runs `giftledger snapshot` beside the process: of everything durable.
+    fn snapshot_by_hand(&mut self) -> Result<(), Differs> {
+        self.tell(|| "somebody asks for a snapshot".to_owned());
+        let Some(life) = &self.life else { return Ok(()) };
+        let made = snapshot::fold(&life.steps.reader(), &Plan::NOW, &AtomicBool::new(false));
+        self.see_strikes("a snapshot by hand");
+        match made {
+            Ok(None) => {}
+            Ok(Some(_)) => self.auditor.coverage.meet("snapshots", "one is made by hand"),
+            Err(Error::Full { .. }) => self.auditor.coverage.meet("snapshots", "there is no room for one"),
+            // Who asks is told, and the process goes on, as far as the disk does.
+            Err(error) => self.explained(&error)?,
+        }
+        Ok(())
+    }
+
+    fn newest_snapshot(&self) -> Option<String> {
+        let files = self.disk.files().into_iter().map(|(name, _)| name);
+        files.filter(|name| name.ends_with(".snap")).max()
+    }
+
+    /// Looks at which faults have struck during something.
+    fn see_strikes(&mut self, during: &str) {
+        if self.disk.strikes() == self.struck.values().sum::<u64>() + self.full {
+            return;
+        }
+        let (struck, full) = (self.disk.struck(), self.disk.times_full());
+        let coverage = &mut self.auditor.coverage;
+        for (fault, times) in &struck {
+            let before = self.struck.get(fault).copied().unwrap_or(0);
+            coverage.meet_often("strikes", format!("{fault:?} in {during}"), times - before);
+        }
+        coverage.meet_often("strikes", format!("no space left in {during}"), full - self.full);
+        (self.struck, self.full) = (struck, full);
     }
 
     /// Looks at what has become durable.
@@ -210,22 +303,33 @@ impl Simulation {
         })
     }
 
-    /// A step failed: for a reason that there is, and the process ends.
-    fn fails(&mut self, step: Step, error: &Error) -> Result<(), Differs> {
+    /// A step failed: for a reason that there is, and the process ends. `full`: how often the disk had
+    /// been full before it.
+    fn fails(&mut self, step: Step, error: &Error, full: u64) -> Result<(), Differs> {
         self.tell(|| format!("{step:?} fails: {error}"));
+        if step == Step::Write && self.disk.times_full() > full {
+            return Err(format!("it was decided without room: {error}"));
+        }
         self.explained(error)?;
         self.auditor.coverage.meet("ends", format!("a failing {step:?}"));
         let end = if self.ends.happens(500) { End::Kill } else { End::PowerLoss };
         self.end(end)
     }
 
-    /// An error has a cause: a fault that struck since the process began.
-    fn explained(&self, error: &Error) -> Result<(), Differs> {
-        if self.strikes() > self.struck_before { Ok(()) } else { Err(format!("for no reason: {error} ({error:?})")) }
-    }
-
-    fn strikes(&self) -> u64 {
-        self.disk.struck().values().sum::<u64>() + self.disk.times_full()
+    /// An error has a cause: a fault that struck since the process began, or rot that was read.
+    fn explained(&mut self, error: &Error) -> Result<(), Differs> {
+        let hidden = self.rot.as_ref().filter(|rot| rot.hidden);
+        if hidden.is_some_and(|rot| matches!(error, Error::Damaged { .. }) && error.to_string().contains(&rot.name)) {
+            self.auditor.coverage.meet("rot", "in what was answered, below a snapshot: found by a read");
+            self.heal_hidden();
+            return Ok(());
+        }
+        if self.decay.explains(error, &self.disk)? {
+            self.auditor.coverage.meet("decay", "rot in the index: found by a look-up or a merge");
+            return Ok(());
+        }
+        let struck = self.disk.strikes() > self.struck_before;
+        if struck { Ok(()) } else { Err(format!("for no reason: {error} ({error:?})")) }
     }
 
     fn trouble(&mut self, trouble: Trouble) {
@@ -287,87 +391,4 @@ impl Simulation {
         }
         Err("it does not come to rest".to_owned())
     }
-
-    /// Faults stop. Everything settles, every command has its outcome, and asking again adds nothing.
-    fn finish(mut self) -> Result<Run, Differs> {
-        self.tell(|| "the faults stop".to_owned());
-        if !self.disk.has_power() {
-            self.end(End::PowerLoss)?;
-        }
-        self.calm();
-        if let Some(rot) = self.rot.take() {
-            self.disk.restore(&rot.before);
-        }
-        if self.life.is_none() {
-            self.start()?;
-        }
-        self.settle()?;
-        self.ask_again(Again::Malformed)?; // what was too early when it was first asked has its time now
-        let records = self.auditor.count();
-        self.ask_again(Again::All)?;
-        same_count("asking again", records, self.auditor.count())?;
-        self.close()?;
-        self.start()?;
-        self.rest()?;
-        self.ask_again(Again::All)?;
-        same_count("asking again after a start", records, self.auditor.count())?;
-        self.auditor.finish()?;
-        let Some(life) = &self.life else { return Err("it ends though nothing fails".to_owned()) };
-        let reader = life.steps.reader();
-        let proof = reconcile::proofs::prove(&reader, |_| ());
-        if !proof.ok {
-            return Err(format!("verify finds {:?}", proof.fault));
-        }
-        for (fault, times) in self.disk.struck() {
-            self.auditor.coverage.meet_often("faults", format!("{fault:?}"), times);
-        }
-        self.auditor.coverage.meet_often("faults", "the capacity is used up", self.disk.times_full());
-        self.auditor.coverage.meet_often("clients", "commands", self.clients.count() as u64);
-        let segments = self.disk.files().iter().filter(|(name, _)| name.starts_with("log/")).count();
-        self.auditor.coverage.meet_often("log", "segments", segments as u64);
-        self.auditor.coverage.meet_often("log", "records", self.auditor.count() as u64);
-        let hashes = reader.head().shards.iter().map(|head| head.hash).collect();
-        Ok(Run { coverage: self.auditor.coverage, steps: self.taken, hashes })
-    }
-
-    fn calm(&mut self) {
-        self.troubles.rate = 0;
-        self.troubles.rots = false;
-        self.stalled = 0;
-        self.disk.forget_faults();
-        self.disk.set_capacity(u64::MAX);
-        let latest = self.auditor.latest;
-        if self.clock.now() < latest {
-            self.set_clock(latest);
-        }
-    }
-
-    /// Asks until everything has its outcome.
-    fn settle(&mut self) -> Result<(), Differs> {
-        for _ in 0..4 {
-            self.rest()?;
-            if self.clients.wait() {
-                return Err("it is at rest, and somebody waits".to_owned());
-            }
-            if self.ask_again(Again::Unended)? == 0 {
-                return Ok(());
-            }
-        }
-        Err("asked again and again, a command has no outcome".to_owned())
-    }
-
-    fn ask_again(&mut self, again: Again) -> Result<usize, Differs> {
-        let Some(life) = self.life.take() else { return Err("it ends though nothing fails".to_owned()) };
-        // The queue takes everything at once here.
-        let Life { steps, frames } = life;
-        let mut steps = steps.with_queue(usize::MAX);
-        let asked = self.clients.ask_again(&mut steps, &mut self.auditor, again, self.clock.now())?;
-        self.life = Some(Life { steps, frames });
-        self.rest()?;
-        Ok(asked)
-    }
-}
-
-fn same_count(what: &str, before: usize, after: usize) -> Result<(), Differs> {
-    if before == after { Ok(()) } else { Err(format!("{what} adds {} records", after - before)) }
 }

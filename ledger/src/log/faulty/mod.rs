@@ -159,6 +159,12 @@ impl SimDisk {
         self.state().struck.clone()
     }
 
+    /// How often anything has struck, the capacity included.
+    pub fn strikes(&self) -> u64 {
+        let state = self.state();
+        state.struck.values().sum::<u64>() + state.full
+    }
+
     /// How often a call found the capacity used up.
     pub fn times_full(&self) -> u64 {
         self.state().full
@@ -258,6 +264,24 @@ impl SimDisk {
         let file = state.files.get_mut(&id).expect("a name stands for a file");
         assert!(offset < file.len(), "{name} has no byte {offset}");
         file.flip(offset, bits);
+    }
+
+    /// Takes a file away, durably, as an operator does; who has it open keeps it.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn lose(&self, name: &str) {
+        let state = &mut *self.state();
+        assert!(state.names.remove(name).is_some(), "{name} is no file");
+        state.durable_names.remove(name);
+        for renaming in &mut state.renamings {
+            renaming.names.retain(|(changed, _)| changed != name);
+        }
+    }
+
+    /// Which file a name stands for: another number is another file.
+    pub fn identity(&self, name: &str) -> Option<u64> {
+        self.state().names.get(name).copied()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
