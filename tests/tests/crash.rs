@@ -30,9 +30,10 @@ use tempfile::TempDir;
 const KILLS: usize = 200;
 /// Kills after which all is looked at.
 const KILLS_PER_CHECK: usize = 20;
-/// Twice there is so much to do before a kill that a table of the index is nearly full: the next runs
-/// seal it, and the log begins another segment. Each of these lines has three keys.
-const LONG_RUN: usize = 255_000;
+/// Three times there is so much to do before a kill that a table of the index (three quarters of 2^20
+/// entries) fills up and is being sealed, and the log begins another segment. Each of these lines has
+/// three keys.
+const LONG_RUN: usize = 262_000;
 /// The most answers that are read before any other kill.
 const ANSWERS_BEFORE_KILL: usize = 3_000;
 /// Lines asked again between kills.
@@ -65,7 +66,7 @@ fn appending_survives_kills() {
 
     for kill in 0..kills {
         let from = answers.len() - random.random_range(0..=OVERLAP.min(answers.len()));
-        let is_long = kill == 0 || kill == kills / 2;
+        let is_long = kill % kills.div_ceil(3) == 0;
         let burst = if is_long { 2_500 } else { *[5, 60, 400, 2_500].choose(&mut random).unwrap() };
         let enough = if is_long { LONG_RUN } else { random.random_range(1..=ANSWERS_BEFORE_KILL) };
         let wanted = from + enough + (BURSTS_AHEAD + 1) * burst;
@@ -82,6 +83,8 @@ fn appending_survives_kills() {
             assert_eq!(run.answers.len(), asked.len(), "{run:?}");
             note(&mut answers, &script, from, run.answers);
             folder.verify();
+        }
+        if is_long || kill % KILLS_PER_CHECK == KILLS_PER_CHECK - 1 {
             folder.run(&["snapshot"], 0);
         }
     }

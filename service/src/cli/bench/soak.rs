@@ -27,7 +27,8 @@ const UNFINISHED: u64 = 20_000;
 /// One tenth of the gifts.
 #[derive(Debug, Serialize)]
 struct Tenth {
-    tenth: u64,
+    #[serde(rename = "tenth")]
+    number: u64,
     /// How many were given by its end.
     gifts: u64,
     accepted_per_s: u64,
@@ -100,7 +101,7 @@ impl Bench {
             most = most.max(machine::rss_mib().unwrap_or(0)); // it was read a moment ago
         })?;
         Ok(Tenth {
-            tenth,
+            number: tenth,
             gifts: end,
             accepted_per_s: given.per_second(),
             p50_ms: given.latency_ms(50.0),
@@ -145,7 +146,7 @@ impl Bench {
             start_after_crash_s,
             verify_records_per_s,
             records: proof.records,
-            disk_bytes_per_record: ratio(on_disk.log_bytes + on_disk.index_bytes, proof.records),
+            disk_bytes_per_record: ratio(on_disk.log + on_disk.index, proof.records),
             fdatasync_per_s: syncs,
             load: machine::load()?,
             ok: proof.ok && complete,
@@ -183,18 +184,18 @@ fn header() -> Result<()> {
 }
 
 fn print(tenth: &Tenth) -> Result<()> {
-    let OnDisk { log_bytes, index_bytes, snapshot_bytes } = tenth.on_disk;
+    let OnDisk { log, index, snapshots } = tenth.on_disk;
     say(&format_args!(
         "{:>6} {:>14} {:>12} {:>10.2} {:>10.2} {:>11} {:>10} {:>10} {:>14}",
-        tenth.tenth,
+        tenth.number,
         thousands(tenth.gifts),
         thousands(tenth.accepted_per_s),
         tenth.p50_ms,
         tenth.p99_ms,
         tenth.rss_mib,
-        thousands(log_bytes / MIB),
-        thousands(index_bytes / MIB),
-        thousands(snapshot_bytes / MIB)
+        thousands(log / MIB),
+        thousands(index / MIB),
+        thousands(snapshots / MIB)
     ))
 }
 
