@@ -57,11 +57,6 @@ pub(crate) struct Finding {
 }
 
 impl Quest {
-    /// Looks it up at once.
-    pub(crate) fn find(self, reader: &mut Reader) -> Result<Finding> {
-        self.place()?.read(reader)
-    }
-
     /// Asks the runs too where it may stand.
     fn place(mut self) -> Result<Self> {
         if let Some(runs) = self.runs.take() {
