@@ -1,6 +1,6 @@
 //! Seeded schedules of the whole core: see `giftledger_tests::simulation`.
 //!
-//! `GIFTLEDGER_SCHEDULES` says how many are run (1,000), `GIFTLEDGER_SEED` replays one and prints its
+//! `GIFTLEDGER_SCHEDULES` says how many are run (2,000), `GIFTLEDGER_SEED` replays one and prints its
 //! steps, `GIFTLEDGER_STOP=1` ends with the first that fails. Seeds keep their meaning as long as the generators do not change.
 
 use std::{
@@ -236,7 +236,7 @@ fn schedules_keep_every_promise() {
         println!("{}{} steps", run.coverage, run.steps);
         return;
     }
-    let schedules = number("GIFTLEDGER_SCHEDULES").unwrap_or(1_000);
+    let schedules = number("GIFTLEDGER_SCHEDULES").unwrap_or(2_000);
     let first = number("GIFTLEDGER_FIRST_SEED").unwrap_or(0);
     let (began, stops) = (Instant::now(), number("GIFTLEDGER_STOP").is_some());
     let stop = Arc::new(AtomicBool::new(false));
