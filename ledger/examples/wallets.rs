@@ -73,7 +73,10 @@ fn gifts(states: &mut [State], wallets: u64, touched: bool) {
         if touched {
             for record in &batch {
                 let user = record.subject.user().unwrap();
-                known += u64::from(states[usize::from(record.shard)].touch(user));
+                known += u64::from({
+                    let state = &states[usize::from(record.shard)];
+                    state.touch(state.home(user))
+                });
             }
         }
         for record in &mut batch {

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Command, Record, Timestamp, ids::TextVisitor};
+use crate::{Command, Event, Record, Timestamp, ids::TextVisitor};
 
 /// The version of the canonical bytes that this release writes.
 const VERSION: u8 = 1;
@@ -32,6 +32,9 @@ pub enum DecodeError {
     /// A record with something behind it.
     #[error("{0} bytes behind the end of a record")]
     Trailing(usize),
+    /// The record that they decode to is written otherwise.
+    #[error("a record that is not written in its one way")]
+    NotCanonical,
 }
 
 /// Appends the canonical bytes of `record` to `bytes`.
@@ -39,13 +42,12 @@ pub fn encode_record(record: &Record, bytes: &mut Vec<u8>) {
     let mut room = Room::new();
     room.bytes[0] = VERSION;
     room.len = 1;
-    match room.encode(record) {
-        Some(encoded) => bytes.extend_from_slice(encoded),
-        None => {
-            bytes.push(VERSION);
-            let whole = postcard::to_extend(record, std::mem::take(bytes));
-            *bytes = whole.expect("every record has a postcard form, and a vector takes all of it");
-        }
+    if let Some(encoded) = room.encode(record) {
+        bytes.extend_from_slice(encoded);
+    } else {
+        bytes.push(VERSION);
+        let whole = postcard::to_extend(record, std::mem::take(bytes));
+        *bytes = whole.expect("every record has a postcard form, and a vector takes all of it");
     }
 }
 
@@ -121,10 +123,29 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         None => Err(DecodeError::Empty),
         Some((&VERSION, body)) => {
             let (record, rest) = postcard::take_from_bytes(body).map_err(DecodeError::Malformed)?;
-            if rest.is_empty() { Ok(record) } else { Err(DecodeError::Trailing(rest.len())) }
+            if !rest.is_empty() {
+                return Err(DecodeError::Trailing(rest.len()));
+            }
+            if (may_be_padded(body) || has_dates(&record)) && !is_canonical(&record, bytes) {
+                return Err(DecodeError::NotCanonical);
+            }
+            Ok(record)
         }
         Some((&version, _)) => Err(DecodeError::NewerVersion(version)),
     }
+}
+
+/// Whether a number may have been written longer than it needs: postcard reads `80 00` as it reads
+/// `00`. A digest has such a pair of bytes in one record of thirty, so whoever finds one looks
+/// closer; the others need not be encoded again to know.
+fn may_be_padded(body: &[u8]) -> bool {
+    // Counted to the end, so that many bytes are looked at at once.
+    body.iter().zip(body.iter().skip(1)).filter(|(byte, next)| **byte >= 0x80 && **next == 0).count() > 0
+}
+
+/// Whether it is one of the few records with dates, which are texts that can be written in several ways.
+fn has_dates(record: &Record) -> bool {
+    matches!(record.event(), Some(Event::ReferencePublished(_) | Event::ReferenceTaken(_)))
 }
 
 /// Whether `bytes` are those that `record` encodes to: what [`encode_record`] would write, compared as
@@ -237,5 +258,25 @@ impl JsonSchema for Digest {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "pattern": "^[0-9a-f]{32}$"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_one_form() {
+        // The shard, a number, stands behind the version.
+        let sound = include_bytes!("../../tests/golden/v1/refused_nothing_to_do.bin");
+        assert!(decode_record(sound).is_ok() && sound[1] < 0x80);
+        let padded = [&[sound[0], sound[1] | 0x80, 0], &sound[2..]].concat();
+        assert_eq!(decode_record(&padded), Err(DecodeError::NotCanonical));
+        let published: &[u8] = include_bytes!("../../tests/golden/v1/reference_published.bin");
+        let date = published.windows(11).position(|text| text == b"\x0a2026-01-01").expect("it names a day");
+        let mut short = published.to_vec();
+        short.splice(date..date + 11, *b"\x082026-1-1");
+        assert!(decode_record(published).is_ok());
+        assert_eq!(decode_record(&short), Err(DecodeError::NotCanonical));
     }
 }

@@ -52,7 +52,7 @@ pub enum Event {
     /// A refund was taken back.
     RefundRolledBack(Box<RefundRolledBack>),
     /// Several events of one atomic group, in order.
-    Group(Vec<Event>),
+    Group(#[serde(deserialize_with = "crate::members::events")] Vec<Event>),
 }
 
 /// A command for another subject that a record carries. What is asked is a function of the record

@@ -12,6 +12,7 @@ mod envelope;
 mod event;
 mod ids;
 mod json_schema;
+mod members;
 mod money;
 mod order;
 mod record;

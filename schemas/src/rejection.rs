@@ -113,6 +113,7 @@ pub enum Rejection {
         /// Its place in the group, from 0.
         member: u32,
         /// Why.
+        #[serde(deserialize_with = "crate::members::rejection")]
         rejection: Box<Rejection>,
     },
 }

@@ -75,6 +75,11 @@ impl Progress {
         Self::new(total, what, "{msg} {bar:30} {human_pos} of {human_len} records, {per_sec}")
     }
 
+    /// Counts gifts.
+    pub fn gifts(total: u64, what: &'static str) -> Self {
+        Self::new(total, what, "{msg} {bar:30} {human_pos} of {human_len} gifts, {per_sec}, {eta} left")
+    }
+
     /// Counts bytes.
     pub fn bytes(total: u64, what: &'static str) -> Self {
         Self::new(total, what, "{msg} {bar:30} {bytes} of {total_bytes}, {eta} left")

@@ -77,6 +77,8 @@ pub(crate) struct Core {
     to_seal: Option<Arc<Frozen>>,
     /// Of the lines being looked at: their ids, and whether a sealed run may know them.
     keys: Vec<Fingerprint>,
+    /// Where their users stand: the shard, and the place in its state.
+    homes: Vec<(usize, u64)>,
     sealed: Vec<bool>,
 }
 
@@ -138,6 +140,7 @@ impl Core {
             to_seal: None,
             now: Timestamp::MIN,
             keys: Vec::new(),
+            homes: Vec::new(),
             sealed: Vec::new(),
         }
     }
@@ -223,8 +226,9 @@ impl Core {
         self.quests.parked_quests()
     }
 
-    /// Where the index has an entry.
-    pub(crate) fn home(&self, key: Fingerprint, record: &Record) -> Home {
+    /// Where the index has the entry of a record's id.
+    pub(crate) fn home(&self, record: &Record) -> Home {
+        let key = self.lookup.fingerprint(&record.subject, record.origin, record.id.as_str());
         self.lookup.index.home(key, Place::new(record.shard, record.sequence))
     }
 
@@ -284,17 +288,20 @@ impl Core {
     /// for from memory is fetched beside what the next ones wait for.
     fn probe(&mut self, content: &Content, lines: Range<usize>) {
         self.keys.clear();
-        let mut known = 0_usize;
+        self.homes.clear();
         for line in lines {
-            let Prepared::Sound(sound) = &content.prepared[line] else {
-                self.keys.push(Fingerprint::from(0)); // malformed: nobody asks
-                continue;
-            };
-            self.keys.push(sound.key);
-            if let Some(user) = content.commands[line].command.touches() {
-                known += usize::from(self.states[usize::from(sound.shard)].touch(user));
+            match &content.prepared[line] {
+                Prepared::Sound(sound) => {
+                    self.keys.push(sound.key);
+                    if let Some(user) = content.commands[line].command.touches() {
+                        let shard = usize::from(sound.shard);
+                        self.homes.push((shard, self.states[shard].home(user)));
+                    }
+                }
+                Prepared::Malformed(_) => self.keys.push(Fingerprint::from(0)), // nobody asks
             }
         }
+        let known = self.homes.iter().filter(|(shard, home)| self.states[*shard].touch(*home)).count();
         std::hint::black_box(known); // or nothing would be touched
         self.lookup.index.probe(&self.keys, &mut self.sealed);
     }

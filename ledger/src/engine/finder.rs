@@ -1,7 +1,11 @@
 //! Command ids that may stand on the log already. Whether they do is looked up by a thread of its
 //! own: a storm of duplicates reads from the disk, and nobody who gives a new gift waits for that.
+//!
+//! Now and then a filter of the index lets a new id pass, so a bulk of new gifts waits for a few
+//! look-ups of its own. They must not wait for the thousands of a bulk of duplicates, each of which
+//! unpacks a block of the log. So submissions take turns, and what was found in a turn leaves with it.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, collections::VecDeque, sync::Arc};
 
 use schemas::{CommandId, Origin, Record, Subject};
 use smallvec::SmallVec;
@@ -12,6 +16,13 @@ use crate::{
     index::{Fingerprint, Place, Runs},
     log::Reader,
 };
+
+/// Quests asked of the index in one turn: each reads a block of 4 KiB from a run, or none, so a turn
+/// takes half a millisecond.
+const ASKED_PER_TURN: usize = 128;
+/// Quests looked up on the log in one turn: each unpacks a block of 64 KiB, so a turn takes a
+/// millisecond.
+const READ_PER_TURN: usize = 16;
 
 /// Which record of a command is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,15 +57,19 @@ pub(crate) struct Finding {
 }
 
 impl Quest {
-    /// Looks it up.
-    pub(crate) fn find(self, reader: &mut Reader) -> Result<Finding> {
-        let Self { slot, which, subject, origin, id, key, places, runs } = self;
-        let sealed = match runs {
-            Some(runs) => runs.candidates(key)?,
-            None => SmallVec::new(),
-        };
+    /// Asks the runs too where it may stand.
+    fn place(mut self) -> Result<Self> {
+        if let Some(runs) = self.runs.take() {
+            self.places.extend(runs.candidates(self.key)?);
+        }
+        Ok(self)
+    }
+
+    /// Looks for it at its places.
+    fn read(self, reader: &mut Reader) -> Result<Finding> {
+        let Self { slot, which, subject, origin, id, places, .. } = self;
         let mut found = None;
-        for at in places.into_iter().chain(sealed) {
+        for at in places {
             let record = reader.find(at.shard(), at.sequence())?.map(|(_, record)| record);
             found = record.filter(|r| r.origin == origin && r.id == id && r.subject == subject).map(Box::new);
             if found.is_some() {
@@ -62,5 +77,75 @@ impl Quest {
             }
         }
         Ok(Finding { slot, which, record: found })
+    }
+}
+
+/// What is looked up, in turns.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    reader: Reader,
+    turns: VecDeque<Turn>,
+}
+
+/// Quests of one submission.
+#[derive(Debug)]
+struct Turn {
+    submission: u64,
+    /// Not yet looked for in the runs.
+    asked: VecDeque<Quest>,
+    /// Those that may stand somewhere. Once nothing is asked, the last one is the first on the log.
+    placed: Vec<Quest>,
+}
+
+impl Finder {
+    pub(crate) fn new(reader: Reader) -> Self {
+        Self { reader, turns: VecDeque::new() }
+    }
+
+    /// Whether there is nothing to look up.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// Takes quests in.
+    pub(crate) fn take(&mut self, quests: impl IntoIterator<Item = Quest>) {
+        for quest in quests {
+            let submission = quest.slot.submission;
+            // The decider goes from submission to submission; one that comes again has two turns.
+            match self.turns.back_mut().filter(|turn| turn.submission == submission) {
+                Some(turn) => turn.asked.push_back(quest),
+                None => self.turns.push_back(Turn { submission, asked: [quest].into(), placed: Vec::new() }),
+            }
+        }
+    }
+
+    /// Gives the next submission its turn: what came of some of its quests.
+    pub(crate) fn find(&mut self) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        let Some(mut turn) = self.turns.pop_front() else { return Ok(findings) };
+        if turn.asked.is_empty() {
+            let from = turn.placed.len().saturating_sub(READ_PER_TURN);
+            for quest in turn.placed.drain(from..).rev() {
+                findings.push(quest.read(&mut self.reader)?);
+            }
+        } else {
+            for quest in turn.asked.drain(..turn.asked.len().min(ASKED_PER_TURN)) {
+                let Quest { slot, which, .. } = quest;
+                let quest = quest.place()?;
+                if quest.places.is_empty() {
+                    findings.push(Finding { slot, which, record: None });
+                } else {
+                    turn.placed.push(quest);
+                }
+            }
+            if turn.asked.is_empty() {
+                // Neighbours share a block.
+                turn.placed.sort_unstable_by_key(|quest| Reverse(quest.places[0]));
+            }
+        }
+        if !(turn.asked.is_empty() && turn.placed.is_empty()) {
+            self.turns.push_back(turn);
+        }
+        Ok(findings)
     }
 }

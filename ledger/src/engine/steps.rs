@@ -17,10 +17,7 @@
 //! | [`Step::Adopt`] | decider | the keeper has made other runs |
 //! | [`Step::Snapshot`] | folder | a segment was sealed, or the engine has just started |
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use schemas::{Envelope, Timestamp};
 use tokio::sync::oneshot;
@@ -30,7 +27,7 @@ use super::{
     answer::{Answer, Unavailable},
     bulk::{Content, Submission},
     core::{Core, Decided},
-    finder::Quest,
+    finder::Finder,
     inbox::Inbox,
     lanes::{self, MAX_QUEUED, Read, Release},
     prepare::Preparer,
@@ -61,7 +58,7 @@ pub enum Step {
     Answer,
     /// The decider sees that the batch is durable.
     Durable,
-    /// The finder looks up one id.
+    /// The finder looks up some ids of one submission.
     Find,
     /// The keeper seals what of the index is frozen.
     Seal,
@@ -115,7 +112,7 @@ pub struct Steps {
 struct Waiting {
     reads: Vec<Read>,
     releases: Vec<Release>,
-    quests: VecDeque<Quest>,
+    finder: Finder,
     frozen: Option<Arc<Frozen>>,
     /// The disk was full when it was to be sealed.
     unsealed: bool,
@@ -139,9 +136,10 @@ impl Steps {
     pub fn start(disk: Arc<dyn Disk>, options: impl Into<Options>, clock: Arc<dyn Clock>) -> Result<(Self, Recovery)> {
         let options = options.into();
         let Opened { log, recovery, core, sealer, preparer, untaken, frozen } = Opened::open(disk, &options, clock)?;
+        let reader = log.reader();
         let steps = Self {
             core,
-            reader: log.reader(),
+            reader: reader.clone(),
             log,
             preparer,
             sealer,
@@ -150,7 +148,7 @@ impl Steps {
             waiting: Waiting {
                 reads: Vec::new(),
                 releases: Vec::new(),
-                quests: VecDeque::new(),
+                finder: Finder::new(reader),
                 frozen,
                 unsealed: false,
                 runs: None,
@@ -227,7 +225,7 @@ impl Steps {
             Step::Write => matches!(self.writer, Writer::HandedOver(..)) && self.looked,
             Step::Answer => matches!(self.writer, Writer::Written(..)),
             Step::Durable => matches!(self.writer, Writer::Answered),
-            Step::Find => !self.waiting.quests.is_empty(),
+            Step::Find => !self.waiting.finder.is_idle(),
             Step::Seal => self.waiting.frozen.is_some(),
             Step::Merge => self.waiting.merging && self.waiting.frozen.is_none(),
             Step::Adopt => self.waiting.runs.is_some(),
@@ -296,12 +294,11 @@ impl Steps {
     }
 
     fn find(&mut self) -> Result<()> {
-        if let Some(quest) = self.waiting.quests.pop_front() {
-            let key = quest.key;
-            let finding = quest.find(&mut self.reader)?;
-            self.found = finding.record.as_ref().map(|record| self.core.home(key, record));
-            self.inbox.findings.push(finding);
+        let findings = self.waiting.finder.find()?;
+        if let Some(last) = findings.last() {
+            self.found = last.record.as_ref().map(|record| self.core.home(record));
         }
+        self.inbox.findings.extend(findings);
         Ok(())
     }
 
@@ -344,7 +341,7 @@ impl Steps {
         let step = self.inbox.decide(&mut self.core, room);
         let reads = std::mem::take(&mut self.waiting.reads);
         self.waiting.releases.extend(reads.into_iter().map(|read| read(&self.core.states)));
-        self.waiting.quests.extend(self.core.take_quests());
+        self.waiting.finder.take(self.core.take_quests());
         step
     }
 
@@ -410,7 +407,7 @@ impl std::fmt::Debug for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Waiting")
             .field("reads", &self.reads.len())
-            .field("quests", &self.quests)
+            .field("finder", &self.finder)
             .field("merging", &self.merging)
             .finish_non_exhaustive()
     }

@@ -8,12 +8,12 @@ use std::{
 
 use super::{
     core::Core,
-    finder::Finding,
+    finder::Finder,
     lanes::{A_LONG_WHILE, Ending, Lanes, Queues, Release, StopOnPanic, Writer},
     writing::{make_room, write},
 };
 use crate::{
-    Error, Result,
+    Error,
     index::{Merged, Sealer},
     log::{Log, Reader},
     snapshot::{self, Plan},
@@ -174,22 +174,22 @@ pub(super) fn write_batches(lanes: &Lanes, log: &Mutex<Log>) {
     }
 }
 
-/// The finder's loop.
-pub(super) fn find(lanes: &Lanes, mut reader: Reader) {
+/// The finder's loop: turn by turn, and new quests come in between.
+pub(super) fn find(lanes: &Lanes, reader: Reader) {
     let _stop = StopOnPanic(lanes);
+    let mut finder = Finder::new(reader);
     loop {
         let mut queues = lanes.lock();
-        while queues.quests.is_empty() {
-            if queues.has_stopped() {
-                return;
-            }
+        while queues.quests.is_empty() && finder.is_idle() && !queues.has_stopped() {
             queues = lanes.search.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
-        let quests = std::mem::take(&mut queues.quests);
+        if queues.has_stopped() {
+            return;
+        }
+        finder.take(queues.quests.drain(..));
         drop(queues);
-        // In the order of the log: neighbours share a block.
-        let findings: Result<Vec<Finding>> = quests.into_iter().map(|quest| quest.find(&mut reader)).collect();
-        match findings {
+        match finder.find() {
+            Ok(findings) if findings.is_empty() => {}
             Ok(findings) => {
                 let mut queues = lanes.lock();
                 queues.inbox.findings.extend(findings);

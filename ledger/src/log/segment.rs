@@ -250,7 +250,9 @@ impl Header {
             tips,
             cuts: cuts.chunks_exact(CUT_BYTES).map(cut).collect::<Option<_>>()?,
         };
-        (rest.is_empty() && shards > 0).then_some(header)
+        // A chain is taken up from frames before this segment, and goes on behind the last sequence.
+        let resumes = |tip: &Tip| tip.head.sequence < u64::MAX && tip.open.iter().all(|&offset| offset < header.base);
+        (rest.is_empty() && shards > 0 && header.tips.iter().all(resumes)).then_some(header)
     }
 }
 

@@ -91,7 +91,7 @@ impl Snapshot {
                     states.push(state.ok_or_else(|| source.damaged("a shard is not the one of the header"))?);
                     missing = items;
                 }
-                Kind::Users if items > 0 && items <= missing && shard + 1 == number => {
+                Kind::Users if items > 0 && items <= missing && number.checked_sub(1) == Some(shard) => {
                     let state = states.last_mut().expect("their shard came before");
                     for _ in 0..items {
                         users.push(source.value()?);

@@ -153,7 +153,7 @@ impl<'a> Audit<'a> {
         for record in records {
             let Some(user) = record.subject.user() else { continue };
             let state = self.states.get(usize::from(record.shard.wrapping_sub(self.own.start)));
-            seen ^= usize::from(state.is_some_and(|state| state.touch(user)));
+            seen ^= usize::from(state.is_some_and(|state| state.touch(state.home(user))));
         }
         for record in records {
             let Some(user) = record.subject.user() else { continue };

@@ -1,0 +1,75 @@
+//! A group's members are no groups. The types could nest without end, so this is checked while they are
+//! read: half a megabyte of nothing but groups in groups would end the process by its stack.
+
+use std::cell::Cell;
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+use crate::{Event, Rejection};
+
+thread_local! {
+    /// Whether a member is being read.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Reads the events of a group.
+pub(crate) fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Event>, D::Error> {
+    inside(deserializer)
+}
+
+/// Reads why a member was refused.
+pub(crate) fn rejection<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Rejection>, D::Error> {
+    inside(deserializer)
+}
+
+fn inside<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    /// Ends when the member is read, well or not.
+    struct Member;
+    impl Drop for Member {
+        fn drop(&mut self) {
+            INSIDE.set(false);
+        }
+    }
+    if INSIDE.get() {
+        return Err(D::Error::custom("a group inside a group"));
+    }
+    INSIDE.set(true);
+    let _member = Member;
+    T::deserialize(deserializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DecodeError, decode_record};
+
+    fn member(rejection: Rejection) -> Rejection {
+        Rejection::Member { member: 1, rejection: Box::new(rejection) }
+    }
+
+    #[test]
+    fn a_member_is_no_group() {
+        let read = |rejection: &Rejection| {
+            let bytes = postcard::to_stdvec(rejection).unwrap();
+            let json = serde_json::to_string(rejection).unwrap();
+            (postcard::from_bytes::<Rejection>(&bytes).ok(), serde_json::from_str::<Rejection>(&json).ok())
+        };
+        let one = member(Rejection::NothingToDo);
+        assert_eq!(read(&one), (Some(one.clone()), Some(one.clone())));
+        assert_eq!(read(&member(one.clone())), (None, None));
+        assert_eq!(read(&one), (Some(one.clone()), Some(one)), "as before the one that could not be read");
+    }
+
+    #[test]
+    fn a_record_of_groups_in_groups_is_refused_before_the_stack_ends() {
+        let refused = include_bytes!("../../tests/golden/v1/refused_nothing_to_do.bin");
+        let rejected = refused.len() - 2; // the body's kind and the refusal's follow
+        let innermost = refused[refused.len() - 1];
+        let mut bytes = refused[..=rejected].to_vec();
+        for _ in 0..200_000 {
+            bytes.extend([innermost + 1, 1]);
+        }
+        bytes.push(innermost);
+        assert!(matches!(decode_record(&bytes), Err(DecodeError::Malformed(_))));
+    }
+}
