@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -22,6 +22,13 @@ use crate::{
 /// Batches of at most so many records are written by the decider where nothing else waits for it:
 /// deciding them takes less than the two wake-ups that handing them over costs.
 const SMALL_BATCH: usize = 1_024;
+
+/// A merge rests so many times as long as it works: a sixteenth of a core merges several times as fast
+/// as a million gifts a second fill levels, and a large merge is not felt.
+const MERGE_REST: u32 = 15;
+/// With more runs than this a merge does not rest: of the levels of a billion entries that is twice as
+/// many as there should be.
+const TOO_MANY_RUNS: usize = 32;
 
 /// The decider's loop.
 pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
@@ -204,7 +211,7 @@ pub(super) fn find(lanes: &Lanes, reader: Reader) {
 /// The keeper's loop: seals what is frozen, and goes on merging where nothing is.
 pub(super) fn keep(lanes: &Lanes, mut sealer: Sealer) {
     let _stop = StopOnPanic(lanes);
-    let mut merging = true;
+    let (mut merging, mut hurry) = (true, false);
     loop {
         let mut queues = lanes.lock();
         let frozen = loop {
@@ -218,6 +225,7 @@ pub(super) fn keep(lanes: &Lanes, mut sealer: Sealer) {
             queues = lanes.keep.wait(queues).unwrap_or_else(PoisonError::into_inner);
         };
         drop(queues);
+        let begun = Instant::now();
         let done = match &frozen {
             Some(frozen) => sealer.seal(frozen).map(|runs| (true, Some(runs))),
             None => sealer.merge().map(|merged| match merged {
@@ -229,11 +237,15 @@ pub(super) fn keep(lanes: &Lanes, mut sealer: Sealer) {
         match done {
             Ok((more, runs)) => {
                 merging = more;
+                let mut queues = lanes.lock();
                 if let Some(runs) = runs {
-                    let mut queues = lanes.lock();
+                    hurry = runs.count() > TOO_MANY_RUNS;
                     queues.runs = Some(runs);
                     queues.unsealed &= frozen.is_none();
                     lanes.wake_decider(&mut queues);
+                } else if more && !hurry && queues.sealing.is_none() && !queues.has_stopped() {
+                    let pause = begun.elapsed() * MERGE_REST;
+                    drop(lanes.keep.wait_timeout(queues, pause).unwrap_or_else(PoisonError::into_inner));
                 }
             }
             // What is frozen stays in memory; the decider waits before it needs more of that.

@@ -83,7 +83,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { memory_entries: (1 << 20) / 4 * 3, fan_out: 8, seed: None }
+        Self { memory_entries: (1 << 20) / 4 * 3, fan_out: 4, seed: None }
     }
 }
 

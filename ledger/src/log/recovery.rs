@@ -262,7 +262,12 @@ pub(super) fn refuse_a_gap(
     length: u64,
 ) -> Result<()> {
     let path = shared.disk.path(&segment.name);
-    match valid_frame_behind(scan, file, length) {
+    // What stands here is damaged; the one behind it must not be overlooked for one bad read.
+    let found = match valid_frame_behind(scan, file, length) {
+        Ok(None) => valid_frame_behind(scan, file, length),
+        found => found,
+    };
+    match found {
         Ok(None) => Ok(()),
         Ok(Some(valid)) => {
             let what = format!("no valid frame stands here, but one does at byte {valid}");

@@ -37,7 +37,7 @@ impl Plan {
     /// seconds.
     pub const RECORDS: u64 = 3_000_000;
     /// From here on it hurries: what comes while it works is left for a start as well.
-    pub const UNHURRIED: u64 = 8_000_000;
+    pub const UNHURRIED: u64 = 6_000_000;
     /// A user takes up to half a microsecond to write and 40 bytes; at two records a user that is at
     /// most a quarter of what it takes to fold a record, and a fifth of the bytes of one on the log.
     pub const RECORDS_PER_USER: u64 = 2;
