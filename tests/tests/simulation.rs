@@ -154,7 +154,6 @@ const TO_MEET: [(&str, &[&str]); 14] = [
             "PowerCut in Reserve",
             "PowerCut in Write",
             "PowerCut in Seal",
-            "PowerCut in Merge",
             "PowerCut in a snapshot by hand",
             "PowerCut in a start",
             "SyncError in Seal",
@@ -250,7 +249,7 @@ fn schedules_keep_every_promise() {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            if thread == 0 && nth as u64 % (PROGRESS / THREADS) == 0 && nth > 0 {
+            if thread == 0 && (nth as u64).is_multiple_of(PROGRESS / THREADS) && nth > 0 {
                 println!("{} of {schedules} schedules, {:?}", nth as u64 * THREADS, began.elapsed());
             }
             match outcome(seed, None) {

@@ -419,7 +419,10 @@ impl Core {
                 self.answer(slot, Answer::Conflict { shard, sequence });
                 Ok(())
             }
-            Known::Record(record) => self.answer_from(slot, &record, envelope.command.touches()),
+            Known::Record(record) => {
+                self.answer_from(slot, &record, envelope.command.touches());
+                Ok(())
+            }
             Known::New => self.decide_new(slot, envelope, sound, subject, occurred_at),
         }
     }
@@ -446,7 +449,7 @@ impl Core {
         };
         match self.decided(incoming)? {
             Some(record) => {
-                self.answer_from(slot, &record, envelope.command.touches())?;
+                self.answer_from(slot, &record, envelope.command.touches());
                 self.lookup.push(&record, sound.key);
             }
             None => self.answer(slot, Answer::Unavailable(Unavailable::OverQuota)),
@@ -509,21 +512,21 @@ impl Core {
     }
 
     /// Answers from the command's first record, or waits for those that follow from it.
-    fn answer_from(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) -> Result<()> {
+    fn answer_from(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) {
         let dispatches: &[Dispatch] = match record.event() {
             Some(Event::TopUpClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
             Some(Event::ChargebackClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
             Some(Event::ReferencePublished(published)) => &published.dispatches,
             _ => {
                 self.answer(slot, Answer::of(record));
-                return Ok(());
+                return;
             }
         };
         let taken = |d: &Dispatch| self.states[usize::from(d.target)].taken_from(record.shard) >= d.number;
         let untaken: Vec<Dispatch> = dispatches.iter().filter(|d| !taken(d)).copied().collect();
         if untaken.is_empty() {
             self.answer_from_last(slot, record, touches);
-            return Ok(());
+            return;
         }
         self.flows.wait(record, &untaken, slot);
         let user = match record.event() {
@@ -533,7 +536,6 @@ impl Core {
         if let Some(user) = user {
             self.bulks.begin_wait(slot, user, self.now);
         }
-        Ok(())
     }
 
     /// Answers a claim from the record that took its dispatch, and anything else from its own.

@@ -51,6 +51,7 @@ pub(crate) struct Lanes {
 }
 
 /// What passes between the threads.
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing that another thread waits for")]
 pub(super) struct Queues {
     pub(super) inbox: Inbox,
     /// Commands of callers in `inbox`.

@@ -31,13 +31,21 @@ pub(crate) struct Quests {
 }
 
 #[derive(Debug)]
+enum Found {
+    /// The finder has not come back.
+    NotYet,
+    Nothing,
+    Record(Arc<Record>),
+}
+
+#[derive(Debug)]
 struct Asked {
     /// What it covers: these places, and the runs as they were then.
     places: smallvec::SmallVec<[Place; 2]>,
     changes: u64,
     /// Its line waits behind another one, which will wake it.
     parked: bool,
-    found: Option<Option<Arc<Record>>>,
+    found: Found,
 }
 
 impl Quests {
@@ -48,10 +56,10 @@ impl Quests {
         }
         let asked = self.asked.get(&(slot, which))?;
         match &asked.found {
-            None => Some(Known::Unclear),
-            Some(Some(record)) => Some(Known::Record(Box::new(Record::clone(record)))),
+            Found::NotYet => Some(Known::Unclear),
+            Found::Record(record) => Some(Known::Record(Box::new(Record::clone(record)))),
             // Whatever was decided since, or was decided then and has moved from memory into a run.
-            Some(None) => {
+            Found::Nothing => {
                 let all = asked.changes == self.changes && places.iter().all(|at| asked.places.contains(at));
                 all.then_some(Known::New)
             }
@@ -60,7 +68,7 @@ impl Quests {
 
     /// Sends a quest out.
     pub(crate) fn ask(&mut self, quest: Quest) {
-        let asked = Asked { places: quest.places.clone(), changes: self.changes, parked: false, found: None };
+        let asked = Asked { places: quest.places.clone(), changes: self.changes, parked: false, found: Found::NotYet };
         self.asked.insert((quest.slot, quest.which), asked);
         self.to_ask.push(quest);
     }
@@ -94,7 +102,7 @@ impl Quests {
     /// Takes what was found; whether its line is to go on now.
     pub(crate) fn found(&mut self, finding: Finding) -> bool {
         let Some(asked) = self.asked.get_mut(&(finding.slot, finding.which)) else { return false };
-        asked.found = Some(finding.record.map(|record| Arc::new(*record)));
+        asked.found = finding.record.map_or(Found::Nothing, |record| Found::Record(Arc::new(*record)));
         !asked.parked
     }
 

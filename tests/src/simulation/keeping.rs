@@ -130,7 +130,9 @@ impl Decay {
         let (name, length) = self.dice.one_of(&of_it).clone();
         match self.dice.below(10) {
             0 => {
-                of_it.iter().for_each(|(name, _)| disk.lose(name));
+                for (name, _) in &of_it {
+                    disk.lose(name);
+                }
                 coverage.meet("decay", format!("{folder} is lost"));
                 Some(format!("{folder} is lost"))
             }
@@ -187,7 +189,7 @@ impl Decay {
         coverage: &mut Coverage,
     ) -> Result<(), Differs> {
         let stays = |(name, identity): &&(String, u64)| disk.identity(name) == Some(*identity);
-        let runs = |files: &[(String, u64)]| files.iter().filter(|(name, _)| name.ends_with(".run")).count();
+        let runs = |files: &[(String, u64)]| files.iter().filter(|(name, _)| is_a(name, "run")).count();
         let kept: Vec<(String, u64)> = self.before.iter().filter(stays).cloned().collect();
         if runs(&kept) > 0 {
             coverage.meet("starts", "with sealed runs");
@@ -200,7 +202,7 @@ impl Decay {
         for (name, _) in &self.rotten {
             if name.starts_with("index/") && !kept.iter().any(|(kept, _)| kept == name) {
                 coverage.meet("decay", "rot in the index: found, and rebuilt");
-            } else if name.ends_with(".snap") && snapshot != Some(name) {
+            } else if is_a(name, "snap") && snapshot != Some(name) {
                 coverage.meet("decay", "rot in a snapshot: passed over");
             }
         }
@@ -210,4 +212,9 @@ impl Decay {
         }
         Ok(())
     }
+}
+
+/// Whether a file's name says that it is of a kind.
+pub(super) fn is_a(name: &str, kind: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, extension)| extension == kind)
 }

@@ -269,7 +269,7 @@ impl Simulation {
 
     fn newest_snapshot(&self) -> Option<String> {
         let files = self.disk.files().into_iter().map(|(name, _)| name);
-        files.filter(|name| name.ends_with(".snap")).max()
+        files.filter(|name| keeping::is_a(name, "snap")).max()
     }
 
     /// Looks at which faults have struck during something.

@@ -37,6 +37,7 @@ use crate::{
 };
 
 /// Measure durable gifts through the engine, in a folder of its own beside the ledger's.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     /// In process, without a network.
