@@ -409,6 +409,7 @@ impl Core {
         };
         match self.known(slot, Which::Own, (&subject, Origin::Caller, &envelope.id), sound.key, sealed) {
             Known::Unclear => {
+                self.quests.awaited(slot);
                 if let Some(user) = self.touched(&subject, &envelope.command)? {
                     self.bulks.begin_wait(slot, &user, self.now);
                 }
@@ -629,7 +630,6 @@ impl Core {
     fn answer(&mut self, slot: Slot, answer: Answer) {
         if self.bulks.has_waits(slot) {
             for Slot { submission, line } in self.bulks.end_wait(slot).into_iter().rev() {
-                self.quests.released(Slot { submission, line });
                 self.queue.push_front(Queued { submission, lines: line..line + 1 });
             }
         }

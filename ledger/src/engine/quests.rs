@@ -73,13 +73,14 @@ impl Quests {
         self.to_ask.push(quest);
     }
 
-    /// The line waits behind another one.
+    /// The line waits behind another one, which will queue it: what is found does not, or it would go
+    /// before lines that were queued with it.
     pub(crate) fn parked(&mut self, slot: Slot) {
         self.set_parked(slot, true);
     }
 
-    /// It no longer does.
-    pub(crate) fn released(&mut self, slot: Slot) {
+    /// It has had its turn again, and waits for nothing but what is found.
+    pub(crate) fn awaited(&mut self, slot: Slot) {
         self.set_parked(slot, false);
     }
 
