@@ -1,11 +1,11 @@
-//! A group's members are no groups. The types could nest without end, so this is checked while they are
-//! read: half a megabyte of nothing but groups in groups would end the process by its stack.
+//! A group's members are no groups, and few. The types could nest without end, so this is checked while
+//! they are read: half a megabyte of nothing but groups in groups would end the process by its stack.
 
 use std::cell::Cell;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use crate::{Event, Rejection};
+use crate::{Event, MAX_GROUP, Rejection};
 
 thread_local! {
     /// Whether a member is being read.
@@ -14,7 +14,11 @@ thread_local! {
 
 /// Reads the events of a group.
 pub(crate) fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Event>, D::Error> {
-    inside(deserializer)
+    let events: Vec<Event> = inside(deserializer)?;
+    if events.len() > MAX_GROUP {
+        return Err(D::Error::custom(format!("a group of {} events; it has at most {MAX_GROUP}", events.len())));
+    }
+    Ok(events)
 }
 
 /// Reads why a member was refused.
@@ -41,7 +45,7 @@ fn inside<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DecodeError, decode_record};
+    use crate::{Body, DecodeError, Record, decode_record, encode_record};
 
     fn member(rejection: Rejection) -> Rejection {
         Rejection::Member { member: 1, rejection: Box::new(rejection) }
@@ -58,6 +62,24 @@ mod tests {
         assert_eq!(read(&one), (Some(one.clone()), Some(one.clone())));
         assert_eq!(read(&member(one.clone())), (None, None));
         assert_eq!(read(&one), (Some(one.clone()), Some(one)), "as before the one that could not be read");
+    }
+
+    #[test]
+    fn a_group_has_no_more_members_than_a_command_may_have() {
+        let bytes = include_bytes!("../../tests/golden/v1/group.bin");
+        let mut record = decode_record(bytes).unwrap();
+        let Body::Event(event) = &mut record.body else { panic!("{record:?}") };
+        let Event::Group(members) = &mut **event else { panic!("{event:?}") };
+        let member = members[0].clone();
+        for (count, reads) in [(MAX_GROUP, true), (MAX_GROUP + 1, false), (300, false)] {
+            let mut record = record.clone();
+            record.body = Body::Event(Box::new(Event::Group(vec![member.clone(); count])));
+            let mut bytes = Vec::new();
+            encode_record(&record, &mut bytes);
+            assert_eq!(decode_record(&bytes).is_ok(), reads, "{count} members");
+            let json = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<Record>(&json).is_ok(), reads, "{count} members in JSON");
+        }
     }
 
     #[test]

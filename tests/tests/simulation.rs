@@ -356,6 +356,20 @@ fn seed_3545_a_line_is_given_up_and_a_later_one_happens() {
     keeps_every_promise(3_545);
 }
 
+/// A line was released behind another one, and what was found for it queued it a second time: a later
+/// line of its user went first.
+#[test]
+fn seed_28744_a_line_is_queued_once() {
+    keeps_every_promise(28_744);
+}
+
+/// A time too far ahead is malformed in one submission; asked again a little later it is taken, while
+/// later lines of the first one go on. (The auditor took that for a promise broken.)
+#[test]
+fn seed_10645_what_was_malformed_is_asked_again() {
+    keeps_every_promise(10_645);
+}
+
 /// A seed that found something once. It means what it says only as long as the generators do not change.
 fn keeps_every_promise(seed: u64) {
     if let Err(why) = outcome(seed, None) {

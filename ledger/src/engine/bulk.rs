@@ -153,6 +153,11 @@ impl Bulks {
         }
     }
 
+    /// Whether the submission's lines wait for earlier ones of the same user.
+    pub(crate) fn is_ordered(&self, slot: Slot) -> bool {
+        self.get(slot.submission).is_some_and(|open| open.ordered)
+    }
+
     /// Whether any line of the submission waits, so that users have to be looked at.
     pub(crate) fn has_waits(&self, slot: Slot) -> bool {
         self.get(slot.submission).is_some_and(|open| !open.parked.is_empty())

@@ -8,19 +8,18 @@ use std::{
 };
 
 use schemas::{
-    Body, Client, Command, CommandId, Digest, Dispatch, Envelope, Event, Origin, Record, Shard, Subject, Timestamp,
-    UserId,
+    Body, Client, Command, CommandId, Digest, Dispatch, Envelope, Event, Key, Origin, Record, Shard, Subject,
+    Timestamp, UserId,
 };
 
 use super::{
     answer::{Answer, Unavailable},
     bulk::{Bulks, Content, Reply, Slot, Submission},
     dispatcher::{Untaken, dispatches_of},
-    finder::{Finding, Quest, Which},
+    finder::{Finding, Quest},
     flows::Flows,
-    lookup::Lookup,
-    prepare::{Prepared, Sound},
-    quests::{Known, Quests},
+    lookup::{Asker, Lookup, Miss},
+    prepare::Prepared,
     quota::Quota,
     timers::Timers,
 };
@@ -60,7 +59,6 @@ pub(crate) struct Core {
     timers: Timers,
     flows: Flows,
     bulks: Bulks,
-    quests: Quests,
     quota: Quota,
     clock: Arc<dyn Clock>,
     /// The time of the last record of any shard.
@@ -129,7 +127,6 @@ impl Core {
             timers,
             flows: Flows::default(),
             bulks: Bulks::default(),
-            quests: Quests::default(),
             quota: Quota::default(),
             clock,
             time,
@@ -213,17 +210,17 @@ impl Core {
     /// What was sealed or merged takes the place of what it was made from.
     pub(crate) fn adopt(&mut self, runs: Arc<Runs>) {
         self.lookup.index.adopt(runs);
-        self.quests.runs_changed();
+        self.lookup.quests.runs_changed();
     }
 
     /// The ids that are to be looked up on disk.
     pub(crate) fn take_quests(&mut self) -> Vec<Quest> {
-        self.quests.take()
+        self.lookup.quests.take()
     }
 
     /// How many lines wait behind others while their ids are looked up, or were.
     pub(crate) fn parked_quests(&self) -> usize {
-        self.quests.parked_quests()
+        self.lookup.quests.parked_quests()
     }
 
     /// Where the index has the entry of a record's id.
@@ -235,7 +232,7 @@ impl Core {
     /// Takes what was found; the line goes on.
     pub(crate) fn found(&mut self, finding: Finding) {
         let slot = finding.slot;
-        let goes_on = self.quests.found(finding);
+        let goes_on = self.lookup.quests.found(finding);
         if goes_on && self.bulks.is_unanswered(slot) {
             self.queue.push_front(Queued { submission: slot.submission, lines: slot.line..slot.line + 1 });
         }
@@ -396,10 +393,13 @@ impl Core {
             && self.bulks.park(slot, &user)
         {
             // It may as well be looked up while it waits.
-            self.known(slot, Which::Own, (&subject, Origin::Caller, &envelope.id), sound.key, sealed);
-            self.quests.parked(slot);
+            match self.known(slot, &subject, envelope, sound.key, sealed) {
+                Ok(_) | Err(Miss::Unclear) => self.lookup.quests.parked(slot),
+                Err(Miss::Failed(error)) => return Err(error),
+            }
             return Ok(());
         }
+        self.lookup.quests.unparked(slot);
         let occurred_at = match self.timely(envelope) {
             Ok(occurred_at) => occurred_at,
             Err(message) => {
@@ -407,36 +407,21 @@ impl Core {
                 return Ok(());
             }
         };
-        match self.known(slot, Which::Own, (&subject, Origin::Caller, &envelope.id), sound.key, sealed) {
-            Known::Unclear => {
-                self.quests.awaited(slot);
-                if let Some(user) = self.touched(&subject, &envelope.command)? {
-                    self.bulks.begin_wait(slot, &user, self.now);
-                }
-                Ok(())
-            }
-            Known::Record(record) if record.digest != sound.digest => {
+        let prefetched = match self.known(slot, &subject, envelope, sound.key, sealed) {
+            Ok(Some(record)) if record.digest != sound.digest => {
                 let Record { shard, sequence, .. } = *record;
                 self.answer(slot, Answer::Conflict { shard, sequence });
-                Ok(())
+                return Ok(());
             }
-            Known::Record(record) => {
-                self.answer_from(slot, &record, envelope.command.touches());
-                Ok(())
-            }
-            Known::New => self.decide_new(slot, envelope, sound, subject, occurred_at),
-        }
-    }
-
-    /// Decides a command whose id is new.
-    fn decide_new(
-        &mut self,
-        slot: Slot,
-        envelope: &Envelope,
-        sound: &Sound,
-        subject: Subject,
-        occurred_at: Option<Timestamp>,
-    ) -> Result<()> {
+            Ok(Some(record)) => return self.answer_from(slot, &record, envelope.command.touches()),
+            Ok(None) => self.lookup.prefetch(Asker::Line(slot), &subject, envelope.id.as_str(), &envelope.command),
+            Err(miss) => Err(miss),
+        };
+        let prefetched = match prefetched {
+            Ok(prefetched) => prefetched,
+            Err(Miss::Unclear) => return self.await_finder(slot, &subject, &envelope.command),
+            Err(Miss::Failed(error)) => return Err(error),
+        };
         let incoming = Incoming {
             shard: sound.shard,
             digest: sound.digest,
@@ -448,9 +433,9 @@ impl Core {
             client: envelope.client.clone(),
             command: &envelope.command,
         };
-        match self.decided(incoming)? {
+        match self.decided(incoming, prefetched.as_deref()) {
             Some(record) => {
-                self.answer_from(slot, &record, envelope.command.touches());
+                self.answer_from(slot, &record, envelope.command.touches())?;
                 self.lookup.push(&record, sound.key);
             }
             None => self.answer(slot, Answer::Unavailable(Unavailable::OverQuota)),
@@ -458,35 +443,27 @@ impl Core {
         Ok(())
     }
 
-    /// What is known of a command's id without the disk; asks for the rest.
+    /// The record of a line's own id, if it came before.
     fn known(
         &mut self,
         slot: Slot,
-        which: Which,
-        (subject, origin, id): (&Subject, Origin, &CommandId),
+        subject: &Subject,
+        envelope: &Envelope,
         key: Fingerprint,
         sealed: bool,
-    ) -> Known {
-        let mut places = smallvec::SmallVec::new();
-        for at in self.lookup.index.in_memory(key) {
-            match self.lookup.recent.get(at.shard(), at.sequence()) {
-                Some(r) if r.origin == origin && r.id == *id && r.subject == *subject => {
-                    return Known::Record(Box::new(r));
-                }
-                Some(_) => {} // another key with this fingerprint
-                None => places.push(at),
-            }
+    ) -> Result<Option<Box<Record>>, Miss> {
+        let own = || Key::Command(subject.clone(), Origin::Caller, envelope.id.clone());
+        self.lookup.newest_of(Asker::Line(slot), key, sealed, own)
+    }
+
+    /// The line goes on when the finder has come back; later ones of its user wait for it.
+    fn await_finder(&mut self, slot: Slot, subject: &Subject, command: &Command) -> Result<()> {
+        if self.bulks.is_ordered(slot)
+            && let Some(user) = self.touched(subject, command)?
+        {
+            self.bulks.begin_wait(slot, &user, self.now);
         }
-        if let Some(known) = self.quests.known(slot, which, &places) {
-            return known;
-        }
-        if places.is_empty() && !sealed {
-            return Known::New;
-        }
-        let runs = sealed.then(|| self.lookup.index.runs().clone());
-        let (subject, id) = (subject.clone(), id.clone());
-        self.quests.ask(Quest { slot, which, subject, origin, id, key, places, runs });
-        Known::Unclear
+        Ok(())
     }
 
     /// When it happened, if its record can say so; absent where that is now.
@@ -499,12 +476,13 @@ impl Core {
         Ok((at < now).then_some(at))
     }
 
-    /// The user whose later lines must wait for this one.
+    /// The user whose later lines must wait for this one. Whom a chargeback touches only the log knows,
+    /// and no later line of the bulk can go on before that is known: so it is read at once.
     fn touched(&mut self, subject: &Subject, command: &Command) -> Result<Option<UserId>> {
         if let Some(user) = command.touches() {
             return Ok(Some(user.clone()));
         }
-        let found = self.lookup.prefetch(subject, "", command)?;
+        let found = at_once(self.lookup.prefetch(Asker::Ledger, subject, "", command))?;
         Ok(found.and_then(|found| found.transaction).and_then(|claim| match claim.event {
             Event::TopUpClaimed(claimed) => Some(claimed.user),
             Event::ChargebackClaimed(claimed) => Some(claimed.user),
@@ -513,21 +491,20 @@ impl Core {
     }
 
     /// Answers from the command's first record, or waits for those that follow from it.
-    fn answer_from(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) {
+    fn answer_from(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) -> Result<()> {
         let dispatches: &[Dispatch] = match record.event() {
             Some(Event::TopUpClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
             Some(Event::ChargebackClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
             Some(Event::ReferencePublished(published)) => &published.dispatches,
             _ => {
                 self.answer(slot, Answer::of(record));
-                return;
+                return Ok(());
             }
         };
         let taken = |d: &Dispatch| self.states[usize::from(d.target)].taken_from(record.shard) >= d.number;
         let untaken: Vec<Dispatch> = dispatches.iter().filter(|d| !taken(d)).copied().collect();
         if untaken.is_empty() {
-            self.answer_from_last(slot, record, touches);
-            return;
+            return self.answer_from_last(slot, record, touches);
         }
         self.flows.wait(record, &untaken, slot);
         let user = match record.event() {
@@ -537,31 +514,32 @@ impl Core {
         if let Some(user) = user {
             self.bulks.begin_wait(slot, user, self.now);
         }
+        Ok(())
     }
 
     /// Answers a claim from the record that took its dispatch, and anything else from its own.
-    fn answer_from_last(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) {
+    fn answer_from_last(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) -> Result<()> {
         let Some(
             Event::TopUpClaimed(schemas::TopUpClaimed { user, dispatch, .. })
             | Event::ChargebackClaimed(schemas::ChargebackClaimed { user, dispatch, .. }),
         ) = record.event()
         else {
             self.answer(slot, Answer::of(record));
-            return;
+            return Ok(());
         };
-        let subject = Subject::User(user.clone());
         let id = dispatch_id(record.shard, dispatch.number);
-        let key = self.lookup.fingerprint(&subject, Origin::Dispatch, id.as_str());
-        let sealed = self.lookup.index.runs().may_contain(key);
-        match self.known(slot, Which::Last, (&subject, Origin::Dispatch, &id), key, sealed) {
-            Known::Record(last) => self.answer(slot, Answer::of(&last)),
-            Known::Unclear => {
+        let taking = Key::Command(Subject::User(user.clone()), Origin::Dispatch, id);
+        match self.lookup.newest(Asker::Line(slot), taking) {
+            Ok(Some(last)) => self.answer(slot, Answer::of(&last)),
+            Ok(None) => panic!("a dispatch that the state has taken has a record"),
+            Err(Miss::Unclear) => {
                 if let Some(user) = touches {
                     self.bulks.begin_wait(slot, user, self.now);
                 }
             }
-            Known::New => panic!("a dispatch that the state has taken has a record"),
+            Err(Miss::Failed(error)) => return Err(error),
         }
+        Ok(())
     }
 
     fn next_time(&self) -> Timestamp {
@@ -570,7 +548,9 @@ impl Core {
 
     /// Decides a command of the ledger's own and records it.
     fn record_own(&mut self, incoming: Incoming<'_>) -> Result<()> {
-        let record = self.decided(incoming)?.expect("the ledger's own commands have no quota");
+        let Incoming { subject, id, command, .. } = &incoming;
+        let prefetched = at_once(self.lookup.prefetch(Asker::Ledger, subject, id.as_str(), command))?;
+        let record = self.decided(incoming, prefetched.as_deref()).expect("the ledger's own commands have no quota");
         if record.origin == Origin::Dispatch {
             self.dispatch_taken(&record);
         }
@@ -581,18 +561,17 @@ impl Core {
 
     /// Decides a new command and applies the record of whatever comes of it. None if it is refused,
     /// and its subject has had too many refusals.
-    fn decided(&mut self, incoming: Incoming<'_>) -> Result<Option<Record>> {
-        let prefetched = self.lookup.prefetch(&incoming.subject, incoming.id.as_str(), incoming.command)?;
+    fn decided(&mut self, incoming: Incoming<'_>, prefetched: Option<&Prefetched>) -> Option<Record> {
         let time = self.next_time();
         let request =
             Request { subject: &incoming.subject, occurred_at: incoming.occurred_at, command: incoming.command };
         let shard = incoming.shard;
         let state = &mut self.states[usize::from(shard)];
-        let body = match decide(state, prefetched.as_deref().unwrap_or(&NOTHING), &request, time) {
+        let body = match decide(state, prefetched.unwrap_or(&NOTHING), &request, time) {
             Ok(event) => Body::Event(Box::new(event)),
             Err(rejection) => {
                 if incoming.origin == Origin::Caller && !self.quota.take(&incoming.subject, self.now) {
-                    return Ok(None);
+                    return None;
                 }
                 Body::Rejection(rejection)
             }
@@ -614,7 +593,7 @@ impl Core {
         self.time = time;
         self.timers.note(&record);
         self.dispatches.extend(dispatches_of(&record));
-        Ok(Some(record))
+        Some(record)
     }
 
     /// Answers who waited for the dispatch, and lets the lines go on that waited behind them.
@@ -633,11 +612,20 @@ impl Core {
                 self.queue.push_front(Queued { submission, lines: line..line + 1 });
             }
         }
-        self.quests.forget(slot);
+        self.lookup.quests.forget(slot);
         self.replies.extend(self.bulks.answer(slot, answer));
     }
 
     fn shards(&self) -> Shard {
         self.states[0].shards()
+    }
+}
+
+/// What the ledger has looked up for itself.
+fn at_once<T>(looked: Result<Option<T>, Miss>) -> Result<Option<T>> {
+    match looked {
+        Ok(found) => Ok(found),
+        Err(Miss::Failed(error)) => Err(error),
+        Err(Miss::Unclear) => unreachable!("whoever reads the disk need not wait for the finder"),
     }
 }

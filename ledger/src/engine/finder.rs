@@ -1,5 +1,6 @@
-//! Command ids that may stand on the log already. Whether they do is looked up by a thread of its
-//! own: a storm of duplicates reads from the disk, and nobody who gives a new gift waits for that.
+//! What has to be looked up on the disk before a line can be decided: an id that may stand on the log
+//! already, the order that a refund names, a combo, a transaction. A thread of its own does it: a
+//! storm of duplicates or of refunds reads from the disk, and nobody who gives a new gift waits for that.
 //!
 //! Now and then a filter of the index lets a new id pass, so a bulk of new gifts waits for a few
 //! look-ups of its own. They must not wait for the thousands of a bulk of duplicates, each of which
@@ -7,7 +8,7 @@
 
 use std::{cmp::Reverse, collections::VecDeque, sync::Arc};
 
-use schemas::{CommandId, Origin, Record, Subject};
+use schemas::{Key, Record};
 use smallvec::SmallVec;
 
 use super::bulk::Slot;
@@ -24,59 +25,84 @@ const ASKED_PER_TURN: usize = 128;
 /// millisecond.
 const READ_PER_TURN: usize = 16;
 
-/// Which record of a command is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Which {
-    /// The one that has the command's id.
-    Own,
-    /// The one that took its dispatch, where it is a claim.
-    Last,
+/// A record that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sought {
+    /// The newest one of a key.
+    Newest(Key),
+    /// The one at a place.
+    At(Place),
 }
 
-/// A command that may have come before.
+impl Sought {
+    /// Whether that is the one, if it is the newest of those that may be.
+    pub(crate) fn is(&self, record: &Record) -> bool {
+        match self {
+            Self::Newest(Key::Command(subject, origin, id)) => {
+                record.origin == *origin && record.id == *id && record.subject == *subject
+            }
+            Self::Newest(key) => {
+                let mut has = false;
+                record.further_keys(|own| has |= own == *key);
+                has
+            }
+            Self::At(at) => (record.shard, record.sequence) == (at.shard(), at.sequence()),
+        }
+    }
+
+    /// Whether there can be but one, for ever.
+    pub(crate) fn is_unique(&self) -> bool {
+        matches!(self, Self::Newest(Key::Command(..)) | Self::At(_))
+    }
+}
+
+/// What a line needs from the disk before it can be decided.
 #[derive(Debug)]
 pub(crate) struct Quest {
     pub(crate) slot: Slot,
-    pub(crate) which: Which,
-    pub(crate) subject: Subject,
-    pub(crate) origin: Origin,
-    pub(crate) id: CommandId,
-    pub(crate) key: Fingerprint,
-    /// Where the index's memory says that it may stand, newest first; all of it durable.
+    /// Which of its line's quests it is.
+    pub(crate) nth: usize,
+    pub(crate) sought: Sought,
+    /// Where it may stand besides the runs, newest first; all of it durable.
     pub(crate) places: SmallVec<[Place; 2]>,
     /// The runs to look into, where their filters let it pass.
-    pub(crate) runs: Option<Arc<Runs>>,
+    pub(crate) runs: Option<(Arc<Runs>, Fingerprint)>,
 }
 
 /// What came of a quest.
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) slot: Slot,
-    pub(crate) which: Which,
+    pub(crate) nth: usize,
     pub(crate) record: Option<Box<Record>>,
 }
 
 impl Quest {
     /// Asks the runs too where it may stand.
     fn place(mut self) -> Result<Self> {
-        if let Some(runs) = self.runs.take() {
-            self.places.extend(runs.candidates(self.key)?);
+        if let Some((runs, key)) = self.runs.take() {
+            self.places.extend(runs.candidates(key)?);
         }
         Ok(self)
     }
 
     /// Looks for it at its places.
     fn read(self, reader: &mut Reader) -> Result<Finding> {
-        let Self { slot, which, subject, origin, id, places, .. } = self;
+        let Self { slot, nth, sought, places, .. } = self;
         let mut found = None;
         for at in places {
             let record = reader.find(at.shard(), at.sequence())?.map(|(_, record)| record);
-            found = record.filter(|r| r.origin == origin && r.id == id && r.subject == subject).map(Box::new);
+            found = record.filter(|record| sought.is(record)).map(Box::new);
             if found.is_some() {
                 break;
             }
         }
-        Ok(Finding { slot, which, record: found })
+        Ok(Finding { slot, nth, record: found })
+    }
+
+    /// Does all of it at once, for whoever cannot wait.
+    pub(crate) fn carry_out(self, reader: &mut Reader) -> Result<Option<Box<Record>>> {
+        Ok(self.place()?.read(reader)?.record)
     }
 }
 
@@ -130,10 +156,10 @@ impl Finder {
             }
         } else {
             for quest in turn.asked.drain(..turn.asked.len().min(ASKED_PER_TURN)) {
-                let Quest { slot, which, .. } = quest;
+                let Quest { slot, nth, .. } = quest;
                 let quest = quest.place()?;
                 if quest.places.is_empty() {
-                    findings.push(Finding { slot, which, record: None });
+                    findings.push(Finding { slot, nth, record: None });
                 } else {
                     turn.placed.push(quest);
                 }

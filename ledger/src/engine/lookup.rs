@@ -1,11 +1,21 @@
 //! Prefetch: what a command names and memory does not hold. Asks recent, index and log, in that
 //! order; the index only says where to look, the record says whether it is the one.
+//!
+//! A caller's line does not read the disk here: what it needs is asked of the finder, and the line is
+//! decided anew once that has come back. What was decided meanwhile stands in memory and is seen then.
+//! The ledger's own commands are taken in their order and cannot wait; they are few that name anything.
 
-use schemas::{Body, Command, Event, Key, Order, OrderId, OrderName, OrderRef, Origin, Record, Shard, Subject};
+use schemas::{Body, Command, CommandId, Event, Key, Order, OrderId, OrderName, OrderRef, Origin, Record, Subject};
+use smallvec::{SmallVec, smallvec};
 
-use super::recent::Recent;
+use super::{
+    bulk::Slot,
+    finder::{Quest, Sought},
+    quests::{Known, Quests},
+    recent::Recent,
+};
 use crate::{
-    Result,
+    Error, Result,
     decide::{Claim, PastRefund, Prefetched},
     index::{Fingerprint, Fingerprinter, Index, Place},
     log::Reader,
@@ -17,13 +27,41 @@ use crate::{
 pub(crate) struct Lookup {
     pub(crate) recent: Recent,
     pub(crate) index: Index,
+    pub(crate) quests: Quests,
     fingerprinter: Fingerprinter,
     reader: Reader,
 }
 
+/// Who wants to know something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asker {
+    /// A caller's line: it waits for the finder.
+    Line(Slot),
+    /// The ledger itself: it reads the disk.
+    Ledger,
+}
+
+/// Why something is not known.
+#[derive(Debug)]
+pub(crate) enum Miss {
+    /// It has to be looked up; the line waits.
+    Unclear,
+    /// The log could not be read.
+    Failed(Error),
+}
+
+impl From<Error> for Miss {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A record, or that there is none.
+type Looked<T> = Result<Option<T>, Miss>;
+
 impl Lookup {
     pub(crate) fn new(recent: Recent, index: Index, reader: Reader) -> Self {
-        Self { recent, fingerprinter: index.fingerprinter(), index, reader }
+        Self { recent, quests: Quests::default(), fingerprinter: index.fingerprinter(), index, reader }
     }
 
     /// Takes a record that was just decided; `key` is its id's.
@@ -40,72 +78,108 @@ impl Lookup {
         self.fingerprinter.of_command(subject, origin, id)
     }
 
-    /// The record that a command id stands for, wherever it is.
-    pub(crate) fn command(&mut self, subject: &Subject, origin: Origin, id: &str) -> Result<Option<Record>> {
-        let key = self.fingerprint(subject, origin, id);
-        self.find(key, |r| r.subject == *subject && r.origin == origin && r.id.as_str() == id)
+    /// The newest record of a key.
+    pub(crate) fn newest(&mut self, asker: Asker, key: Key) -> Looked<Box<Record>> {
+        let fingerprint = self.fingerprinter.of(&key);
+        let sealed = self.index.runs().may_contain(fingerprint);
+        self.newest_of(asker, fingerprint, sealed, || key)
     }
 
-    fn key(&mut self, key: &Key) -> Result<Option<Record>> {
-        let fingerprint = self.fingerprinter.of(key);
-        self.find(fingerprint, |record| {
-            let mut has = false;
-            record.keys(|own| has |= own == *key);
-            has
-        })
-    }
-
-    /// The newest record with a fingerprint that is the one.
-    fn find(&mut self, key: Fingerprint, is_it: impl Fn(&Record) -> bool) -> Result<Option<Record>> {
-        for at in self.index.in_memory(key) {
-            if let Some(record) = self.record(at.shard(), at.sequence())?.filter(&is_it) {
-                return Ok(Some(record));
-            }
-        }
-        let runs = self.index.runs();
-        if !runs.may_contain(key) {
+    /// The same, where it is known already whether a sealed run may know the key. That is made only
+    /// if anything may.
+    pub(crate) fn newest_of(
+        &mut self,
+        asker: Asker,
+        fingerprint: Fingerprint,
+        sealed: bool,
+        key: impl FnOnce() -> Key,
+    ) -> Looked<Box<Record>> {
+        let in_memory = self.index.in_memory(fingerprint);
+        if in_memory.is_empty() && !sealed {
             return Ok(None);
         }
-        for at in runs.candidates(key)? {
-            if let Some(record) = self.record(at.shard(), at.sequence())?.filter(&is_it) {
-                return Ok(Some(record));
+        let sought = Sought::Newest(key());
+        let mut places = SmallVec::new();
+        for at in in_memory {
+            match self.recent.get(at.shard(), at.sequence()) {
+                Some(record) if sought.is(&record) => return Ok(Some(Box::new(record))),
+                Some(_) => {} // another key with this fingerprint
+                None => places.push(at),
             }
         }
-        Ok(None)
+        if places.is_empty() && !sealed {
+            return Ok(None);
+        }
+        self.look_up(asker, sought, places, sealed.then_some(fingerprint))
     }
 
-    fn record(&mut self, shard: Shard, sequence: u64) -> Result<Option<Record>> {
-        if let Some(record) = self.recent.get(shard, sequence) {
-            return Ok(Some(record));
+    /// The record at a place that some caller has named.
+    fn at(&mut self, asker: Asker, order: OrderId) -> Looked<Box<Record>> {
+        if order.shard >= self.reader.shards() {
+            return Ok(None);
         }
-        Ok(self.reader.find(shard, sequence)?.map(|(_, record)| record))
+        if let Some(record) = self.recent.get(order.shard, order.sequence) {
+            return Ok(Some(Box::new(record)));
+        }
+        // What is not decided has no place yet.
+        if !self.reader.has(order.shard, order.sequence) {
+            return Ok(None);
+        }
+        let at = Place::new(order.shard, order.sequence);
+        self.look_up(asker, Sought::At(at), smallvec![at], None)
+    }
+
+    /// Looks at these places, and into the runs for that fingerprint: at once, or through the finder.
+    fn look_up(
+        &mut self,
+        asker: Asker,
+        sought: Sought,
+        places: SmallVec<[Place; 2]>,
+        sealed: Option<Fingerprint>,
+    ) -> Looked<Box<Record>> {
+        let runs = sealed.map(|key| (self.index.runs().clone(), key));
+        match asker {
+            Asker::Line(slot) => match self.quests.known(slot, &sought, &places) {
+                Known::Clear(record) => Ok(record),
+                Known::Unclear => Err(Miss::Unclear),
+                Known::Unasked => {
+                    self.quests.ask(Quest { slot, nth: 0, sought, places, runs });
+                    Err(Miss::Unclear)
+                }
+            },
+            Asker::Ledger => {
+                let nobody = Slot { submission: 0, line: 0 };
+                Ok(Quest { slot: nobody, nth: 0, sought, places, runs }.carry_out(&mut self.reader)?)
+            }
+        }
     }
 
     /// What `command` needs to be decided; nothing where it names nothing.
     pub(crate) fn prefetch(
         &mut self,
+        asker: Asker,
         subject: &Subject,
         id: &str,
         command: &Command,
-    ) -> Result<Option<Box<Prefetched>>> {
+    ) -> Looked<Box<Prefetched>> {
         match command {
             Command::Gift(schemas::Gift { combo: None, .. }) | Command::Grant(_) | Command::Hold(_) => Ok(None),
-            command => self.named(subject, id, command).map(|found| Some(Box::new(found))),
+            command => self.named(asker, subject, id, command).map(|found| Some(Box::new(found))),
         }
     }
 
-    fn named(&mut self, subject: &Subject, id: &str, command: &Command) -> Result<Prefetched> {
+    fn named(&mut self, asker: Asker, subject: &Subject, id: &str, command: &Command) -> Result<Prefetched, Miss> {
         let mut found = Prefetched::default();
         match command {
             Command::Gift(gift) => {
                 if let Some(combo) = &gift.combo {
-                    let record = self.key(&Key::Combo(gift.user.clone(), combo.clone()))?;
+                    let record = self.newest(asker, Key::Combo(gift.user.clone(), combo.clone()))?;
                     found.combo = record.and_then(|record| counted(&record, combo));
                 }
             }
             Command::TopUp(schemas::TopUp { channel, transaction, .. })
             | Command::Chargeback(schemas::Chargeback { channel, transaction }) => {
-                let record = self.key(&Key::Transaction(channel.clone(), transaction.clone()))?;
+                let record = self.newest(asker, Key::Transaction(channel.clone(), transaction.clone()))?;
                 found.transaction = record.and_then(|record| match record.body {
                     Body::Event(event) => Some(Claim { id: record.id, event: *event }),
                     Body::Rejection(_) => None,
@@ -114,23 +188,23 @@ impl Lookup {
             Command::TakeBack(take_back) => {
                 let (source, _) = parse_dispatch_id(id).expect("the dispatcher made this id");
                 let credit = dispatch_id(source, take_back.credit);
-                let record = self.command(subject, Origin::Dispatch, credit.as_str())?;
+                let record = self.newest(asker, Key::Command(subject.clone(), Origin::Dispatch, credit))?;
                 found.credited = record.map(|record| record.sequence);
             }
             Command::RollBackRefund(roll_back) => {
-                found.order = self.order(subject, &roll_back.order)?;
+                found.order = self.order(asker, subject, &roll_back.order)?;
                 if let Some(order) = &found.order {
-                    found.refund = self.refund(subject, order.id, &roll_back.refund)?;
+                    found.refund = self.refund(asker, subject, order.id, &roll_back.refund)?;
                 }
             }
             Command::Group(members) => {
-                for member in members {
-                    found.members.push(self.named(subject, id, member)?);
-                }
+                // All of them, so that a line which waits asks for all at once.
+                let named: Vec<_> = members.iter().map(|member| self.named(asker, subject, id, member)).collect();
+                found.members = named.into_iter().collect::<Result<_, _>>()?;
             }
             command => {
                 if let Some(order) = command.order() {
-                    found.order = self.order(subject, order)?;
+                    found.order = self.order(asker, subject, order)?;
                 }
             }
         }
@@ -138,29 +212,24 @@ impl Lookup {
     }
 
     /// The newest state of an order of this subject.
-    fn order(&mut self, subject: &Subject, order: &OrderRef) -> Result<Option<Order>> {
+    fn order(&mut self, asker: Asker, subject: &Subject, order: &OrderRef) -> Looked<Order> {
         let placed = match &order.name {
             OrderName::Command(id) => {
-                let record = self.command(subject, Origin::Caller, id.as_str())?;
+                let record = self.newest(asker, Key::Command(subject.clone(), Origin::Caller, id.clone()))?;
                 record.and_then(|record| placed_by(&record, None))
             }
-            OrderName::Number(id) => self.placed(subject, *id)?,
+            OrderName::Number(id) => {
+                let record = self.at(asker, *id)?.filter(|record| record.subject == *subject);
+                record.and_then(|record| placed_by(&record, Some(id.part)))
+            }
         };
         let Some(placed) = placed else { return Ok(None) };
-        let newest = self.key(&Key::Order(placed.id))?;
+        let newest = self.newest(asker, Key::Order(placed.id))?;
         Ok(Some(newest.and_then(|record| record.orders().filter(|o| o.id == placed.id).last()).unwrap_or(placed)))
     }
 
-    fn placed(&mut self, subject: &Subject, id: OrderId) -> Result<Option<Order>> {
-        if id.shard >= self.reader.shards() {
-            return Ok(None);
-        }
-        let record = self.record(id.shard, id.sequence)?.filter(|record| record.subject == *subject);
-        Ok(record.and_then(|record| placed_by(&record, Some(id.part))))
-    }
-
-    fn refund(&mut self, subject: &Subject, order: OrderId, refund: &schemas::CommandId) -> Result<Option<PastRefund>> {
-        let record = self.command(subject, Origin::Caller, refund.as_str())?;
+    fn refund(&mut self, asker: Asker, subject: &Subject, order: OrderId, refund: &CommandId) -> Looked<PastRefund> {
+        let record = self.newest(asker, Key::Command(subject.clone(), Origin::Caller, refund.clone()))?;
         let refunded = record.and_then(|record| {
             record.events().find_map(|(_, event)| match event {
                 Event::Refunded(refunded) if refunded.order.id == order => Some((**refunded).clone()),
@@ -168,7 +237,7 @@ impl Lookup {
             })
         });
         let Some(refunded) = refunded else { return Ok(None) };
-        let rolled_back = self.key(&Key::RollBack(order, refund.clone()))?.map(|record| record.id);
+        let rolled_back = self.newest(asker, Key::RollBack(order, refund.clone()))?.map(|record| record.id);
         Ok(Some(PastRefund { refunded, rolled_back }))
     }
 }

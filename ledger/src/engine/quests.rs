@@ -1,75 +1,90 @@
-//! Which lines wait to hear whether their id stands on the log already.
-
-use std::sync::Arc;
+//! Which lines wait for the finder, and what it has found for those that have not gone on.
 
 use hashbrown::HashMap;
 use schemas::Record;
+use smallvec::SmallVec;
 
 use super::{
     bulk::Slot,
-    finder::{Finding, Quest, Which},
+    finder::{Finding, Quest, Sought},
 };
 use crate::index::Place;
 
-/// What is known of a command's id.
+/// What the finder knows of a record.
 pub(crate) enum Known {
-    /// It never came.
-    New,
-    /// It came, and this came of it.
-    Record(Box<Record>),
-    /// It has to be looked up; the line waits.
+    /// It has not been asked, or something has changed since.
+    Unasked,
+    /// It has not come back.
     Unclear,
+    /// This, or that there is none.
+    Clear(Option<Box<Record>>),
 }
 
 /// The quests under way, and what came of those whose lines have not gone on.
 #[derive(Debug, Default)]
 pub(crate) struct Quests {
-    asked: HashMap<(Slot, Which), Asked>,
+    lines: HashMap<Slot, Line>,
     to_ask: Vec<Quest>,
     /// How often the index's runs have changed.
     changes: u64,
 }
 
-#[derive(Debug)]
-enum Found {
-    /// The finder has not come back.
-    NotYet,
-    Nothing,
-    Record(Arc<Record>),
+/// A line that waits.
+#[derive(Debug, Default)]
+struct Line {
+    /// It waits behind another one too, which will wake it.
+    parked: bool,
+    /// Mostly one; a group names several orders.
+    asked: SmallVec<[Asked; 1]>,
 }
 
 #[derive(Debug)]
 struct Asked {
-    /// What it covers: these places, and the runs as they were then.
-    places: smallvec::SmallVec<[Place; 2]>,
+    sought: Sought,
+    /// What the quest covers: these places, and the runs as they were then.
+    places: SmallVec<[Place; 2]>,
     changes: u64,
-    /// Its line waits behind another one, which will wake it.
-    parked: bool,
     found: Found,
 }
 
+#[derive(Debug)]
+enum Found {
+    NotYet,
+    /// This, or that there is none.
+    Clear(Option<Box<Record>>),
+}
+
 impl Quests {
-    /// What an earlier quest says; none if there was none that covers all of `places`.
-    pub(crate) fn known(&mut self, slot: Slot, which: Which, places: &[Place]) -> Option<Known> {
-        if self.asked.is_empty() {
-            return None;
-        }
-        let asked = self.asked.get(&(slot, which))?;
+    /// What an earlier quest of the line says. If there may be a newer record, only where it covers all of
+    /// `places`: what was decided since, or has moved from memory into a run since, was not looked at.
+    pub(crate) fn known(&self, slot: Slot, sought: &Sought, places: &[Place]) -> Known {
+        let asked = self.lines.get(&slot).and_then(|line| line.asked.iter().find(|asked| asked.sought == *sought));
+        let Some(asked) = asked else { return Known::Unasked };
+        let covers_all = || asked.changes == self.changes && places.iter().all(|at| asked.places.contains(at));
         match &asked.found {
-            Found::NotYet => Some(Known::Unclear),
-            Found::Record(record) => Some(Known::Record(Box::new(Record::clone(record)))),
-            // Whatever was decided since, or was decided then and has moved from memory into a run.
-            Found::Nothing => {
-                let all = asked.changes == self.changes && places.iter().all(|at| asked.places.contains(at));
-                all.then_some(Known::New)
+            Found::NotYet => Known::Unclear,
+            Found::Clear(Some(record)) if asked.sought.is_unique() || covers_all() => {
+                Known::Clear(Some(record.clone()))
             }
+            Found::Clear(None) if covers_all() => Known::Clear(None),
+            Found::Clear(_) => Known::Unasked,
         }
     }
 
-    /// Sends a quest out.
-    pub(crate) fn ask(&mut self, quest: Quest) {
-        let asked = Asked { places: quest.places.clone(), changes: self.changes, parked: false, found: Found::NotYet };
-        self.asked.insert((quest.slot, quest.which), asked);
+    /// Sends a quest out, in place of an earlier one for the same.
+    pub(crate) fn ask(&mut self, mut quest: Quest) {
+        let asked = Asked {
+            sought: quest.sought.clone(),
+            places: quest.places.clone(),
+            changes: self.changes,
+            found: Found::NotYet,
+        };
+        let line = self.lines.entry(quest.slot).or_default();
+        quest.nth = line.asked.iter().position(|earlier| earlier.sought == asked.sought).unwrap_or(line.asked.len());
+        match line.asked.get_mut(quest.nth) {
+            Some(earlier) => *earlier = asked,
+            None => line.asked.push(asked),
+        }
         self.to_ask.push(quest);
     }
 
@@ -79,20 +94,22 @@ impl Quests {
         self.set_parked(slot, true);
     }
 
-    /// It has had its turn again, and waits for nothing but what is found.
-    pub(crate) fn awaited(&mut self, slot: Slot) {
+    /// It has its turn, and will wait for nothing but what is found.
+    pub(crate) fn unparked(&mut self, slot: Slot) {
         self.set_parked(slot, false);
     }
 
     fn set_parked(&mut self, slot: Slot, parked: bool) {
-        if let Some(asked) = self.asked.get_mut(&(slot, Which::Own)) {
-            asked.parked = parked;
+        if !self.lines.is_empty()
+            && let Some(line) = self.lines.get_mut(&slot)
+        {
+            line.parked = parked;
         }
     }
 
-    /// How many quests are of parked lines.
+    /// How many parked lines have quests.
     pub(crate) fn parked_quests(&self) -> usize {
-        self.asked.values().filter(|asked| asked.parked).count()
+        self.lines.values().filter(|line| line.parked).count()
     }
 
     /// What is to be looked up.
@@ -101,17 +118,16 @@ impl Quests {
     }
 
     /// Takes what was found; whether its line is to go on now.
-    pub(crate) fn found(&mut self, finding: Finding) -> bool {
-        let Some(asked) = self.asked.get_mut(&(finding.slot, finding.which)) else { return false };
-        asked.found = finding.record.map_or(Found::Nothing, |record| Found::Record(Arc::new(*record)));
-        !asked.parked
+    pub(crate) fn found(&mut self, Finding { slot, nth, record }: Finding) -> bool {
+        let Some(line) = self.lines.get_mut(&slot) else { return false };
+        line.asked[nth].found = Found::Clear(record);
+        !line.parked && line.asked.iter().all(|asked| matches!(asked.found, Found::Clear(_)))
     }
 
     /// The line is answered.
     pub(crate) fn forget(&mut self, slot: Slot) {
-        if !self.asked.is_empty() {
-            self.asked.remove(&(slot, Which::Own));
-            self.asked.remove(&(slot, Which::Last));
+        if !self.lines.is_empty() {
+            self.lines.remove(&slot);
         }
     }
 

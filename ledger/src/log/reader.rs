@@ -195,6 +195,11 @@ impl Reader {
         Ok(Some((at, self.record(at)?)))
     }
 
+    /// Whether that record is on the log. Reads only memory.
+    pub fn has(&self, shard: Shard, sequence: u64) -> bool {
+        sequence > 0 && self.shared.shard_head(shard).is_some_and(|head| sequence <= head.sequence)
+    }
+
     /// The hash behind a sequence (zeros for 0); `None` if the shard has not reached it. Cheap where a
     /// frame ended there, as every [`Head`] did; else it hashes up to a segment.
     pub fn hash_at(&mut self, shard: Shard, sequence: u64) -> Result<Option<Hash>> {

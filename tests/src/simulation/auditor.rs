@@ -188,6 +188,10 @@ impl Auditor {
                 None => drop(self.passed_over.insert(at)),
                 Some(other) if other != earlier.digest => {} // a conflict
                 Some(_) if self.model.has_ended(key) => {}
+                // Asked again meanwhile, it was taken there; here it was given up.
+                Some(_) if self.open.get(key).is_some_and(|lines| lines.iter().any(|line| *line != at)) => {
+                    self.passed_over.insert(at);
+                }
                 Some(_) => return Err(format!("{:?} happened before {:?} has ended", this.envelope, earlier.envelope)),
             }
         }
