@@ -392,6 +392,7 @@ impl Command {
     ///
     /// # Errors
     /// If it is a group of none or of several: [`Self::check`] finds that first.
+    #[inline]
     pub fn subject(&self) -> Result<Subject, String> {
         let user = |user: &UserId| Ok(Subject::User(user.clone()));
         match self {
@@ -430,6 +431,7 @@ impl Command {
     }
 
     /// The order that it is about, where it names one.
+    #[inline]
     pub fn order(&self) -> Option<&OrderRef> {
         match self {
             Self::Send(Send { order })
@@ -445,6 +447,7 @@ impl Command {
     }
 
     /// Every user that it touches: the one whose later commands must wait until this one has ended.
+    #[inline]
     pub fn touches(&self) -> Option<&UserId> {
         match self {
             Self::TopUp(c) => Some(&c.user),

@@ -356,6 +356,7 @@ pub struct RefundRolledBack {
 
 impl Event {
     /// The order after it, where it moved one that an earlier record placed.
+    #[inline]
     pub fn moved_order(&self) -> Option<&Order> {
         match self {
             Self::Sent(e) | Self::Queried(e) | Self::Unresolved(e) | Self::HandedOver(e) => Some(&e.order),
@@ -368,6 +369,7 @@ impl Event {
     }
 
     /// The events of a group, or the event itself.
+    #[inline]
     pub fn parts(&self) -> &[Event] {
         match self {
             Self::Group(parts) => parts,
@@ -399,6 +401,7 @@ impl Event {
     ];
 
     /// Its name in JSON.
+    #[inline]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ReferencePublished(_) => "reference_published",

@@ -75,11 +75,13 @@ pub enum Key {
 
 impl Record {
     /// When it happened: what months and boards go by.
+    #[inline]
     pub fn happened_at(&self) -> Timestamp {
         self.occurred_at.unwrap_or(self.time)
     }
 
     /// The event, where the command was taken.
+    #[inline]
     pub fn event(&self) -> Option<&Event> {
         match &self.body {
             Body::Event(event) => Some(event),
@@ -88,22 +90,26 @@ impl Record {
     }
 
     /// The events, each with its place in the atomic group (0 where there is none). Empty for a refusal.
+    #[inline]
     pub fn events(&self) -> impl Iterator<Item = (u8, &Event)> {
         let parts = self.event().map_or(&[][..], Event::parts);
         parts.iter().enumerate().map(|(part, event)| (u8::try_from(part).expect("a group has at most 64 parts"), event))
     }
 
     /// The number of the order that part `part` of this record placed.
+    #[inline]
     pub fn order_id(&self, part: u8) -> OrderId {
         OrderId { shard: self.shard, sequence: self.sequence, part }
     }
 
     /// The orders as this record left them.
+    #[inline]
     pub fn orders(&self) -> impl Iterator<Item = Order> {
         self.events().filter_map(|(part, event)| self.order_of(part, event))
     }
 
     /// The order that `event`, part `part` of this record, placed or moved.
+    #[inline]
     pub fn order_of(&self, part: u8, event: &Event) -> Option<Order> {
         match event {
             Event::GiftGiven(gift) => Some(gift.order(self.order_id(part), self.happened_at())),
@@ -153,6 +159,7 @@ impl Record {
     }
 
     /// Whether it carries commands for other subjects.
+    #[inline]
     pub fn has_dispatches(&self) -> bool {
         matches!(
             self.event(),
