@@ -3,7 +3,7 @@
 //! | file here | its story |
 //! |---|---|
 //! | `soak` | millions of gifts in one folder: is the last tenth as fast as the second? |
-//! | `storm` | a million duplicates while new gifts arrive |
+//! | `storm` | a million duplicates or refunds while new gifts arrive |
 //! | `gifts` | the gifts, each a function of the seed and its number |
 //! | `load` | callers who give them, and how long they wait |
 //! | `machine` | the disk, the processors and the memory beside it |
@@ -46,15 +46,18 @@ pub struct Bench {
     /// Tell each tenth of many gifts apart, start again, and prove the books.
     #[arg(long, conflicts_with = "storm")]
     soak: bool,
-    /// New gifts alone, and while duplicates of earlier ones arrive.
+    /// New gifts alone, and while duplicates or refunds of earlier ones arrive.
     #[arg(long)]
     storm: bool,
     /// How many gifts [default: 2,000,000; 50,000,000 with --soak; 10,000,000 with --storm]
     #[arg(long)]
     count: Option<u64>,
-    /// How many duplicates the storm has.
+    /// How many commands the storm has: duplicates, or refunds.
     #[arg(long, default_value_t = 1_000_000, requires = "storm")]
     duplicates: u64,
+    /// The storm refunds earlier gifts instead of saying them again.
+    #[arg(long, requires = "storm")]
+    refunds: bool,
     /// Gifts per submission; a caller waits for the answers of one before it makes the next.
     #[arg(long, default_value_t = 8_189)]
     batch: u64,

@@ -1,5 +1,6 @@
-//! `bench --storm`: new gifts alone, then while another caller says earlier ones again. Each of those
-//! must get its first answer, wherever it stands: in memory, in a sealed run of the index, on the log.
+//! `bench --storm`: new gifts alone, then while another caller says earlier ones again, or refunds them.
+//! What has to be looked up for that stands in memory, in a sealed run of the index, on the log; each
+//! must get the answer that it should.
 
 use std::{
     path::Path,
@@ -7,10 +8,11 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Result;
-use ledger::{Answer, Engine, Lines};
+use anyhow::{Result, bail};
+use ledger::{Answer, Engine, Lines, Taken};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use schemas::{Command, CommandId, Envelope, OrderName, OrderRef, ReasonCode, Refund, Shard};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -26,7 +28,7 @@ use crate::{
     output::{Progress, json_line, say, stdout, thousands},
 };
 
-/// Duplicates per submission.
+/// Commands of the storm per submission.
 const BULK: usize = 8_189;
 
 /// What was measured.
@@ -36,13 +38,15 @@ struct Figures {
     new_per_s_in_storm: u64,
     /// Of the new gifts per second in the storm to those alone.
     ratio: f64,
-    duplicates: u64,
-    duplicates_per_s: u64,
+    /// Duplicates or refunds.
+    storm: &'static str,
+    commands: u64,
+    commands_per_s: u64,
     p99_ms_alone: f64,
     p99_ms_in_storm: f64,
-    /// Of the duplicates' bulks.
-    duplicates_p99_ms: f64,
-    /// Duplicates that got another answer than the first.
+    /// Of the storm's bulks.
+    commands_p99_ms: f64,
+    /// Duplicates that got another answer than the first, refunds that were not taken.
     wrong_answers: u64,
     rss_mib: u64,
     fdatasync_per_s: u64,
@@ -60,6 +64,7 @@ impl Bench {
         gifts.prepare(&engine, &ledger)?;
         let load = self.load(&engine, &gifts);
 
+        let what = if self.refunds { What::Refunds } else { What::Duplicates };
         let earlier = Earlier::new(self.seed, self.count(), self.duplicates);
         let progress = Progress::gifts(self.count(), "giving");
         let note = |first, answers: &[Answer]| earlier.note(first, answers);
@@ -71,17 +76,17 @@ impl Bench {
         let supply = Supply::of(alone_until..u64::MAX);
         let (new, again) = std::thread::scope(|scope| {
             let storm = scope.spawn(|| {
-                let said = earlier.say_again(&engine, &gifts, self.duplicates);
+                let said = earlier.storm(what, &engine, &gifts, self.duplicates);
                 supply.stop();
                 said
             });
             let new = load.give(&supply, |_| ());
-            (new, storm.join().expect("the caller of duplicates does not panic"))
+            (new, storm.join().expect("the caller of the storm does not panic"))
         });
         let (new, again) = (new?, again?);
         let rss_mib = machine::rss_mib()?;
         engine.close()?;
-        let figures = figures(&alone, &new, &again, (rss_mib, fdatasync_per_s))?;
+        let figures = figures(what, &alone, &new, &again, (rss_mib, fdatasync_per_s))?;
         if json {
             json_line(&mut stdout(), &figures)?;
         } else {
@@ -91,22 +96,77 @@ impl Bench {
     }
 }
 
-/// What came of the duplicates.
+/// What the storm is made of.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// Earlier gifts, word for word.
+    Duplicates,
+    /// Refunds of earlier gifts, by their command ids.
+    Refunds,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Duplicates => "duplicates",
+            Self::Refunds => "refunds",
+        }
+    }
+
+    /// What is said about an earlier gift.
+    fn about(self, gift: Envelope) -> Result<Envelope> {
+        match (self, &gift.command) {
+            (Self::Duplicates, _) => Ok(gift),
+            (Self::Refunds, Command::Gift(given)) => Ok(Envelope {
+                id: CommandId::new(&format!("refund-{}", gift.id))?,
+                occurred_at: None,
+                actor: None,
+                client: None,
+                command: Command::Refund(Refund {
+                    order: OrderRef { user: given.user.clone(), name: OrderName::Command(gift.id) },
+                    coins: None,
+                    reason: ReasonCode::new("storm")?,
+                }),
+            }),
+            (Self::Refunds, other) => bail!("a `{}` is no gift", other.kind()),
+        }
+    }
+
+    /// Whether that is the answer for the gift whose record stands there.
+    fn is_right(self, answer: &Answer, gift: u64) -> bool {
+        match (self, answer) {
+            (Self::Duplicates, answer) => place(answer) == gift,
+            (Self::Refunds, Answer::Taken(Taken { event: "refunded", order: Some(order), .. })) => {
+                packed(order.shard, order.sequence) == gift
+            }
+            (Self::Refunds, _) => false,
+        }
+    }
+}
+
+/// What came of the storm.
 struct SaidAgain {
     given: Given,
     wrong: u64,
 }
 
-fn figures(alone: &Given, new: &Given, again: &SaidAgain, (rss_mib, fdatasync_per_s): (u64, u64)) -> Result<Figures> {
+fn figures(
+    what: What,
+    alone: &Given,
+    new: &Given,
+    again: &SaidAgain,
+    (rss_mib, fdatasync_per_s): (u64, u64),
+) -> Result<Figures> {
     Ok(Figures {
         new_per_s_alone: alone.per_second(),
         new_per_s_in_storm: new.per_second(),
         ratio: ratio(new.per_second(), alone.per_second()),
-        duplicates: again.given.count,
-        duplicates_per_s: again.given.per_second(),
+        storm: what.name(),
+        commands: again.given.count,
+        commands_per_s: again.given.per_second(),
         p99_ms_alone: alone.latency_ms(99.0),
         p99_ms_in_storm: new.latency_ms(99.0),
-        duplicates_p99_ms: again.given.latency_ms(99.0),
+        commands_p99_ms: again.given.latency_ms(99.0),
         wrong_answers: again.wrong,
         rss_mib,
         fdatasync_per_s,
@@ -147,11 +207,11 @@ impl Earlier {
         }
     }
 
-    /// Says so many of them again in random order, from the beginning where there are too few.
-    fn say_again(&self, engine: &Engine, gifts: &Gifts, duplicates: u64) -> Result<SaidAgain> {
+    /// Says so much about them in random order, from the beginning where there are too few.
+    fn storm(&self, what: What, engine: &Engine, gifts: &Gifts, commands: u64) -> Result<SaidAgain> {
         let mut order: Vec<usize> = (0..self.places.len()).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
-        let mut order = order.iter().copied().cycle().take(usize::try_from(duplicates)?);
+        let mut order = order.iter().copied().cycle().take(usize::try_from(commands)?);
         let mut said = SaidAgain { given: Given::none(), wrong: 0 };
         let (started, mut text) = (Instant::now(), String::new());
         loop {
@@ -160,24 +220,29 @@ impl Earlier {
                 said.given.elapsed = started.elapsed();
                 return Ok(said);
             }
-            let again = chosen.iter().map(|&n| gifts.gift(self.chosen(n as u64), &mut text));
+            let again = chosen.iter().map(|&n| what.about(gifts.gift(self.chosen(n as u64), &mut text)?));
             let again = again.collect::<Result<Vec<_>>>()?;
             let asked = Instant::now();
             let answers = engine.execute(again, Lines::Independent);
             said.given.answered(answers.len() as u64, asked.elapsed());
-            let first = |&(&n, answer): &(&usize, &Answer)| self.places[n].load(Ordering::Relaxed) == place(answer);
-            said.wrong += chosen.iter().zip(&answers).filter(|pair| !first(pair)).count() as u64;
+            let right =
+                |&(&n, answer): &(&usize, &Answer)| what.is_right(answer, self.places[n].load(Ordering::Relaxed));
+            said.wrong += chosen.iter().zip(&answers).filter(|pair| !right(pair)).count() as u64;
         }
     }
 }
 
 /// Where the record stands that an answer names, in one number; the bench has nothing but taken gifts.
 fn place(answer: &Answer) -> u64 {
-    const SEQUENCE_BITS: u32 = 48;
     match answer {
-        Answer::Taken(taken) => u64::from(taken.shard) << SEQUENCE_BITS | taken.sequence,
+        Answer::Taken(taken) => packed(taken.shard, taken.sequence),
         _ => u64::MAX,
     }
+}
+
+fn packed(shard: Shard, sequence: u64) -> u64 {
+    const SEQUENCE_BITS: u32 = 48;
+    u64::from(shard) << SEQUENCE_BITS | sequence
 }
 
 fn print(figures: &Figures) -> Result<()> {
@@ -193,9 +258,10 @@ fn print(figures: &Figures) -> Result<()> {
         figures.ratio
     ))?;
     say(&format_args!(
-        "duplicates           {:>12}/s, p99 of a bulk {:.2} ms",
-        thousands(figures.duplicates_per_s),
-        figures.duplicates_p99_ms
+        "{:<20} {:>12}/s, p99 of a bulk {:.2} ms",
+        figures.storm,
+        thousands(figures.commands_per_s),
+        figures.commands_p99_ms
     ))?;
     say(&format_args!(
         "machine              {:>12} fdatasync/s of 4 KiB before, load {:.2}, {} MiB in use",
@@ -203,11 +269,11 @@ fn print(figures: &Figures) -> Result<()> {
         figures.load,
         figures.rss_mib
     ))?;
-    let (all, wrong) = (thousands(figures.duplicates), thousands(figures.wrong_answers));
+    let (all, wrong) = (thousands(figures.commands), thousands(figures.wrong_answers));
     if figures.ok {
-        say(&format_args!("each of {all} duplicates got its first answer"))
+        say(&format_args!("each of {all} {} got the answer that it should", figures.storm))
     } else {
-        say(&format_args!("FAULT: {wrong} of {all} duplicates did not get their first answer"))
+        say(&format_args!("FAULT: {wrong} of {all} {} did not get the answer that they should", figures.storm))
     }
 }
 
