@@ -239,6 +239,26 @@ fn a_top_up_and_a_gift_that_needs_it_in_one_bulk() {
     });
 }
 
+/// Whom a chargeback touches only its top-up says, and that waits here behind another one.
+#[test]
+fn a_chargeback_waits_for_its_top_up_in_the_same_bulk() {
+    scenario(|world| {
+        let top_up = |id: &str, transaction: &str| {
+            format!(
+                r#"{{"id":"{id}","top_up":{{"user":"u1","channel":"apple","transaction":"{transaction}","coins":100,"paid":{{"currency":"CNY","amount":"1.00"}}}}}}"#
+            )
+        };
+        let chargeback = r#"{"id":"b2","chargeback":{"channel":"apple","transaction":"A2"}}"#;
+        let lines = [&top_up("t1", "A1"), &top_up("t2", "A2"), chargeback];
+        let answers = world.say_all(&lines);
+        assert_eq!(
+            answers.iter().map(taken).collect::<Vec<_>>(),
+            ["top_up_credited", "top_up_credited", "charged_back"]
+        );
+        assert_eq!(lots(&world, "u1"), [100]);
+    });
+}
+
 #[test]
 fn a_deadline_ends_only_what_was_not_sent() {
     scenario(|mut world| {

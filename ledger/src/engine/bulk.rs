@@ -1,8 +1,8 @@
 //! Submissions under way: what was answered, and which lines wait for an earlier one.
 //!
 //! In an ordered bulk a user's lines happen in their order. Most end in the record that they make,
-//! so their place in the queue is order enough; only after one that takes several records (a
-//! top-up) do the user's next lines have to wait.
+//! so their place in the queue is order enough; only behind one that takes several records (a
+//! top-up) or waits for the finder do the user's next lines have to wait. They go on one by one.
 
 use std::collections::VecDeque;
 
@@ -93,8 +93,9 @@ fn is_open(answer: &Answer) -> bool {
 #[derive(Debug)]
 struct Parked {
     since: Timestamp,
-    /// The line that takes several records.
+    /// The line that is under way.
     behind: usize,
+    /// Those that wait until it has ended, in their order.
     lines: VecDeque<usize>,
 }
 
@@ -183,7 +184,7 @@ impl Bulks {
         true
     }
 
-    /// The line takes several records: later ones of `user` wait for it.
+    /// The line takes several records, or waits for the finder: later ones of `user` wait for it.
     pub(crate) fn begin_wait(&mut self, slot: Slot, user: &UserId, now: Timestamp) {
         let Some(open) = self.get_mut(slot.submission) else { return };
         if open.ordered {
@@ -191,21 +192,24 @@ impl Bulks {
         }
     }
 
-    /// The line has ended: the lines that waited for it, in their order.
-    pub(crate) fn end_wait(&mut self, slot: Slot) -> Vec<Slot> {
-        let Some(open) = self.get_mut(slot.submission) else { return Vec::new() };
-        if open.parked.is_empty() {
-            return Vec::new();
+    /// The lines of a submission that are under way or wait for one that is.
+    pub(crate) fn waiting(&self, submission: u64) -> impl Iterator<Item = usize> {
+        let parked = self.get(submission).into_iter().flat_map(|open| open.parked.values());
+        parked.flat_map(|parked| std::iter::once(parked.behind).chain(parked.lines.iter().copied()))
+    }
+
+    /// The line has ended: the first of those that waited for it, which the others wait for from now on.
+    pub(crate) fn end_wait(&mut self, slot: Slot, now: Timestamp) -> Option<Slot> {
+        let open = self.get_mut(slot.submission)?;
+        let (user, parked) = open.parked.iter_mut().find(|(_, parked)| parked.behind == slot.line)?;
+        if let Some(line) = parked.lines.pop_front() {
+            (parked.behind, parked.since) = (line, now);
+            self.parked_lines -= 1;
+            return Some(Slot { line, ..slot });
         }
-        let ended: Vec<UserId> =
-            open.parked.iter().filter(|(_, parked)| parked.behind == slot.line).map(|(user, _)| user.clone()).collect();
-        let mut released = Vec::new();
-        for user in ended {
-            let parked = open.parked.remove(&user).expect("it was just found");
-            released.extend(parked.lines.into_iter().map(|line| Slot { line, ..slot }));
-        }
-        self.parked_lines -= released.len();
-        released
+        let user = user.clone();
+        open.parked.remove(&user);
+        None
     }
 
     /// Answers a line; the reply, if it was the last one.
@@ -224,8 +228,8 @@ impl Bulks {
         Some(Reply { to: open.reply, answers: open.answers })
     }
 
-    /// Gives up lines that have waited too long: replies of what is complete by that.
-    pub(crate) fn give_up(&mut self, now: Timestamp) -> Vec<Reply> {
+    /// Lines that have waited too long; they wait no more.
+    pub(crate) fn give_up(&mut self, now: Timestamp) -> Vec<Slot> {
         if self.parked_lines == 0 {
             return Vec::new();
         }
@@ -236,8 +240,7 @@ impl Bulks {
             }
         }
         self.parked_lines -= late.len();
-        let unfinished = Answer::Unavailable(Unavailable::EarlierLineUnfinished);
-        late.into_iter().filter_map(|slot| self.answer(slot, unfinished.clone())).collect()
+        late
     }
 
     /// When the first waiting lines have waited long enough.

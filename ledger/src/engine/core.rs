@@ -1,5 +1,8 @@
 //! The engine without threads: takes commands, decides them, and keeps what follows from that.
-//! Every method is one step, so that a simulation can stop between any two.
+//! Every method is one step, so that a simulation can stop between any two. What becomes of a caller's
+//! line stands in `line`.
+
+mod line;
 
 use std::{
     collections::VecDeque,
@@ -7,10 +10,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use schemas::{
-    Body, Client, Command, CommandId, Digest, Dispatch, Envelope, Event, Key, Origin, Record, Shard, Subject,
-    Timestamp, UserId,
-};
+use schemas::{Body, Client, Command, CommandId, Digest, Origin, Record, Shard, Subject, Timestamp};
 
 use super::{
     answer::{Answer, Unavailable},
@@ -213,12 +213,17 @@ impl Core {
         self.lookup.quests.runs_changed();
     }
 
-    /// The ids that are to be looked up on disk.
+    /// What is to be looked up on the disk.
     pub(crate) fn take_quests(&mut self) -> Vec<Quest> {
         self.lookup.quests.take()
     }
 
-    /// How many lines wait behind others while their ids are looked up, or were.
+    /// How many lines have had something looked up and are not answered.
+    pub(crate) fn open_quests(&self) -> usize {
+        self.lookup.quests.lines()
+    }
+
+    /// How many of them wait behind others.
     pub(crate) fn parked_quests(&self) -> usize {
         self.lookup.quests.parked_quests()
     }
@@ -249,8 +254,9 @@ impl Core {
         {
             self.decide_lines(queued)?;
         }
-        let late = self.bulks.give_up(self.now);
-        self.replies.extend(late);
+        for slot in self.bulks.give_up(self.now) {
+            self.answer(slot, Answer::Unavailable(Unavailable::EarlierLineUnfinished));
+        }
         Ok(())
     }
 
@@ -270,8 +276,7 @@ impl Core {
                 }
                 lines.start += 1;
                 let sealed = self.sealed[line - probed.start];
-                let (envelope, prepared) = (&content.commands[line], &content.prepared[line]);
-                self.decide_line(Slot { submission, line }, envelope, prepared, sealed)?;
+                self.decide_line(Slot { submission, line }, &content, sealed)?;
             }
         }
         if !lines.is_empty() {
@@ -378,170 +383,6 @@ impl Core {
         Ok(())
     }
 
-    /// `sealed`: whether a sealed run may know its id.
-    fn decide_line(&mut self, slot: Slot, envelope: &Envelope, prepared: &Prepared, sealed: bool) -> Result<()> {
-        let sound = match prepared {
-            Prepared::Sound(sound) => sound,
-            Prepared::Malformed(message) => {
-                self.answer(slot, Answer::Malformed { message: message.clone() });
-                return Ok(());
-            }
-        };
-        let subject = envelope.command.subject().expect("it was found well formed");
-        if self.bulks.has_waits(slot)
-            && let Some(user) = self.touched(&subject, &envelope.command)?
-            && self.bulks.park(slot, &user)
-        {
-            // It may as well be looked up while it waits.
-            match self.known(slot, &subject, envelope, sound.key, sealed) {
-                Ok(_) | Err(Miss::Unclear) => self.lookup.quests.parked(slot),
-                Err(Miss::Failed(error)) => return Err(error),
-            }
-            return Ok(());
-        }
-        self.lookup.quests.unparked(slot);
-        let occurred_at = match self.timely(envelope) {
-            Ok(occurred_at) => occurred_at,
-            Err(message) => {
-                self.answer(slot, Answer::Malformed { message });
-                return Ok(());
-            }
-        };
-        let prefetched = match self.known(slot, &subject, envelope, sound.key, sealed) {
-            Ok(Some(record)) if record.digest != sound.digest => {
-                let Record { shard, sequence, .. } = *record;
-                self.answer(slot, Answer::Conflict { shard, sequence });
-                return Ok(());
-            }
-            Ok(Some(record)) => return self.answer_from(slot, &record, envelope.command.touches()),
-            Ok(None) => self.lookup.prefetch(Asker::Line(slot), &subject, envelope.id.as_str(), &envelope.command),
-            Err(miss) => Err(miss),
-        };
-        let prefetched = match prefetched {
-            Ok(prefetched) => prefetched,
-            Err(Miss::Unclear) => return self.await_finder(slot, &subject, &envelope.command),
-            Err(Miss::Failed(error)) => return Err(error),
-        };
-        let incoming = Incoming {
-            shard: sound.shard,
-            digest: sound.digest,
-            subject,
-            origin: Origin::Caller,
-            id: &envelope.id,
-            occurred_at,
-            actor: envelope.actor.clone(),
-            client: envelope.client.clone(),
-            command: &envelope.command,
-        };
-        match self.decided(incoming, prefetched.as_deref()) {
-            Some(record) => {
-                self.answer_from(slot, &record, envelope.command.touches())?;
-                self.lookup.push(&record, sound.key);
-            }
-            None => self.answer(slot, Answer::Unavailable(Unavailable::OverQuota)),
-        }
-        Ok(())
-    }
-
-    /// The record of a line's own id, if it came before.
-    fn known(
-        &mut self,
-        slot: Slot,
-        subject: &Subject,
-        envelope: &Envelope,
-        key: Fingerprint,
-        sealed: bool,
-    ) -> Result<Option<Box<Record>>, Miss> {
-        let own = || Key::Command(subject.clone(), Origin::Caller, envelope.id.clone());
-        self.lookup.newest_of(Asker::Line(slot), key, sealed, own)
-    }
-
-    /// The line goes on when the finder has come back; later ones of its user wait for it.
-    fn await_finder(&mut self, slot: Slot, subject: &Subject, command: &Command) -> Result<()> {
-        if self.bulks.is_ordered(slot)
-            && let Some(user) = self.touched(subject, command)?
-        {
-            self.bulks.begin_wait(slot, &user, self.now);
-        }
-        Ok(())
-    }
-
-    /// When it happened, if its record can say so; absent where that is now.
-    fn timely(&self, envelope: &Envelope) -> Result<Option<Timestamp>, String> {
-        let Some(at) = envelope.occurred_at else { return Ok(None) };
-        let now = self.next_time();
-        if at > now.plus_millis(TOLERANCE_MS) {
-            return Err(format!("occurred_at {at} is more than {TOLERANCE_MS} ms ahead of the ledger's {now}"));
-        }
-        Ok((at < now).then_some(at))
-    }
-
-    /// The user whose later lines must wait for this one. Whom a chargeback touches only the log knows,
-    /// and no later line of the bulk can go on before that is known: so it is read at once.
-    fn touched(&mut self, subject: &Subject, command: &Command) -> Result<Option<UserId>> {
-        if let Some(user) = command.touches() {
-            return Ok(Some(user.clone()));
-        }
-        let found = at_once(self.lookup.prefetch(Asker::Ledger, subject, "", command))?;
-        Ok(found.and_then(|found| found.transaction).and_then(|claim| match claim.event {
-            Event::TopUpClaimed(claimed) => Some(claimed.user),
-            Event::ChargebackClaimed(claimed) => Some(claimed.user),
-            _ => None,
-        }))
-    }
-
-    /// Answers from the command's first record, or waits for those that follow from it.
-    fn answer_from(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) -> Result<()> {
-        let dispatches: &[Dispatch] = match record.event() {
-            Some(Event::TopUpClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
-            Some(Event::ChargebackClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
-            Some(Event::ReferencePublished(published)) => &published.dispatches,
-            _ => {
-                self.answer(slot, Answer::of(record));
-                return Ok(());
-            }
-        };
-        let taken = |d: &Dispatch| self.states[usize::from(d.target)].taken_from(record.shard) >= d.number;
-        let untaken: Vec<Dispatch> = dispatches.iter().filter(|d| !taken(d)).copied().collect();
-        if untaken.is_empty() {
-            return self.answer_from_last(slot, record, touches);
-        }
-        self.flows.wait(record, &untaken, slot);
-        let user = match record.event() {
-            Some(Event::ChargebackClaimed(claimed)) => Some(&claimed.user),
-            _ => touches,
-        };
-        if let Some(user) = user {
-            self.bulks.begin_wait(slot, user, self.now);
-        }
-        Ok(())
-    }
-
-    /// Answers a claim from the record that took its dispatch, and anything else from its own.
-    fn answer_from_last(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) -> Result<()> {
-        let Some(
-            Event::TopUpClaimed(schemas::TopUpClaimed { user, dispatch, .. })
-            | Event::ChargebackClaimed(schemas::ChargebackClaimed { user, dispatch, .. }),
-        ) = record.event()
-        else {
-            self.answer(slot, Answer::of(record));
-            return Ok(());
-        };
-        let id = dispatch_id(record.shard, dispatch.number);
-        let taking = Key::Command(Subject::User(user.clone()), Origin::Dispatch, id);
-        match self.lookup.newest(Asker::Line(slot), taking) {
-            Ok(Some(last)) => self.answer(slot, Answer::of(&last)),
-            Ok(None) => panic!("a dispatch that the state has taken has a record"),
-            Err(Miss::Unclear) => {
-                if let Some(user) = touches {
-                    self.bulks.begin_wait(slot, user, self.now);
-                }
-            }
-            Err(Miss::Failed(error)) => return Err(error),
-        }
-        Ok(())
-    }
-
     fn next_time(&self) -> Timestamp {
         self.now.max(Timestamp::from_nanos(self.time.nanos().saturating_add(1)))
     }
@@ -549,7 +390,7 @@ impl Core {
     /// Decides a command of the ledger's own and records it.
     fn record_own(&mut self, incoming: Incoming<'_>) -> Result<()> {
         let Incoming { subject, id, command, .. } = &incoming;
-        let prefetched = at_once(self.lookup.prefetch(Asker::Ledger, subject, id.as_str(), command))?;
+        let prefetched = at_once(self.lookup.prefetch(Asker::AtOnce, subject, id.as_str(), command))?;
         let record = self.decided(incoming, prefetched.as_deref()).expect("the ledger's own commands have no quota");
         if record.origin == Origin::Dispatch {
             self.dispatch_taken(&record);
@@ -605,12 +446,12 @@ impl Core {
         }
     }
 
-    /// Answers a line, and queues the lines that waited for it before all others.
+    /// Answers a line, and queues the one that waited for it before all others.
     fn answer(&mut self, slot: Slot, answer: Answer) {
-        if self.bulks.has_waits(slot) {
-            for Slot { submission, line } in self.bulks.end_wait(slot).into_iter().rev() {
-                self.queue.push_front(Queued { submission, lines: line..line + 1 });
-            }
+        if self.bulks.has_waits(slot)
+            && let Some(Slot { submission, line }) = self.bulks.end_wait(slot, self.now)
+        {
+            self.queue.push_front(Queued { submission, lines: line..line + 1 });
         }
         self.lookup.quests.forget(slot);
         self.replies.extend(self.bulks.answer(slot, answer));
@@ -621,7 +462,7 @@ impl Core {
     }
 }
 
-/// What the ledger has looked up for itself.
+/// What was looked up without waiting for the finder.
 fn at_once<T>(looked: Result<Option<T>, Miss>) -> Result<Option<T>> {
     match looked {
         Ok(found) => Ok(found),

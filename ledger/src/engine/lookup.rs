@@ -1,9 +1,10 @@
 //! Prefetch: what a command names and memory does not hold. Asks recent, index and log, in that
 //! order; the index only says where to look, the record says whether it is the one.
 //!
-//! A caller's line does not read the disk here: what it needs is asked of the finder, and the line is
-//! decided anew once that has come back. What was decided meanwhile stands in memory and is seen then.
-//! The ledger's own commands are taken in their order and cannot wait; they are few that name anything.
+//! What a caller's line needs from the disk is asked of the finder, and the line is decided anew once
+//! that has come back. What was decided meanwhile stands in memory and is seen then. Two rare things
+//! cannot wait and are read at once: what a dispatched take-back names, since dispatches are taken in
+//! their order, and whom a chargeback in an ordered bulk touches, since later lines depend on that.
 
 use schemas::{Body, Command, CommandId, Event, Key, Order, OrderId, OrderName, OrderRef, Origin, Record, Subject};
 use smallvec::{SmallVec, smallvec};
@@ -37,8 +38,8 @@ pub(crate) struct Lookup {
 pub(crate) enum Asker {
     /// A caller's line: it waits for the finder.
     Line(Slot),
-    /// The ledger itself: it reads the disk.
-    Ledger,
+    /// Somebody who cannot wait: the disk is read at once.
+    AtOnce,
 }
 
 /// Why something is not known.
@@ -147,7 +148,7 @@ impl Lookup {
                     Err(Miss::Unclear)
                 }
             },
-            Asker::Ledger => {
+            Asker::AtOnce => {
                 let nobody = Slot { submission: 0, line: 0 };
                 Ok(Quest { slot: nobody, nth: 0, sought, places, runs }.carry_out(&mut self.reader)?)
             }

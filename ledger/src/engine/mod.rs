@@ -3,7 +3,7 @@
 //! Who hands commands in **prepares** them. The **decider** takes everything that is queued, decides
 //! and applies it, encodes the records, and hands the batch to the **writer**, which writes it in one
 //! frame and syncs it; meanwhile the decider goes on with the next batch, which is written after that.
-//! So at most one frame is unsynced. The **finder** looks up ids that may be on the log already, the
+//! So at most one frame is unsynced. The **finder** looks up what lines need from the disk, the
 //! **keeper** seals and merges the index, the **folder** makes snapshots; none of them is waited for
 //! by a new command.
 //!

@@ -60,7 +60,8 @@ impl Quests {
     pub(crate) fn known(&self, slot: Slot, sought: &Sought, places: &[Place]) -> Known {
         let asked = self.lines.get(&slot).and_then(|line| line.asked.iter().find(|asked| asked.sought == *sought));
         let Some(asked) = asked else { return Known::Unasked };
-        let covers_all = || asked.changes == self.changes && places.iter().all(|at| asked.places.contains(at));
+        // While the runs stay, places in memory only become more.
+        let covers_all = || asked.changes == self.changes && *asked.places == *places;
         match &asked.found {
             Found::NotYet => Known::Unclear,
             Found::Clear(Some(record)) if asked.sought.is_unique() || covers_all() => {
@@ -94,7 +95,7 @@ impl Quests {
         self.set_parked(slot, true);
     }
 
-    /// It has its turn, and will wait for nothing but what is found.
+    /// It has its turn, and waits behind no other any more.
     pub(crate) fn unparked(&mut self, slot: Slot) {
         self.set_parked(slot, false);
     }
@@ -105,6 +106,11 @@ impl Quests {
         {
             line.parked = parked;
         }
+    }
+
+    /// How many lines have quests.
+    pub(crate) fn lines(&self) -> usize {
+        self.lines.len()
     }
 
     /// How many parked lines have quests.

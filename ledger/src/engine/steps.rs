@@ -12,7 +12,7 @@
 //! | [`Step::Write`] | writer | it has a batch |
 //! | [`Step::Answer`] | writer | the batch is durable: answers leave, dispatches queue up |
 //! | [`Step::Durable`] | decider | the writer has answered: its records are read from the log now |
-//! | [`Step::Find`] | finder | an id may stand on the log already |
+//! | [`Step::Find`] | finder | lines need something from the disk |
 //! | [`Step::Seal`], [`Step::Merge`] | keeper | a table of the index is frozen; something was sealed |
 //! | [`Step::Adopt`] | decider | the keeper has made other runs |
 //! | [`Step::Snapshot`] | folder | a segment was sealed, or the engine has just started |
@@ -58,7 +58,7 @@ pub enum Step {
     Answer,
     /// The decider sees that the batch is durable.
     Durable,
-    /// The finder looks up some ids of one submission.
+    /// The finder looks up some of what the lines of one submission need.
     Find,
     /// The keeper seals what of the index is frozen.
     Seal,
@@ -381,7 +381,12 @@ impl Steps {
         self.found
     }
 
-    /// How many lines wait behind others while their ids are looked up, or were.
+    /// How many lines have had something looked up and are not answered.
+    pub fn open_quests(&self) -> usize {
+        self.core.open_quests()
+    }
+
+    /// How many of them wait behind others.
     pub fn parked_quests(&self) -> usize {
         self.core.parked_quests()
     }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Answer, State, Unavailable};
-use schemas::{Digest, Envelope, Origin, Record, Shard, Timestamp, UserId};
+use schemas::{Body, Command, Digest, Envelope, Event, Origin, Record, Rejection, Shard, Timestamp};
 
 use crate::{
     model::{Due, Key, Model},
@@ -164,7 +164,7 @@ impl Auditor {
         let causes: Vec<LineId> = open.copied().filter(|line| self.lines[*line].digest == record.digest).collect();
         let Some(&first) = causes.first() else { return Err(format!("nobody asks for what is in {record:?}")) };
         if let [line] = causes[..] {
-            self.check_order(line)?;
+            self.check_order(line, record)?;
         }
         let envelope = &self.lines[first].envelope;
         self.model.hear(envelope, record.time).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
@@ -177,12 +177,14 @@ impl Auditor {
     }
 
     /// In an ordered submission, everything before of the same user has ended, or was given up.
-    fn check_order(&mut self, line: LineId) -> Result<(), Differs> {
+    fn check_order(&mut self, line: LineId, record: &Record) -> Result<(), Differs> {
         let this = &self.lines[line];
-        let Some(user) = this.envelope.command.touches().filter(|_| this.ordered) else { return Ok(()) };
+        if !this.ordered {
+            return Ok(());
+        }
         for (at, earlier) in (this.submission..line).zip(&self.lines[this.submission..line]) {
-            let touches: Option<&UserId> = earlier.envelope.command.touches();
-            let Some(key) = earlier.key.as_ref().filter(|_| touches == Some(user)) else { continue };
+            let goes_first = goes_first(&earlier.envelope.command, &this.envelope.command, record);
+            let Some(key) = earlier.key.as_ref().filter(|_| goes_first) else { continue };
             match self.model.heard_content(key) {
                 // It has waited too long, or its time was malformed: its answer will say so.
                 None => drop(self.passed_over.insert(at)),
@@ -377,5 +379,23 @@ impl Auditor {
         compare_users(&self.model, &users_of(&self.states))?;
         compare_orders(&self.model, &records)?;
         compare_balances(&self.model, &records)
+    }
+}
+
+/// Whether the earlier of two lines of an ordered submission has to end before the record of the later one:
+/// they touch the same user, or one pays what the other found unpaid.
+fn goes_first(earlier: &Command, later: &Command, record: &Record) -> bool {
+    match (&record.body, earlier, later) {
+        (Body::Rejection(Rejection::TransactionNotFound), Command::TopUp(paid), Command::Chargeback(back)) => {
+            (&paid.channel, &paid.transaction) == (&back.channel, &back.transaction)
+        }
+        (Body::Event(event), ..) => {
+            let claimed = match &**event {
+                Event::ChargebackClaimed(claimed) => Some(&claimed.user),
+                _ => later.touches(),
+            };
+            claimed.is_some() && earlier.touches() == claimed
+        }
+        _ => earlier.touches().is_some() && earlier.touches() == later.touches(),
     }
 }

@@ -379,6 +379,9 @@ impl Simulation {
         for _ in 0..PATIENCE {
             let Some(life) = &self.life else { return Ok(()) };
             if life.steps.is_at_rest() {
+                if life.steps.open_quests() > 0 {
+                    return Err("what was looked up is kept though everybody is answered".to_owned());
+                }
                 return self.auditor.compare_live(&life.steps.states());
             }
             let ready = self.ready();

@@ -1,0 +1,213 @@
+//! What becomes of a caller's line: it waits behind an earlier one of its user, or for the finder; it is
+//! known already, or new, and then decided; it is answered from its record, or once others follow.
+
+use schemas::{
+    ChargebackClaimed, Dispatch, Envelope, Event, Key, Origin, Record, Subject, Timestamp, TopUpClaimed, UserId,
+};
+
+use super::{Core, Incoming, TOLERANCE_MS, at_once};
+use crate::{
+    Result,
+    decide::Prefetched,
+    engine::{
+        answer::{Answer, Unavailable},
+        bulk::{Content, Slot},
+        lookup::{Asker, Miss},
+        prepare::Prepared,
+    },
+    index::Fingerprint,
+    state::dispatch_id,
+};
+
+impl Core {
+    /// `sealed`: whether a sealed run may know its id.
+    pub(super) fn decide_line(&mut self, slot: Slot, content: &Content, sealed: bool) -> Result<()> {
+        let envelope = &content.commands[slot.line];
+        let sound = match &content.prepared[slot.line] {
+            Prepared::Sound(sound) => sound,
+            Prepared::Malformed(message) => {
+                self.answer(slot, Answer::Malformed { message: message.clone() });
+                return Ok(());
+            }
+        };
+        let subject = envelope.command.subject().expect("it was found well formed");
+        if self.bulks.has_waits(slot)
+            && let Some(user) = self.touched(slot, &subject, content)?
+            && self.bulks.park(slot, &user)
+        {
+            // What it needs may as well be looked up while it waits; it is looked at again in its turn.
+            let looked = match self.known(slot, &subject, envelope, sound.key, sealed) {
+                Ok(None) => self.prefetch(slot, &subject, envelope).map(drop),
+                known => known.map(drop),
+            };
+            self.lookup.quests.parked(slot);
+            return at_once_or_later(looked);
+        }
+        self.lookup.quests.unparked(slot);
+        let occurred_at = match self.timely(envelope) {
+            Ok(occurred_at) => occurred_at,
+            Err(message) => {
+                self.answer(slot, Answer::Malformed { message });
+                return Ok(());
+            }
+        };
+        let prefetched = match self.known(slot, &subject, envelope, sound.key, sealed) {
+            Ok(Some(record)) if record.digest != sound.digest => {
+                let Record { shard, sequence, .. } = *record;
+                self.answer(slot, Answer::Conflict { shard, sequence });
+                return Ok(());
+            }
+            Ok(Some(record)) => return self.answer_from(slot, &record, envelope.command.touches()),
+            Ok(None) => self.lookup.prefetch(Asker::Line(slot), &subject, envelope.id.as_str(), &envelope.command),
+            Err(miss) => Err(miss),
+        };
+        let prefetched = match prefetched {
+            Ok(prefetched) => prefetched,
+            Err(Miss::Unclear) => return self.await_finder(slot, &subject, content),
+            Err(Miss::Failed(error)) => return Err(error),
+        };
+        let incoming = Incoming {
+            shard: sound.shard,
+            digest: sound.digest,
+            subject,
+            origin: Origin::Caller,
+            id: &envelope.id,
+            occurred_at,
+            actor: envelope.actor.clone(),
+            client: envelope.client.clone(),
+            command: &envelope.command,
+        };
+        match self.decided(incoming, prefetched.as_deref()) {
+            Some(record) => {
+                self.answer_from(slot, &record, envelope.command.touches())?;
+                self.lookup.push(&record, sound.key);
+            }
+            None => self.answer(slot, Answer::Unavailable(Unavailable::OverQuota)),
+        }
+        Ok(())
+    }
+
+    /// The record of a line's own id, if it came before.
+    fn known(
+        &mut self,
+        slot: Slot,
+        subject: &Subject,
+        envelope: &Envelope,
+        key: Fingerprint,
+        sealed: bool,
+    ) -> Result<Option<Box<Record>>, Miss> {
+        let own = || Key::Command(subject.clone(), Origin::Caller, envelope.id.clone());
+        self.lookup.newest_of(Asker::Line(slot), key, sealed, own)
+    }
+
+    /// What a line's command names.
+    fn prefetch(
+        &mut self,
+        slot: Slot,
+        subject: &Subject,
+        envelope: &Envelope,
+    ) -> Result<Option<Box<Prefetched>>, Miss> {
+        self.lookup.prefetch(Asker::Line(slot), subject, envelope.id.as_str(), &envelope.command)
+    }
+
+    /// The line goes on when the finder has come back; later ones of its user wait for it.
+    fn await_finder(&mut self, slot: Slot, subject: &Subject, content: &Content) -> Result<()> {
+        if self.bulks.is_ordered(slot)
+            && let Some(user) = self.touched(slot, subject, content)?
+        {
+            self.bulks.begin_wait(slot, &user, self.now);
+        }
+        Ok(())
+    }
+
+    /// When it happened, if its record can say so; absent where that is now.
+    fn timely(&self, envelope: &Envelope) -> Result<Option<Timestamp>, String> {
+        let Some(at) = envelope.occurred_at else { return Ok(None) };
+        let now = self.next_time();
+        if at > now.plus_millis(TOLERANCE_MS) {
+            return Err(format!("occurred_at {at} is more than {TOLERANCE_MS} ms ahead of the ledger's {now}"));
+        }
+        Ok((at < now).then_some(at))
+    }
+
+    /// The user whose later lines must wait for this one. Whom a chargeback touches only the log knows,
+    /// or an earlier line that waits itself; no later line of the bulk can go on before that is known,
+    /// so it is read at once.
+    fn touched(&mut self, slot: Slot, subject: &Subject, content: &Content) -> Result<Option<UserId>> {
+        let command = &content.commands[slot.line].command;
+        if let Some(user) = command.touches() {
+            return Ok(Some(user.clone()));
+        }
+        let found = at_once(self.lookup.prefetch(Asker::AtOnce, subject, "", command))?;
+        let claim = found.and_then(|found| found.transaction).map(|claim| claim.event);
+        if let Some(
+            Event::TopUpClaimed(TopUpClaimed { user, .. }) | Event::ChargebackClaimed(ChargebackClaimed { user, .. }),
+        ) = claim
+        {
+            return Ok(Some(user));
+        }
+        let claims = |line: &usize| content.commands[*line].command.subject().as_ref() == Ok(subject);
+        let first = self.bulks.waiting(slot.submission).filter(|line| *line < slot.line).filter(claims).min();
+        Ok(first.and_then(|line| content.commands[line].command.touches().cloned()))
+    }
+
+    /// Answers from the command's first record, or waits for those that follow from it.
+    fn answer_from(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) -> Result<()> {
+        let dispatches: &[Dispatch] = match record.event() {
+            Some(Event::TopUpClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
+            Some(Event::ChargebackClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
+            Some(Event::ReferencePublished(published)) => &published.dispatches,
+            _ => {
+                self.answer(slot, Answer::of(record));
+                return Ok(());
+            }
+        };
+        let taken = |d: &Dispatch| self.states[usize::from(d.target)].taken_from(record.shard) >= d.number;
+        let untaken: Vec<Dispatch> = dispatches.iter().filter(|d| !taken(d)).copied().collect();
+        if untaken.is_empty() {
+            return self.answer_from_last(slot, record, touches);
+        }
+        self.flows.wait(record, &untaken, slot);
+        let user = match record.event() {
+            Some(Event::ChargebackClaimed(claimed)) => Some(&claimed.user),
+            _ => touches,
+        };
+        if let Some(user) = user {
+            self.bulks.begin_wait(slot, user, self.now);
+        }
+        Ok(())
+    }
+
+    /// Answers a claim from the record that took its dispatch, and anything else from its own.
+    fn answer_from_last(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) -> Result<()> {
+        let Some(
+            Event::TopUpClaimed(TopUpClaimed { user, dispatch, .. })
+            | Event::ChargebackClaimed(ChargebackClaimed { user, dispatch, .. }),
+        ) = record.event()
+        else {
+            self.answer(slot, Answer::of(record));
+            return Ok(());
+        };
+        let id = dispatch_id(record.shard, dispatch.number);
+        let taking = Key::Command(Subject::User(user.clone()), Origin::Dispatch, id);
+        match self.lookup.newest(Asker::Line(slot), taking) {
+            Ok(Some(last)) => self.answer(slot, Answer::of(&last)),
+            Ok(None) => panic!("a dispatch that the state has taken has a record"),
+            Err(Miss::Unclear) => {
+                if let Some(user) = touches {
+                    self.bulks.begin_wait(slot, user, self.now);
+                }
+            }
+            Err(Miss::Failed(error)) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// What is looked up later is no failure.
+fn at_once_or_later(looked: Result<(), Miss>) -> Result<()> {
+    match looked {
+        Err(Miss::Failed(error)) => Err(error),
+        Ok(()) | Err(Miss::Unclear) => Ok(()),
+    }
+}
