@@ -3,8 +3,9 @@
 //! storm of duplicates or of refunds reads from the disk, and nobody who gives a new gift waits for that.
 //!
 //! Now and then a filter of the index lets a new id pass, so a bulk of new gifts waits for a few
-//! look-ups of its own. They must not wait for the thousands of a bulk of duplicates, each of which
-//! unpacks a block of the log. So submissions take turns, and what was found in a turn leaves with it.
+//! look-ups of its own. They must not wait for the thousands of a bulk of duplicates, or for thousands of
+//! callers with one duplicate each, all of which unpack a block of the log. So submissions take turns,
+//! asking the index and reading the log take turns, and what was found in a turn leaves with it.
 
 use std::{cmp::Reverse, collections::VecDeque, sync::Arc};
 
@@ -110,27 +111,30 @@ impl Quest {
 #[derive(Debug)]
 pub(crate) struct Finder {
     reader: Reader,
-    turns: VecDeque<Turn>,
+    /// Submissions with quests that have not been looked for in the runs.
+    asking: VecDeque<Asking>,
+    /// By submission: what may stand somewhere. The last one is the first on the log.
+    reading: VecDeque<Vec<Quest>>,
+    /// Whether the last turn was for reading.
+    has_read: bool,
 }
 
 /// Quests of one submission.
 #[derive(Debug)]
-struct Turn {
+struct Asking {
     submission: u64,
-    /// Not yet looked for in the runs.
     asked: VecDeque<Quest>,
-    /// Those that may stand somewhere. Once nothing is asked, the last one is the first on the log.
     placed: Vec<Quest>,
 }
 
 impl Finder {
     pub(crate) fn new(reader: Reader) -> Self {
-        Self { reader, turns: VecDeque::new() }
+        Self { reader, asking: VecDeque::new(), reading: VecDeque::new(), has_read: false }
     }
 
     /// Whether there is nothing to look up.
     pub(crate) fn is_idle(&self) -> bool {
-        self.turns.is_empty()
+        self.asking.is_empty() && self.reading.is_empty()
     }
 
     /// Takes quests in.
@@ -138,24 +142,30 @@ impl Finder {
         for quest in quests {
             let submission = quest.slot.submission;
             // The decider goes from submission to submission; one that comes again has two turns.
-            match self.turns.back_mut().filter(|turn| turn.submission == submission) {
+            match self.asking.back_mut().filter(|turn| turn.submission == submission) {
                 Some(turn) => turn.asked.push_back(quest),
-                None => self.turns.push_back(Turn { submission, asked: [quest].into(), placed: Vec::new() }),
+                None => self.asking.push_back(Asking { submission, asked: [quest].into(), placed: Vec::new() }),
             }
         }
     }
 
-    /// Gives the next submission its turn: what came of some of its quests.
+    /// One turn: what came of some quests. Asking and reading take turns too: most of what only a filter
+    /// let pass is done with once the runs are asked, and must not wait for what has to be read.
     pub(crate) fn find(&mut self) -> Result<Vec<Finding>> {
+        self.has_read = self.asking.is_empty() || !self.has_read && !self.reading.is_empty();
+        if self.has_read { self.read() } else { self.ask() }
+    }
+
+    /// Asks the runs, for one large submission or for many small ones.
+    fn ask(&mut self) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
-        let Some(mut turn) = self.turns.pop_front() else { return Ok(findings) };
-        if turn.asked.is_empty() {
-            let from = turn.placed.len().saturating_sub(READ_PER_TURN);
-            for quest in turn.placed.drain(from..).rev() {
-                findings.push(quest.read(&mut self.reader)?);
-            }
-        } else {
-            for quest in turn.asked.drain(..turn.asked.len().min(ASKED_PER_TURN)) {
+        let mut left = ASKED_PER_TURN;
+        while left > 0
+            && let Some(mut turn) = self.asking.pop_front()
+        {
+            let most = turn.asked.len().min(left);
+            left -= most;
+            for quest in turn.asked.drain(..most) {
                 let Quest { slot, nth, .. } = quest;
                 let quest = quest.place()?;
                 if quest.places.is_empty() {
@@ -164,14 +174,71 @@ impl Finder {
                     turn.placed.push(quest);
                 }
             }
-            if turn.asked.is_empty() {
+            if !turn.asked.is_empty() {
+                self.asking.push_back(turn);
+            } else if !turn.placed.is_empty() {
                 // Neighbours share a block.
                 turn.placed.sort_unstable_by_key(|quest| Reverse(quest.places[0]));
+                self.reading.push_back(turn.placed);
             }
         }
-        if !(turn.asked.is_empty() && turn.placed.is_empty()) {
-            self.turns.push_back(turn);
+        Ok(findings)
+    }
+
+    /// Reads the log, for one large submission or for several small ones.
+    fn read(&mut self) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        while findings.len() < READ_PER_TURN
+            && let Some(mut placed) = self.reading.pop_front()
+        {
+            let from = placed.len().saturating_sub(READ_PER_TURN - findings.len());
+            for quest in placed.drain(from..).rev() {
+                findings.push(quest.read(&mut self.reader)?);
+            }
+            if !placed.is_empty() {
+                self.reading.push_back(placed);
+            }
         }
         Ok(findings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use smallvec::smallvec;
+
+    use super::*;
+    use crate::log::{Log, Options, faulty::SimDisk};
+
+    /// A thousand callers say one thing again, each in a submission of its own; a new gift that only a
+    /// filter let pass does not wait until all of that is read.
+    #[test]
+    fn what_stands_nowhere_does_not_wait_for_what_has_to_be_read() {
+        let options = Options { shards: Some(1), ..Options::default() };
+        let (log, _) = Log::open(Arc::new(SimDisk::new(1)), &options).unwrap();
+        let at = Place::new(0, 1);
+        let quest = |submission, places| Quest {
+            slot: Slot { submission, line: 0 },
+            nth: 0,
+            sought: Sought::At(at),
+            places,
+            runs: None,
+        };
+        let mut finder = Finder::new(log.reader());
+        finder.take((0..1_000).map(|submission| quest(submission, smallvec![at])));
+        finder.take([quest(1_000, smallvec![])]);
+        let (mut turns, mut found, mut new_is_found_after) = (0, 0, None);
+        while !finder.is_idle() {
+            let findings = finder.find().unwrap();
+            turns += 1;
+            found += findings.len();
+            if findings.iter().any(|finding| finding.slot.submission == 1_000) {
+                new_is_found_after = Some(turns);
+            }
+        }
+        assert_eq!(found, 1_001);
+        assert!(new_is_found_after.is_some_and(|after| after <= 16 && turns > 60), "{new_is_found_after:?} of {turns}");
     }
 }
