@@ -363,6 +363,15 @@ fn seed_28744_a_line_is_queued_once() {
     keeps_every_promise(28_744);
 }
 
+/// A chargeback waited for the top-up of one user; meanwhile another one's was taken. Lines of both wait
+/// until it has ended.
+#[test]
+fn seed_16492_a_line_that_two_users_wait_for_releases_both() {
+    for _ in 0..20 {
+        keeps_every_promise(16_492); // the order of a hash map let half of the runs pass
+    }
+}
+
 /// A time too far ahead is malformed in one submission; asked again a little later it is taken, while
 /// later lines of the first one go on. (The auditor took that for a promise broken.)
 #[test]

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use schemas::{Envelope, Timestamp, UserId};
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{
@@ -22,7 +23,7 @@ const PATIENCE_MS: i64 = 5_000;
 const UNANSWERED: Answer = Answer::Unavailable(Unavailable::Stopped);
 
 /// One line of one submission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot {
     pub(crate) submission: u64,
     pub(crate) line: usize,
@@ -60,8 +61,11 @@ struct Open {
     /// As far as they go; what is beyond has none yet.
     answers: Vec<Answer>,
     missing: usize,
-    /// By user: lines that wait, and for how many earlier ones.
+    /// By user: the line that is under way, and those that wait for it.
     parked: HashMap<UserId, Parked>,
+    /// By line: the users whose next lines wait until it has ended. More than one only where it turns out
+    /// late whom a chargeback touches.
+    under_way: HashMap<usize, SmallVec<[UserId; 1]>>,
 }
 
 impl Open {
@@ -117,8 +121,16 @@ impl Bulks {
         self.next += 1;
         self.unanswered += lines;
         let Submission { content, ordered, reply } = submission;
-        let (answers, parked) = (Vec::with_capacity(lines), HashMap::default());
-        self.open.insert(self.next, Open { content, ordered, reply, answers, missing: lines, parked });
+        let open = Open {
+            content,
+            ordered,
+            reply,
+            answers: Vec::with_capacity(lines),
+            missing: lines,
+            parked: HashMap::default(),
+            under_way: HashMap::default(),
+        };
+        self.open.insert(self.next, open);
         (self.next, lines)
     }
 
@@ -187,8 +199,9 @@ impl Bulks {
     /// The line takes several records, or waits for the finder: later ones of `user` wait for it.
     pub(crate) fn begin_wait(&mut self, slot: Slot, user: &UserId, now: Timestamp) {
         let Some(open) = self.get_mut(slot.submission) else { return };
-        if open.ordered {
-            open.parked.entry(user.clone()).or_insert(Parked { since: now, behind: slot.line, lines: VecDeque::new() });
+        if open.ordered && !open.parked.contains_key(user) {
+            open.parked.insert(user.clone(), Parked { since: now, behind: slot.line, lines: VecDeque::new() });
+            open.under_way.entry(slot.line).or_default().push(user.clone());
         }
     }
 
@@ -198,18 +211,23 @@ impl Bulks {
         parked.flat_map(|parked| std::iter::once(parked.behind).chain(parked.lines.iter().copied()))
     }
 
-    /// The line has ended: the first of those that waited for it, which the others wait for from now on.
-    pub(crate) fn end_wait(&mut self, slot: Slot, now: Timestamp) -> Option<Slot> {
-        let open = self.get_mut(slot.submission)?;
-        let (user, parked) = open.parked.iter_mut().find(|(_, parked)| parked.behind == slot.line)?;
-        if let Some(line) = parked.lines.pop_front() {
+    /// The line has ended: of each user whose lines waited for it the next one, which the others wait for
+    /// from now on.
+    pub(crate) fn end_wait(&mut self, slot: Slot, now: Timestamp) -> SmallVec<[Slot; 1]> {
+        let mut next = SmallVec::new();
+        let Some(open) = self.get_mut(slot.submission) else { return next };
+        for user in open.under_way.remove(&slot.line).unwrap_or_default() {
+            let parked = open.parked.get_mut(&user).expect("what is under way is waited for");
+            let Some(line) = parked.lines.pop_front() else {
+                open.parked.remove(&user);
+                continue;
+            };
             (parked.behind, parked.since) = (line, now);
-            self.parked_lines -= 1;
-            return Some(Slot { line, ..slot });
+            open.under_way.entry(line).or_default().push(user);
+            next.push(Slot { line, ..slot });
         }
-        let user = user.clone();
-        open.parked.remove(&user);
-        None
+        self.parked_lines -= next.len();
+        next
     }
 
     /// Answers a line; the reply, if it was the last one.
@@ -240,6 +258,7 @@ impl Bulks {
             }
         }
         self.parked_lines -= late.len();
+        late.sort_unstable(); // the same for the same schedule
         late
     }
 

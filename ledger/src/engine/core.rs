@@ -446,12 +446,12 @@ impl Core {
         }
     }
 
-    /// Answers a line, and queues the one that waited for it before all others.
+    /// Answers a line, and queues what waited for it before all others.
     fn answer(&mut self, slot: Slot, answer: Answer) {
-        if self.bulks.has_waits(slot)
-            && let Some(Slot { submission, line }) = self.bulks.end_wait(slot, self.now)
-        {
-            self.queue.push_front(Queued { submission, lines: line..line + 1 });
+        if self.bulks.has_waits(slot) {
+            for Slot { submission, line } in self.bulks.end_wait(slot, self.now) {
+                self.queue.push_front(Queued { submission, lines: line..line + 1 });
+            }
         }
         self.lookup.quests.forget(slot);
         self.replies.extend(self.bulks.answer(slot, answer));

@@ -49,7 +49,9 @@ impl Flows {
     /// Ends all waits: who has waited.
     pub(crate) fn give_up(&mut self) -> Vec<Slot> {
         self.by_dispatch.clear();
-        self.flows.drain().flat_map(|(_, flow)| flow.waiting).collect()
+        let mut waiting: Vec<_> = self.flows.drain().flat_map(|(_, flow)| flow.waiting).collect();
+        waiting.sort_unstable(); // the same for the same schedule
+        waiting
     }
 
     /// A dispatch was taken by `record`: who is answered now, and what.
