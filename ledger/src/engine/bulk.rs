@@ -16,7 +16,7 @@ use super::{
     prepare::Prepared,
 };
 
-/// How long a line waits for an earlier one of its user before it is given up, undecided.
+/// How long a line that is under way is waited for, before those behind it are given up, undecided.
 const PATIENCE_MS: i64 = 5_000;
 
 /// What stands for no answer yet; as an answer the core never gives it.
@@ -189,9 +189,10 @@ impl Bulks {
     /// Parks the line if an earlier one of `user` is under way.
     pub(crate) fn park(&mut self, slot: Slot, user: &UserId) -> bool {
         let parked = self.get_mut(slot.submission).and_then(|open| open.parked.get_mut(user));
-        // Not behind itself: the line that the others wait for goes on once it was looked up.
-        let Some(parked) = parked.filter(|parked| parked.behind != slot.line) else { return false };
-        parked.lines.push_back(slot.line);
+        // Only behind an earlier one: so nothing waits for itself, and no two for each other.
+        let Some(parked) = parked.filter(|parked| parked.behind < slot.line) else { return false };
+        let place = parked.lines.partition_point(|line| *line < slot.line);
+        parked.lines.insert(place, slot.line);
         self.parked_lines += 1;
         true
     }

@@ -4,7 +4,7 @@
 //! What a caller's line needs from the disk is asked of the finder, and the line is decided anew once
 //! that has come back. What was decided meanwhile stands in memory and is seen then. Two rare things
 //! cannot wait and are read at once: what a dispatched take-back names, since dispatches are taken in
-//! their order, and whom a chargeback in an ordered bulk touches, since later lines depend on that.
+//! their order, and a chargeback in an ordered bulk, since later lines depend on whom it touches.
 
 use schemas::{Body, Command, CommandId, Event, Key, Order, OrderId, OrderName, OrderRef, Origin, Record, Subject};
 use smallvec::{SmallVec, smallvec};

@@ -58,7 +58,7 @@ pub enum Step {
     Answer,
     /// The decider sees that the batch is durable.
     Durable,
-    /// The finder looks up some of what the lines of one submission need.
+    /// The finder looks up some of what lines need from the disk.
     Find,
     /// The keeper seals what of the index is frozen.
     Seal,

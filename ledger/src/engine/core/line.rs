@@ -2,7 +2,8 @@
 //! known already, or new, and then decided; it is answered from its record, or once others follow.
 
 use schemas::{
-    ChargebackClaimed, Dispatch, Envelope, Event, Key, Origin, Record, Subject, Timestamp, TopUpClaimed, UserId,
+    ChargebackClaimed, Command, Dispatch, Envelope, Event, Key, Origin, Record, Subject, Timestamp, TopUpClaimed,
+    UserId,
 };
 
 use super::{Core, Incoming, TOLERANCE_MS, at_once};
@@ -97,7 +98,7 @@ impl Core {
         sealed: bool,
     ) -> Result<Option<Box<Record>>, Miss> {
         let own = || Key::Command(subject.clone(), Origin::Caller, envelope.id.clone());
-        self.lookup.newest_of(Asker::Line(slot), key, sealed, own)
+        self.lookup.newest_of(self.asker(slot, &envelope.command), key, sealed, own)
     }
 
     /// What a line's command names.
@@ -107,7 +108,7 @@ impl Core {
         subject: &Subject,
         envelope: &Envelope,
     ) -> Result<Option<Box<Prefetched>>, Miss> {
-        self.lookup.prefetch(Asker::Line(slot), subject, envelope.id.as_str(), &envelope.command)
+        self.lookup.prefetch(self.asker(slot, &envelope.command), subject, envelope.id.as_str(), &envelope.command)
     }
 
     /// The line goes on when the finder has come back; later ones of its user wait for it.
@@ -130,9 +131,8 @@ impl Core {
         Ok((at < now).then_some(at))
     }
 
-    /// The user whose later lines must wait for this one. Whom a chargeback touches only the log knows,
-    /// or an earlier line that waits itself; no later line of the bulk can go on before that is known,
-    /// so it is read at once.
+    /// The user whose later lines must wait for this one. Whom a chargeback touches only the log says, or
+    /// an earlier top-up that waits itself.
     fn touched(&mut self, slot: Slot, subject: &Subject, content: &Content) -> Result<Option<UserId>> {
         let command = &content.commands[slot.line].command;
         if let Some(user) = command.touches() {
@@ -146,9 +146,26 @@ impl Core {
         {
             return Ok(Some(user));
         }
-        let claims = |line: &usize| content.commands[*line].command.subject().as_ref() == Ok(subject);
-        let first = self.bulks.waiting(slot.submission).filter(|line| *line < slot.line).filter(claims).min();
-        Ok(first.and_then(|line| content.commands[line].command.touches().cloned()))
+        let Subject::Transaction { channel, transaction } = subject else { return Ok(None) };
+        let claim = |line: usize| match &content.commands[line].command {
+            Command::TopUp(paid)
+                if line < slot.line && (&paid.channel, &paid.transaction) == (channel, transaction) =>
+            {
+                Some((line, &paid.user))
+            }
+            _ => None,
+        };
+        let first = self.bulks.waiting(slot.submission).filter_map(claim).min_by_key(|(line, _)| *line);
+        Ok(first.map(|(_, user)| user.clone()))
+    }
+
+    /// A chargeback in an ordered bulk is decided where it stands: until then nobody knows whom it touches,
+    /// so no later line could tell whether to wait for it.
+    fn asker(&self, slot: Slot, command: &Command) -> Asker {
+        match command {
+            Command::Chargeback(_) if self.bulks.is_ordered(slot) => Asker::AtOnce,
+            _ => Asker::Line(slot),
+        }
     }
 
     /// Answers from the command's first record, or waits for those that follow from it.
