@@ -59,7 +59,7 @@ impl Core {
                 return Ok(());
             }
             Ok(Some(record)) => return self.answer_from(slot, &record, envelope.command.touches()),
-            Ok(None) => self.lookup.prefetch(Asker::Line(slot), &subject, envelope.id.as_str(), &envelope.command),
+            Ok(None) => self.prefetch(slot, &subject, envelope),
             Err(miss) => Err(miss),
         };
         let prefetched = match prefetched {
