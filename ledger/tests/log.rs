@@ -11,7 +11,10 @@ use ledger::{
     },
 };
 use proptest::prelude::*;
-use schemas::{Body, Chain, Coins, Event, Granted, Hash, Origin, Record, Shard, Subject, Timestamp};
+use schemas::{
+    Body, Chain, ChargedBack, Coins, Event, Granted, Hash, Lot, LotId, LotKind, Origin, Record, Shard, Subject,
+    Timestamp,
+};
 
 type Records = Vec<Vec<Record>>;
 
@@ -41,13 +44,18 @@ impl Ledger {
         self.time += 1_000_003;
         // Numbers without a pattern, so that blocks compress a little, like real ones.
         let mixed = |n: u64| (sequence * 1_000 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12;
-        let granted = |n: u64| {
-            let coins = Coins::new(mixed(n)).unwrap();
-            Event::Granted(Granted { coins, expires: None, reason: "goodwill".parse().unwrap() })
-        };
+        let coins = |n: u64| Coins::new(mixed(n)).unwrap();
+        // Each lot takes 19 bytes.
+        let lot = |n| Lot { id: LotId { sequence: 1 << 56, part: 0 }, kind: LotKind::Paid, coins: coins(n) };
         let event = match u64::try_from(bytes / 19).unwrap() {
-            0 => granted(0),
-            parts => Event::Group((0..parts).map(granted).collect()),
+            0 => Event::Granted(Granted { coins: coins(0), expires: None, reason: "goodwill".parse().unwrap() }),
+            lots => Event::ChargedBack(ChargedBack {
+                source: u16::try_from(shard).unwrap(),
+                taken: (0..lots).map(lot).collect(),
+                debt: Coins::ZERO,
+                channel: "apple".parse().unwrap(),
+                transaction: "t".parse().unwrap(),
+            }),
         };
         Record {
             shard: u16::try_from(shard).unwrap(),

@@ -6,7 +6,9 @@ use ledger::log::{
     Check, Disk, Head, Log, Options, Reader,
     faulty::{Content, SimDisk},
 };
-use schemas::{Body, Coins, Event, Granted, Origin, Record, Shard, Subject, Timestamp};
+use schemas::{
+    Body, ChargedBack, Coins, Event, Granted, Lot, LotId, LotKind, Origin, Record, Shard, Subject, Timestamp,
+};
 
 /// Segments of a few KiB, so that there are several.
 pub fn small(shards: Shard) -> Options {
@@ -16,13 +18,18 @@ pub fn small(shards: Shard) -> Options {
 /// The record of a shard with a sequence, about `bytes` long or the least; always the same.
 pub fn record(shard: Shard, sequence: u64, bytes: usize) -> Record {
     let mixed = |n: u64| (sequence * 1_000 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12;
-    let granted = |n: u64| {
-        let coins = Coins::new(mixed(n)).unwrap();
-        Event::Granted(Granted { coins, expires: None, reason: "goodwill".parse().unwrap() })
-    };
+    let coins = |n: u64| Coins::new(mixed(n)).unwrap();
+    // Each lot takes 19 bytes.
+    let lot = |n| Lot { id: LotId { sequence: 1 << 56, part: 0 }, kind: LotKind::Paid, coins: coins(n) };
     let event = match u64::try_from(bytes / 19).unwrap() {
-        0 => granted(0),
-        parts => Event::Group((0..parts).map(granted).collect()),
+        0 => Event::Granted(Granted { coins: coins(0), expires: None, reason: "goodwill".parse().unwrap() }),
+        lots => Event::ChargedBack(ChargedBack {
+            source: shard,
+            taken: (0..lots).map(lot).collect(),
+            debt: Coins::ZERO,
+            channel: "apple".parse().unwrap(),
+            transaction: "t".parse().unwrap(),
+        }),
     };
     Record {
         shard,
@@ -76,8 +83,11 @@ pub fn read_all(disk: &Arc<dyn Disk>) -> ledger::Result<Head> {
         for found in frame?.records {
             let sequence = &mut sequences[usize::from(found.shard)];
             *sequence += 1;
-            let bytes =
-                if matches!(&found.body, Body::Event(event) if matches!(**event, Event::Group(_))) { 3000 } else { 0 };
+            let bytes = if matches!(&found.body, Body::Event(event) if matches!(**event, Event::ChargedBack(_))) {
+                3000
+            } else {
+                0
+            };
             assert_eq!(found, record(found.shard, *sequence, bytes));
         }
     }
