@@ -64,7 +64,13 @@ impl Core {
         };
         let prefetched = match prefetched {
             Ok(prefetched) => prefetched,
-            Err(Miss::Unclear) => return self.await_finder(slot, &subject, content),
+            Err(Miss::Unclear) => {
+                // It goes on when the finder has come back; later lines of its user wait for it.
+                if let Some(user) = envelope.command.touches() {
+                    self.bulks.begin_wait(slot, user, self.now);
+                }
+                return Ok(());
+            }
             Err(Miss::Failed(error)) => return Err(error),
         };
         let incoming = Incoming {
@@ -109,16 +115,6 @@ impl Core {
         envelope: &Envelope,
     ) -> Result<Option<Box<Prefetched>>, Miss> {
         self.lookup.prefetch(self.asker(slot, &envelope.command), subject, envelope.id.as_str(), &envelope.command)
-    }
-
-    /// The line goes on when the finder has come back; later ones of its user wait for it.
-    fn await_finder(&mut self, slot: Slot, subject: &Subject, content: &Content) -> Result<()> {
-        if self.bulks.is_ordered(slot)
-            && let Some(user) = self.touched(slot, subject, content)?
-        {
-            self.bulks.begin_wait(slot, &user, self.now);
-        }
-        Ok(())
     }
 
     /// When it happened, if its record can say so; absent where that is now.
