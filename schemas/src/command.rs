@@ -1,6 +1,8 @@
 //! What a caller may ask for. A command is well formed or malformed, which needs no state to tell
 //! ([`Command::check`]); whether it is taken or refused is the ledger's decision.
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -550,7 +552,13 @@ impl Publish {
                 self.changes.len()
             ));
         }
-        for change in &self.changes {
+        let mut earlier = HashMap::with_capacity(self.changes.len());
+        for (at, change) in self.changes.iter().enumerate() {
+            let title = change.title();
+            if let Some(first) = earlier.get(&title) {
+                return Err(format!("changes[{at}]: {title} is changed by changes[{first}] already; say it once"));
+            }
+            earlier.insert(title, at);
             match change {
                 Change::Item(item) => {
                     positive("price", item.price).map_err(|e| format!("item {}: {e}", item.item))?;
@@ -574,12 +582,28 @@ mod tests {
 
     #[test]
     fn checks_need_no_state() {
+        let publish = |changes: &str| {
+            format!(
+                r#"{{"publish":{{"version":1,"part":0,"last":true,"from":"2026-11-01T00:00:00Z","changes":[{changes}]}}}}"#
+            )
+        };
         for (command, said) in [
             (r#"{"grant":{"user":"u1","coins":0,"reason":"r"}}"#, "coins must be at least 1"),
             (r#"{"gift":{"user":"u1","item":"rose","quantity":0}}"#, "quantity must be at least 1"),
             (r#"{"gift":{"user":"u1","item":"rose","to":[{"streamer":"s","weight":0}]}}"#, "all 0"),
             (r#"{"gift":{"user":"u1","item":"rose","to":[{"streamer":"s"},{"streamer":"s"}]}}"#, "named twice"),
             (r#"{"group":[]}"#, "a group has 1 to 64 commands"),
+            (&publish(r#"{"item":{"item":"rose","price":0,"value":1}}"#), "item rose: price must be at least 1"),
+            (
+                &publish(r#"{"item":{"item":"rose","price":1,"value":1}},{"withdraw_item":"rose"}"#),
+                "changes[1]: item rose is changed by changes[0] already",
+            ),
+            (
+                &publish(
+                    r#"{"membership":{"streamer":"s","guild":"g","from":"2026-11-01"}},{"membership":{"streamer":"s","guild":"h","from":"2026-11-01"}}"#,
+                ),
+                "changes[1]: membership of streamer s from 2026-11-01 is changed by changes[0] already",
+            ),
             (
                 r#"{"group":[{"grant":{"user":"a","coins":1,"reason":"r"}},{"grant":{"user":"b","coins":1,"reason":"r"}}]}"#,
                 "a group has one subject, this one has user:a and user:b",

@@ -31,6 +31,20 @@ impl Change {
     pub const fn is_read_by_decisions(&self) -> bool {
         matches!(self, Self::Item(_) | Self::WithdrawItem(_))
     }
+
+    /// Which piece of the reference data it is about, in words. Two changes of one piece contradict each other.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Item(GiftItem { item, .. }) | Self::WithdrawItem(item) => format!("item {item}"),
+            Self::Entity(_) => "entity".to_owned(),
+            Self::Streamer(StreamerTerms { streamer: Some(streamer), from, .. }) => {
+                format!("streamer {streamer} from {from}")
+            }
+            Self::Streamer(StreamerTerms { streamer: None, from, .. }) => format!("every other streamer from {from}"),
+            Self::Guild(terms) => format!("guild {} from {}", terms.guild, terms.from),
+            Self::Membership(one) => format!("membership of streamer {} from {}", one.streamer, one.from),
+        }
+    }
 }
 
 /// A gift of the catalogue.

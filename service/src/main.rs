@@ -6,6 +6,7 @@ mod import;
 mod ledger_dir;
 mod output;
 mod platform_file;
+mod toml_text;
 
 use std::{
     io::{ErrorKind, IsTerminal},

@@ -81,7 +81,7 @@ fn malformed_lines_are_answered_and_not_recorded() {
         ("no time", gift("").replace(r#"{"id""#, r#"{"occurred_at":"now","id""#).into(), "is not a time of RFC 3339"),
         ("not the caller's", r#"{"id":"a","expire_lot":{"user":"u1","lot":"1"}}"#.into(), "the ledger's own command"),
         ("an empty group", r#"{"id":"a","group":[]}"#.into(), "a group has 1 to 64 commands, this one has 0"),
-        ("not UTF-8", b"{\"id\":\"\xff\",\"group\":[]}".into(), "invalid unicode code point at column"),
+        ("not UTF-8", b"{\"id\":\"\xff\",\"group\":[]}".into(), "not UTF-8: byte 0xff at column 8"),
         ("NUL bytes", vec![0; 100], "expected value at column 1"),
         ("a deep nest", "[".repeat(100_000).into(), "an object with an id and one command"),
         ("a line too long", vec![b' '; (1 << 20) + 1], "a line of more than 1048576 bytes"),
@@ -112,6 +112,10 @@ fn nothing_to_append_is_no_fault() {
         ("blank lines between", format!("\n\n{GIFT}\n\n{TOP_UP}\n"), 2),
         ("no line end at the end", GIFT.to_owned(), 1),
         ("line ends of Windows", format!("{GIFT}\r\n{TOP_UP}\r\n"), 2),
+        ("a byte-order mark", format!("\u{feff}{TOP_UP}\n{GIFT}\n"), 2),
+        ("a byte-order mark and line ends of Windows", format!("\u{feff}{TOP_UP}\r\n{GIFT}"), 2),
+        ("a byte-order mark alone", "\u{feff}\r\n".to_owned(), 0),
+        ("two files with marks, one behind the other", format!("\u{feff}{TOP_UP}\n\u{feff}{GIFT}\n"), 2),
     ] {
         let output = ledger.run_with(&["append"], input.as_bytes());
         assert_eq!((text(&output.stdout).lines().count(), output.status.code()), (answers, Some(DONE)), "{what}");
@@ -119,6 +123,31 @@ fn nothing_to_append_is_no_fault() {
     }
     let numbered = text(&ledger.run_with(&["append"], format!("\n\n{GIFT}\n").as_bytes()).stdout);
     assert!(numbered.starts_with(r#"{"line":3,"id":"g1","#), "lines count as an editor counts them: {numbered}");
+}
+
+/// The first line would be malformed and the gift behind it refused for ever for want of coins.
+#[test]
+fn commands_in_another_encoding_are_refused_before_any_is_taken() {
+    let ledger = Ledger::new();
+    let text = format!("{}\n{}\n", TOP_UP.replace("t1", "t2").replace("x1", "x2"), GIFT.replace("g1", "g2"));
+    let wide = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let (little, big) = (wide(u16::to_le_bytes), wide(u16::to_be_bytes));
+    for (encoding, input) in [
+        ("UTF-16LE", [&b"\xff\xfe"[..], &little].concat()),
+        ("UTF-16BE", [&b"\xfe\xff"[..], &big].concat()),
+        ("UTF-16LE", little),
+        ("UTF-16BE", big),
+        (
+            "UTF-32LE",
+            [&b"\xff\xfe\0\0"[..], &text.as_bytes().iter().flat_map(|b| [*b, 0, 0, 0]).collect::<Vec<_>>()].concat(),
+        ),
+    ] {
+        let output = ledger.run_with(&["append"], &input);
+        let said = ["reading the commands", "nothing was taken", &format!("iconv -f {encoding} -t UTF-8")];
+        assert_says(&output, &said, encoding);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(WRONG_USE), &b""[..]), "{encoding}");
+        ledger.assert_unchanged(encoding);
+    }
 }
 
 #[test]
@@ -154,7 +183,7 @@ type Case<'a> = (&'a str, Vec<u8>, Vec<u8>, &'a [&'a str]);
 #[test]
 fn a_wrong_file_of_gifts_is_refused() {
     let ledger = Ledger::new();
-    let shipped = fs::read_to_string(project().join("docs/marathon/mapping.toml")).unwrap();
+    let shipped = shipped_mapping();
     let mapping = |change: &dyn Fn(&str) -> String| change(&shipped).into_bytes();
     let good = || mapping(&str::to_owned);
     let csv = |row: &str| format!("{HEADER}\n{row}\n").into_bytes();
@@ -282,10 +311,54 @@ fn a_wrong_platform_file_is_refused() {
     ledger.assert_unchanged("a missing file");
 }
 
+/// Whoever applies a file with one more item, or imports with a small platform, must not withdraw the catalogue.
+#[test]
+fn nothing_is_withdrawn_unless_somebody_says_so() {
+    let ledger = Ledger::new();
+    let one_more = ledger.file("one more.toml", "[[item]]\nitem = 'car'\nprice = 100\n");
+    let csv = ledger.file("gifts.csv", format!("{HEADER}\n"));
+    let mapping = ledger.file("mapping.toml", shipped_mapping());
+    let import = ["import", &csv, "--mapping", &mapping, "--platform", &one_more];
+    let sold = || -> Vec<String> {
+        let all = text(&ledger.run(&["apply", "-f", &one_more, "--prune", "--dry-run"], DONE, "what is sold").stdout);
+        all.lines().filter_map(|line| line.strip_prefix("- item ")).map(str::to_owned).collect()
+    };
+
+    let applied = text(&ledger.run(&["apply", "-f", &one_more], DONE, "one more item").stdout);
+    let stays = "2 items are not in the file; they stay as they are (item donation, item rose); --prune withdraws";
+    assert!(applied.contains("+ item car price 100") && applied.contains(stays), "{applied}");
+    ledger.run(&import, DONE, "with a small platform");
+    assert_eq!(sold(), ["donation", "rose"], "they are still there to be withdrawn");
+
+    let records = ledger.records();
+    let data = ledger.data();
+    for (arguments, command) in [
+        (&["apply", "-f", &one_more][..], format!("giftledger apply -f '{one_more}' --prune --yes")),
+        (&import, format!("giftledger import {csv} --mapping {mapping} --platform '{one_more}' --prune --yes")),
+    ] {
+        let asked = ledger.run(&[arguments, &["--prune"]].concat(), WRONG_USE, "nobody can be asked");
+        let typed = format!("{command} --data {}", data.display());
+        assert_says(
+            &asked,
+            &["would withdraw 2 items (donation, rose), and there is no terminal", &typed],
+            command.as_str(),
+        );
+        assert_eq!(ledger.records(), records);
+    }
+    let said = ledger.run(&["import", &csv, "--mapping", &mapping, "--prune"], WRONG_USE, "prune what?");
+    assert_says(&said, &["--prune is about the items that a platform file does not name"], "prune what?");
+    ledger.run(&["apply", "-f", &one_more, "--yes"], WRONG_USE, "yes to what?");
+
+    let pruned = text(&ledger.run(&["apply", "-f", &one_more, "--prune", "--yes"], DONE, "they are withdrawn").stdout);
+    assert!(pruned.contains("- item donation\n- item rose\n"), "{pruned}");
+    assert_eq!(sold(), Vec::<String>::new());
+}
+
 #[test]
 fn wrong_questions_are_refused() {
     let ledger = Ledger::new();
     let csv = ledger.file("gifts.csv", format!("{HEADER}\n{ROW}\n"));
+    let platform = ledger.file("platform.toml", PLATFORM);
     let table: &[(&[&str], i32, &str)] = &[
         (&[], WRONG_USE, "requires a subcommand"),
         (&["sing"], WRONG_USE, "unrecognized subcommand 'sing'"),
@@ -317,9 +390,11 @@ fn wrong_questions_are_refused() {
         (&["reconcile", "gifts", &csv, "--amount", "euros"], WRONG_USE, r#"has no column named "euros""#),
         (&["reconcile", "gifts", "no/such.csv"], WRONG_USE, "no/such.csv: No such file or directory"),
         (&["append", "no/such.ndjson"], WRONG_USE, "no/such.ndjson: No such file or directory"),
-        (&["append", "--shards", "0"], WRONG_USE, "a ledger has 1 to 1024 shards, not 0"),
-        (&["append", "--shards", "65536"], WRONG_USE, "65536"),
-        (&["append", "--shards", "8"], FAULT, "it has 4 shards, not 8; leave the number out"),
+        (&["append", "--shards", "8"], WRONG_USE, "unexpected argument '--shards'"),
+        (&["init", "--shards", "0"], WRONG_USE, "there is a ledger in"),
+        (&["apply", "-f", &platform, "--shards", "0"], WRONG_USE, "a ledger has 1 to 1024 shards, not 0"),
+        (&["apply", "-f", &platform, "--shards", "65536"], WRONG_USE, "65536"),
+        (&["apply", "-f", &platform, "--shards", "8"], FAULT, "it has 4 shards, not 8; leave the number out"),
         (&["import", &csv], WRONG_USE, "--mapping <FILE>"),
         (&["demo"], WRONG_USE, "there is a ledger in"),
         (&["completions", "basic"], WRONG_USE, "invalid value 'basic'"),
@@ -333,6 +408,8 @@ fn wrong_questions_are_refused() {
     }
 }
 
+/// Only `init`, `demo`, `apply`, `import --platform` and `restore` make a ledger; a folder that is named wrongly
+/// must not become one in silence.
 #[test]
 fn a_folder_that_is_no_ledger_is_left_alone() {
     let folder = TempDir::new().unwrap();
@@ -343,8 +420,15 @@ fn a_folder_that_is_no_ledger_is_left_alone() {
     fs::write(folder.path().join("other/holiday.jpg"), "a picture").unwrap();
     let csv = path("gifts.csv");
     fs::write(&csv, format!("{HEADER}\n{ROW}\n")).unwrap();
+    let platform = path("platform.toml");
+    fs::write(&platform, PLATFORM).unwrap();
+    let mapping = project().join("docs/marathon/mapping.toml");
+    let mapping = mapping.to_str().unwrap();
 
-    let questions: &[&[&str]] = &[
+    let commands: &[&[&str]] = &[
+        &["append"],
+        &["import", &csv, "--mapping", mapping],
+        &["snapshot"],
         &["events"],
         &["verify"],
         &["verify", "--json"],
@@ -357,22 +441,40 @@ fn a_folder_that_is_no_ledger_is_left_alone() {
         &["log", "inspect"],
         &["reconcile", "gifts", &csv, "--amount", "amount_usd", "--decimals", "2"],
     ];
-    for data in [&missing, &file, &other] {
-        for arguments in questions {
-            let output = run(&[arguments, &["--data", data][..]].concat(), b"");
+    let refused = |data: &str, said: &[&str]| {
+        for arguments in commands {
+            let output = run(&[arguments, &["--data", data][..]].concat(), GIFT.as_bytes());
             let what = format!("{arguments:?} of {data}");
-            assert_says(&output, &["there is no ledger in", data, "name its folder with --data"], &what);
+            let make = format!("or make one: giftledger init --data {data}");
+            let always = ["there is no ledger in", data, "name its folder with --data", &make];
+            assert_says(&output, &[&always, said].concat(), &what);
             assert_eq!(output.status.code(), Some(WRONG_USE), "{what}");
         }
+    };
+    for data in [&missing, &file, &other] {
+        refused(data, &[]);
     }
     for (data, said) in [(&file, "File exists"), (&other, "holiday.jpg is not of a ledger; name another folder")] {
-        let output = run(&["append", "--data", data], GIFT.as_bytes());
-        assert_says(&output, &[data, said], data);
-        assert_eq!(output.status.code(), Some(FAULT), "{data}");
+        for arguments in [&["init"][..], &["apply", "-f", &platform]] {
+            let output = run(&[arguments, &["--data", data]].concat(), b"");
+            assert_says(&output, &[data, said], data);
+            assert_eq!(output.status.code(), Some(FAULT), "{data}");
+        }
     }
     assert!(!Path::new(&missing).exists(), "a question makes no folder");
     assert_eq!(fs::read_to_string(&file).unwrap(), "a file");
     assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
+
+    // One that was meant, perhaps, is named.
+    let made = run(&["init", "--shards", "2", "--data", &path("mising"), "--json"], b"");
+    let told: Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!((&told["shards"], &told["data"]), (&2.into(), &path("mising").into()));
+    refused(&missing, &[&format!("(there is one in {})", path("mising"))]);
+    let again = run(&["init", "--data", &path("mising")], b"");
+    assert_says(&again, &["there is a ledger in", "already; name another folder"], "init twice");
+    assert_eq!(again.status.code(), Some(WRONG_USE));
+    let proof = run(&["verify", "--json", "--data", &path("mising")], b"");
+    assert!(text(&proof.stdout).starts_with(r#"{"ok":true,"records":0,"#), "{proof:?}");
 }
 
 #[test]
@@ -587,6 +689,10 @@ fn feed(mut command: Command, input: &[u8]) -> Output {
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn shipped_mapping() -> String {
+    fs::read_to_string(project().join("docs/marathon/mapping.toml")).unwrap()
 }
 
 fn assert_says(output: &Output, said: &[&str], what: &str) {

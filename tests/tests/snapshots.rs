@@ -410,6 +410,7 @@ fn the_command_stores_a_snapshot_and_says_where_it_stands() {
     let grant = |n: u32| format!(r#"{{"id":"g{n}","grant":{{"user":"u{n}","coins":5,"reason":"r"}}}}"#);
     assert_eq!(serde_json::to_value(envelope(&grant(1))).unwrap()["id"], "g1");
     let snapshot = || -> Value { serde_json::from_str(&run(&["snapshot", "--json"], "")).unwrap() };
+    run(&["init"], "");
     run(&["append", "-"], &(0..40).map(grant).collect::<Vec<_>>().join("\n"));
     let first = snapshot();
     assert_eq!((&first["written"], &first["records"], &first["users"]), (&true.into(), &40.into(), &40.into()));

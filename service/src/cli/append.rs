@@ -2,14 +2,14 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     path::{Path, PathBuf},
     sync::mpsc,
 };
 
 use anyhow::{Context, Result};
 use ledger::{Answer, Engine, Lines};
-use schemas::{CommandId, Envelope, Shard};
+use schemas::{CommandId, Envelope};
 use serde::Serialize;
 
 use super::{Ended, Global};
@@ -26,9 +26,6 @@ const CHUNK: usize = 8_189;
 pub struct Append {
     /// The file of commands; standard input where absent or `-`.
     file: Option<PathBuf>,
-    /// How many shards a new ledger has.
-    #[arg(long)]
-    shards: Option<Shard>,
     /// Let the lines of a user run independently instead of one after the other.
     #[arg(long)]
     unordered: bool,
@@ -60,7 +57,7 @@ struct Input {
 impl Append {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let input = open(self.file.as_deref())?;
-        let engine = global.ledger().start(self.shards)?;
+        let engine = global.ledger().start(None)?;
         let lines = if self.unordered { Lines::Independent } else { Lines::InOrder };
         let well = append(&engine, input, lines, &mut stdout());
         engine.close()?;
@@ -117,6 +114,10 @@ fn answer(engine: &Engine, inputs: Vec<Input>, lines: Lines, out: &mut impl Writ
     Ok(well)
 }
 
+/// Reads lines and hands them on. Commands are UTF-8; a byte-order mark before a line is passed over.
+///
+/// # Errors
+/// If the input is UTF-16 or UTF-32, before any line is handed on.
 fn read_lines(mut input: impl BufRead, sender: &mpsc::SyncSender<Input>) -> io::Result<()> {
     let mut bytes = Vec::new();
     for line in 1.. {
@@ -124,21 +125,52 @@ fn read_lines(mut input: impl BufRead, sender: &mpsc::SyncSender<Input>) -> io::
         if input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)? == 0 {
             break;
         }
+        if let Some(encoding) = other_encoding(&bytes).filter(|_| line == 1) {
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                format!(
+                    "they are in {encoding}, and commands are UTF-8; nothing was taken. \
+                     Convert them first: iconv -f {encoding} -t UTF-8"
+                ),
+            ));
+        }
         let whole = bytes.last() == Some(&b'\n') || (bytes.len() as u64) < MAX_LINE_BYTES;
-        let command = if whole {
-            if bytes.trim_ascii().is_empty() {
-                continue;
-            }
-            // The place within the line is its column; the number of the line is ours to say.
-            let text = bytes.trim_ascii_end();
-            serde_json::from_slice(text).map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
-        } else {
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes).trim_ascii_end();
+        let command = if !whole {
             input.skip_until(b'\n')?;
             Err(format!("a line of more than {MAX_LINE_BYTES} bytes"))
+        } else if text.trim_ascii().is_empty() {
+            continue;
+        } else {
+            parse(text)
         };
         if sender.send(Input { line, command }).is_err() {
             break; // who asked has stopped
         }
     }
     Ok(())
+}
+
+fn parse(text: &[u8]) -> Result<Envelope, String> {
+    let text = std::str::from_utf8(text).map_err(|error| {
+        let (column, byte) = (error.valid_up_to() + 1, text[error.valid_up_to()]);
+        format!("not UTF-8: byte {byte:#04x} at column {column}")
+    })?;
+    // The place within the line is its column; the number of the line is ours to say.
+    serde_json::from_str(text).map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Which other encoding the beginning of an input betrays: by its mark, or by the zeros that ASCII has there.
+fn other_encoding(start: &[u8]) -> Option<&'static str> {
+    match start {
+        [0xff, 0xfe, 0, 0, ..] => Some("UTF-32LE"),
+        [0, 0, 0xfe, 0xff, ..] => Some("UTF-32BE"),
+        [0xff, 0xfe, ..] => Some("UTF-16LE"),
+        [0xfe, 0xff, ..] => Some("UTF-16BE"),
+        [first, 0, ..] if *first != 0 => Some("UTF-16LE"),
+        [0, second, ..] if *second != 0 => Some("UTF-16BE"),
+        _ => None,
+    }
 }

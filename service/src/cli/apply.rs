@@ -1,23 +1,26 @@
 //! `apply`: a platform file becomes the next version of the reference data.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    path::PathBuf,
+};
 
-use anyhow::{Context, Result, bail};
-use ledger::{Answer, Clock, Engine, Lines, SystemClock};
-use schemas::{ActorId, Change, Command, CommandId, Envelope, MAX_CHANGES_A_PART, Publish, Shard, Timestamp};
-use serde::Serialize;
+use anyhow::{Result, bail};
+use ledger::Engine;
+use schemas::{Change, Shard};
 
 use super::{Ended, Global};
 use crate::{
-    ledger_dir::LedgerDir,
+    ledger_dir::{LedgerDir, shell_quoted},
     output::{json_line, say, stdout},
-    platform_file::{self, Current},
+    platform_file::{self, Applied, Current, Difference, Parts, Published, Unnamed},
 };
 
-/// How far ahead a version holds: long enough for every shard to take it first.
-const AHEAD_MS: i64 = 200;
+/// Withdrawn items that a question names; the difference above it names all.
+const NAMED: usize = 10;
 
-/// Show what a platform file changes, and append it as one version.
+/// Show what a platform file changes, and append it as one version. An apply that was interrupted goes on
+/// with the same file.
 #[derive(Debug, clap::Args)]
 pub struct Apply {
     /// The platform file (TOML): entity, items, terms of streamers and guilds, memberships.
@@ -26,17 +29,59 @@ pub struct Apply {
     /// Only show what would change.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    pruning: Pruning,
     /// How many shards a new ledger has.
     #[arg(long)]
     shards: Option<Shard>,
 }
 
-/// What was applied.
-#[derive(Debug, Serialize)]
-struct Applied {
-    version: u64,
-    changes: usize,
-    from: Option<Timestamp>,
+/// What becomes of items that a file does not name.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Pruning {
+    /// Withdraw the items that the file does not name.
+    #[arg(long)]
+    prune: bool,
+    /// Withdraw them without asking.
+    #[arg(long, requires = "prune")]
+    yes: bool,
+}
+
+impl Pruning {
+    /// Nothing is withdrawn.
+    pub const NONE: Self = Self { prune: false, yes: false };
+
+    /// Whether anything may be withdrawn.
+    pub fn is_asked(self) -> bool {
+        self.prune
+    }
+
+    fn unnamed(self) -> Unnamed {
+        if self.prune { Unnamed::IsWithdrawn } else { Unnamed::Stays }
+    }
+
+    /// Asks whether items shall be withdrawn, if any are; `typed` is the command that says so itself.
+    fn confirm(self, difference: &Difference, typed: &str) -> Result<()> {
+        let withdrawn: Vec<&str> = difference.withdrawn().map(schemas::ItemId::as_str).collect();
+        if withdrawn.is_empty() || self.yes {
+            return Ok(());
+        }
+        let count = withdrawn.len();
+        let more = if count > NAMED { ", …" } else { "" };
+        let named = format!("{}{more}", withdrawn[..count.min(NAMED)].join(", "));
+        let what = if count == 1 { format!("item {named}") } else { format!("{count} items ({named})") };
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            bail!("it would withdraw {what}, and there is no terminal to ask; to do it: {typed}");
+        }
+        eprint!("Withdraw {what}? Nobody can give them any more. [y/N] ");
+        io::stderr().flush()?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+            bail!("nothing was changed; without --prune the items that the file does not name stay");
+        }
+        Ok(())
+    }
 }
 
 impl Apply {
@@ -44,8 +89,10 @@ impl Apply {
         let wanted = platform_file::read(&self.file)?;
         let ledger = global.ledger();
         if self.dry_run {
-            let current = if ledger.exists() { current(&ledger)?.0 } else { Current::default() };
-            let difference = platform_file::difference(&current, &wanted);
+            let published = if ledger.exists() { Published::read(&ledger)? } else { Published::default() };
+            let current = Current::of(&published.reference);
+            let difference = platform_file::difference(&current, &wanted, self.pruning.unnamed());
+            check(&current, &difference)?;
             if global.json {
                 difference.changes.iter().try_for_each(|change| json_line(&mut stdout(), change))?;
             } else {
@@ -53,73 +100,55 @@ impl Apply {
             }
             return Ok(Ended::Well);
         }
-        let engine = ledger.start(self.shards)?;
-        let applied = apply(&engine, &ledger, &wanted, !global.json);
+        let typed = ledger.typed(&format!("apply -f {} --prune --yes", shell_quoted(&self.file.display().to_string())));
+        let engine = ledger.start_or_make(self.shards)?;
+        let show = |difference: &Difference| if global.json { Ok(()) } else { say(difference) };
+        let applied = apply(&engine, &ledger, &wanted, self.pruning, &typed, show);
         engine.close()?;
         let applied = applied?;
         if global.json {
             json_line(&mut stdout(), &applied)?;
         } else if applied.changes > 0 {
-            say(&format_args!("version {} holds in every shard: {} changes", applied.version, applied.changes))?;
+            say(&applied)?;
         }
         Ok(Ended::Well)
     }
 }
 
-fn current(ledger: &LedgerDir) -> Result<(Current, u64)> {
-    let reference = ledger.reference(replay::AsOf::End)?;
-    Ok((Current::of(&reference), reference.version()))
+/// Appends what differs, and returns once every shard has taken it and it holds. `typed` is the command that
+/// withdraws items without asking.
+pub fn apply(
+    engine: &Engine,
+    ledger: &LedgerDir,
+    wanted: &[Change],
+    pruning: Pruning,
+    typed: &str,
+    show: impl FnOnce(&Difference) -> Result<()>,
+) -> Result<Applied> {
+    let published = Published::read(ledger)?;
+    let current = Current::of(&published.reference);
+    let difference = platform_file::difference(&current, wanted, pruning.unnamed());
+    check(&current, &difference)?;
+    show(&difference)?;
+    if difference.is_empty() {
+        let version = published.reference.version();
+        return Ok(Applied { version, changes: 0, from: None, resumed_at_part: None, given_up: None });
+    }
+    pruning.confirm(&difference, typed)?;
+    platform_file::publish(engine, &published, &difference.changes, Parts::default())
 }
 
-/// Appends what differs, and returns once every shard has taken it and it holds.
+/// Appends what differs of data that names all it needs.
 pub fn apply_changes(engine: &Engine, ledger: &LedgerDir, wanted: &[Change]) -> Result<()> {
-    apply(engine, ledger, wanted, false).map(drop)
+    apply(engine, ledger, wanted, Pruning::NONE, "", |_| Ok(())).map(drop)
 }
 
-fn apply(engine: &Engine, ledger: &LedgerDir, wanted: &[Change], show: bool) -> Result<Applied> {
-    let (current, version) = current(ledger)?;
-    let difference = platform_file::difference(&current, wanted);
-    let entity = difference.changes.iter().any(|change| matches!(change, Change::Entity(_)));
-    if entity && current.entity.is_some() {
+fn check(current: &Current, difference: &Difference) -> Result<()> {
+    if current.entity.is_some() && difference.is_about_the_entity() {
         bail!(
             "the entity's currency, zone and coins_per_unit are published and cannot change: every past month would \
              be valued anew; keep them, or begin another ledger"
         );
     }
-    if show {
-        say(&difference)?;
-    }
-    if difference.is_empty() {
-        return Ok(Applied { version, changes: 0, from: None });
-    }
-    let version = version + 1;
-    let from = SystemClock.now().plus_millis(AHEAD_MS);
-    let parts: Vec<&[Change]> = difference.changes.chunks(MAX_CHANGES_A_PART).collect();
-    for (part, changes) in (0_u32..).zip(&parts) {
-        let last = usize::try_from(part).is_ok_and(|part| part + 1 == parts.len());
-        publish(engine, Publish { version, part, last, from, changes: changes.to_vec() })?;
-    }
-    let wait = from.nanos().saturating_sub(SystemClock.now().nanos());
-    std::thread::sleep(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)));
-    Ok(Applied { version, changes: difference.changes.len(), from: Some(from) })
-}
-
-fn publish(engine: &Engine, publish: Publish) -> Result<()> {
-    let id = format!("apply:{}:{}:{}", publish.version, publish.part, publish.from);
-    let (version, part) = (publish.version, publish.part);
-    let envelope = Envelope {
-        id: CommandId::new(&id).context("naming the version")?,
-        occurred_at: None,
-        actor: Some(ActorId::new("apply")?),
-        client: None,
-        command: Command::Publish(publish),
-    };
-    match engine.execute(vec![envelope], Lines::Independent).pop() {
-        Some(Answer::Taken(_)) => Ok(()),
-        Some(Answer::Refused(refused)) => Err(refused.rejection)
-            .with_context(|| format!("part {part} of version {version} was refused; run it again to see what changed")),
-        Some(Answer::Malformed { message }) => bail!("part {part} of version {version}: {message}"),
-        Some(Answer::Unavailable(why)) => Err(why).with_context(|| format!("part {part} of version {version}")),
-        other => bail!("part {part} of version {version}: {other:?}"),
-    }
+    Ok(())
 }

@@ -12,10 +12,13 @@ use replay::AsOf;
 use schemas::{Envelope, ItemId, Shard};
 use serde::{Deserialize, Serialize};
 
-use super::{Ended, Global, apply::apply_changes};
+use super::{
+    Ended, Global,
+    apply::{Pruning, apply},
+};
 use crate::{
     import::{Mapping, Position, Row, Rows},
-    ledger_dir::LedgerDir,
+    ledger_dir::{LedgerDir, shell_quoted},
     output::{Progress, json_line, say, stdout, thousands},
     platform_file,
 };
@@ -36,6 +39,8 @@ pub struct Import {
     /// Apply this platform file first.
     #[arg(long, value_name = "FILE")]
     platform: Option<PathBuf>,
+    #[command(flatten)]
+    pruning: Pruning,
     /// Read the file from its start, although it was read before: rows that were taken are not taken twice.
     #[arg(long)]
     from_start: bool,
@@ -71,9 +76,12 @@ impl Import {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let mapping = Mapping::read(&self.mapping)?;
         let rows = Rows::open(&self.file, &mapping)?;
+        if self.platform.is_none() && self.pruning.is_asked() {
+            bail!("--prune is about the items that a platform file does not name; name the file with --platform");
+        }
         let wanted = self.platform.as_deref().map(platform_file::read).transpose()?;
         let ledger = global.ledger();
-        let engine = ledger.start(self.shards)?;
+        let engine = if wanted.is_some() { ledger.start_or_make(self.shards)? } else { ledger.start(self.shards)? };
         let imported = self.import(&engine, &ledger, rows, &mapping.gift.item, wanted.as_deref());
         engine.close()?;
         let imported = imported?;
@@ -104,7 +112,7 @@ impl Import {
     ) -> Result<Imported> {
         let before = records(&engine.reader().head());
         if let Some(wanted) = wanted {
-            apply_changes(engine, ledger, wanted)?;
+            apply(engine, ledger, wanted, self.pruning, &self.typed(ledger), |_| Ok(()))?;
         }
         check_item(ledger, item)?;
         let bookmark = BookmarkFile::of(ledger, &self.file)?;
@@ -133,6 +141,19 @@ impl Import {
         }
         imported.records_added = records(&engine.reader().head()) - before;
         Ok(imported)
+    }
+}
+
+impl Import {
+    /// The command that withdraws items without asking.
+    fn typed(&self, ledger: &LedgerDir) -> String {
+        let quoted = |path: &std::path::Path| shell_quoted(&path.display().to_string());
+        let platform = self.platform.as_deref().map(|path| format!(" --platform {}", quoted(path))).unwrap_or_default();
+        ledger.typed(&format!(
+            "import {} --mapping {}{platform} --prune --yes",
+            quoted(&self.file),
+            quoted(&self.mapping)
+        ))
     }
 }
 

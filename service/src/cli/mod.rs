@@ -12,6 +12,7 @@ mod demo;
 mod events;
 mod export;
 mod import;
+mod init;
 mod log;
 mod order;
 mod reconcile;
@@ -74,6 +75,8 @@ impl Ended {
 enum Command {
     /// Fill an empty folder with a synthetic platform and show what a ledger does.
     Demo(demo::Demo),
+    /// Make an empty ledger.
+    Init(init::Init),
     /// Show what a platform file changes in the reference data, and append it as one version.
     Apply(apply::Apply),
     /// Append commands: NDJSON in, an answer line each out.
@@ -125,6 +128,7 @@ impl Cli {
         let global = &self.global;
         match self.command {
             Command::Demo(command) => command.run(global),
+            Command::Init(command) => command.run(global),
             Command::Apply(command) => command.run(global),
             Command::Append(command) => command.run(global),
             Command::Import(command) => command.run(global),

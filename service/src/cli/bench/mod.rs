@@ -146,7 +146,7 @@ impl Bench {
     fn measure(&self, folder: &Path) -> Result<Figures> {
         let syncs_before = machine::fdatasync_per_s(folder)?;
         let ledger = LedgerDir::new(&folder.join("ledger"));
-        let engine = ledger.start(Some(self.shards))?;
+        let engine = ledger.make(Some(self.shards))?;
         let gifts = self.gifts()?;
         gifts.prepare(&engine, &ledger)?;
 

@@ -66,7 +66,7 @@ impl Bench {
     pub(super) fn soak(&self, folder: &Path, json: bool) -> Result<Ended> {
         let syncs = machine::fdatasync_per_s(folder)?;
         let ledger = LedgerDir::new(&folder.join("ledger"));
-        let engine = ledger.start(Some(self.shards))?;
+        let engine = ledger.make(Some(self.shards))?;
         let gifts = self.gifts()?;
         gifts.prepare(&engine, &ledger)?;
         if !json {

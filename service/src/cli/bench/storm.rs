@@ -59,7 +59,7 @@ impl Bench {
     pub(super) fn storm(&self, folder: &Path, json: bool) -> Result<Ended> {
         let fdatasync_per_s = machine::fdatasync_per_s(folder)?;
         let ledger = LedgerDir::new(&folder.join("ledger"));
-        let engine = ledger.start(Some(self.shards))?;
+        let engine = ledger.make(Some(self.shards))?;
         let gifts = self.gifts()?;
         gifts.prepare(&engine, &ledger)?;
         let load = self.load(&engine, &gifts);

@@ -83,7 +83,7 @@ impl Demo {
         let zone = Zone(parse_zone("Asia/Shanghai")?);
         let month = last_month();
         let mut platform = Platform::new(self.seed, month, zone);
-        let engine = ledger.start(self.shards)?;
+        let engine = ledger.make(self.shards)?;
         apply_changes(&engine, &ledger, &Platform::reference(zone, month)?)?;
 
         let top_ups = platform.money()?;
