@@ -10,4 +10,4 @@ mod table;
 
 pub use amount::coins_from_decimal;
 pub use error::Error;
-pub use table::{Line, Table};
+pub use table::{Layout, Line, Table};

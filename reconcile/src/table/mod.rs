@@ -1,14 +1,21 @@
 //! A table in a CSV file of others: a header line, then rows, read one by one in constant memory.
 //!
-//! UTF-8, with or without a byte-order mark; commas; fields may be quoted and then contain line
-//! ends; LF or CRLF; empty lines are passed over. A row is at most [`MAX_ROW_BYTES`] long, so that a
+//! UTF-8, with or without a byte-order mark; fields may be quoted and then contain line ends; LF, CRLF or CR;
+//! empty lines are passed over; a [`Layout`] says the rest. A row may have empty fields behind those of the
+//! header. A row is at most [`MAX_ROW_BYTES`] long, so that a
 //! quote which is never closed is found before it has taken the memory. Lines are counted as an
 //! editor counts them, from 1, and a row that spans several is named by its first.
+
+mod layout;
+mod line_ends;
 
 use std::{
     collections::VecDeque,
     io::{self, Read},
 };
+
+pub use layout::Layout;
+use line_ends::LineEnds;
 
 use crate::Error;
 
@@ -23,19 +30,22 @@ const SHOWN_COLUMNS: usize = 40;
 
 /// A CSV file with a header, read row by row.
 pub struct Table<R> {
-    csv: csv::Reader<Lines<R>>,
+    csv: csv::Reader<Lines<LineEnds<R>>>,
     name: String,
+    layout: Layout,
     header: Vec<String>,
     row: csv::ByteRecord,
     text: csv::StringRecord,
     last_line: u64,
-    failed: bool,
+    /// Nothing comes any more.
+    ended: bool,
 }
 
 /// One row, as long as the next one is not read.
 #[derive(Clone, Copy)]
 pub struct Line<'a> {
     name: &'a str,
+    layout: &'a Layout,
     header: &'a [String],
     /// The line on which it begins.
     pub number: u64,
@@ -45,21 +55,41 @@ pub struct Line<'a> {
 impl<R: Read> Table<R> {
     /// Reads the header of `reader`, called `name` in messages.
     pub fn open(reader: R, name: &str) -> Result<Self, Error> {
-        let csv =
-            csv::ReaderBuilder::new().flexible(true).has_headers(false).buffer_capacity(BUFFER_BYTES).from_reader(
-                Lines { reader, newlines: VecDeque::new(), read: 0, passed: 0, budget: MAX_ROW_BYTES, begun: false },
-            );
+        Self::open_with(reader, name, Layout::default())
+    }
+
+    /// Reads the header of `reader`, which is laid out so.
+    pub fn open_with(reader: R, name: &str, layout: Layout) -> Result<Self, Error> {
+        let lines = Lines {
+            reader: LineEnds::new(reader, layout.skip_lines),
+            newlines: VecDeque::new(),
+            read: 0,
+            passed: layout.skip_lines,
+            budget: MAX_ROW_BYTES,
+            begun: false,
+        };
+        let csv = csv::ReaderBuilder::new()
+            .flexible(true)
+            .has_headers(false)
+            .delimiter(layout.delimiter)
+            .quoting(layout.quote.is_some())
+            .quote(layout.quote.unwrap_or(b'"'))
+            .comment(layout.comment)
+            .buffer_capacity(BUFFER_BYTES)
+            .from_reader(lines);
         let mut table = Self {
             csv,
             name: name.to_owned(),
+            layout,
             header: Vec::new(),
             row: csv::ByteRecord::new(),
             text: csv::StringRecord::new(),
             last_line: 0,
-            failed: false,
+            ended: false,
         };
         if table.read_row()?.is_some() {
-            table.header = table.row.iter().map(|title| String::from_utf8_lossy(title).into_owned()).collect();
+            let title = |title: &[u8]| table.layout.trimmed(&String::from_utf8_lossy(title)).to_owned();
+            table.header = table.row.iter().map(title).collect();
         }
         Ok(table)
     }
@@ -95,6 +125,15 @@ impl<R: Read> Table<R> {
     /// is nothing either; behind a row that was wrong there is the next one.
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>, Error> {
         let Some(number) = self.read_row()? else { return Ok(None) };
+        let first = String::from_utf8_lossy(self.row.get(0).unwrap_or_default());
+        if self.layout.ends_before(&first) {
+            self.ended = true;
+            return Ok(None);
+        }
+        let is_blank = |field: &[u8]| field.trim_ascii().is_empty();
+        if self.row.len() > self.header.len() && self.row.iter().skip(self.header.len()).all(is_blank) {
+            self.row.truncate(self.header.len());
+        }
         if self.row.len() != self.header.len() {
             let (file, fields) = (self.name.clone(), self.row.len());
             return Err(Error::Fields { file, line: number, fields, expected: self.header.len() });
@@ -110,12 +149,12 @@ impl<R: Read> Table<R> {
                 let place = e.utf8_error().field();
                 self.row = e.into_byte_record();
                 let value = String::from_utf8_lossy(&self.row[place]).into_owned();
-                let why = "not UTF-8; save the file in that encoding".to_owned();
+                let why = format!("not {}; save the file in that encoding", self.layout.encoding);
                 let column = self.header[place].clone();
                 return Err(Error::Value { file: self.name.clone(), line: number, column, value: shown(&value), why });
             }
         }
-        Ok(Some(Line { name: &self.name, header: &self.header, number, fields: &self.text }))
+        Ok(Some(Line { name: &self.name, layout: &self.layout, header: &self.header, number, fields: &self.text }))
     }
 
     /// The line on which the row that was read last began; 0 before the header.
@@ -125,12 +164,12 @@ impl<R: Read> Table<R> {
 
     /// Reads the next row into `row` and gives the line on which it begins.
     fn read_row(&mut self) -> Result<Option<u64>, Error> {
-        if self.failed {
+        if self.ended {
             return Ok(None);
         }
         self.csv.get_mut().budget = MAX_ROW_BYTES;
         let read = self.csv.read_byte_record(&mut self.row).map_err(|source| {
-            self.failed = true;
+            self.ended = true;
             Error::Read { file: self.name.clone(), line: self.last_line, source }
         })?;
         if !read {
@@ -151,10 +190,10 @@ impl<'a> Line<'a> {
 
     /// The field in the column at `place`.
     pub fn field(&self, place: usize) -> &'a str {
-        &self.fields[place]
+        self.layout.trimmed(&self.fields[place])
     }
 
-    /// All fields, in the order of the columns.
+    /// All fields, in the order of the columns, as they stand there.
     pub fn fields(&self) -> impl Iterator<Item = &'a str> {
         self.fields.iter()
     }
@@ -284,6 +323,51 @@ mod tests {
             assert_eq!(of(rows(text.as_bytes()).unwrap()), expected, "{text:?}");
             assert_eq!(of(rows(Drip(text.as_bytes())).unwrap()), expected, "{text:?}, byte by byte");
         }
+    }
+
+    type Laid = (Vec<String>, Vec<(u64, Vec<String>)>);
+
+    fn laid_out(text: &str, layout: Layout) -> Result<Laid, String> {
+        let mut table = Table::open_with(text.as_bytes(), "f.csv", layout).map_err(|e| e.to_string())?;
+        let header = table.header().to_vec();
+        let mut rows = Vec::new();
+        while let Some(line) = table.next_line().map_err(|e| e.to_string())? {
+            rows.push((line.number, (0..header.len()).map(|place| line.field(place).to_owned()).collect()));
+        }
+        Ok((header, rows))
+    }
+
+    /// Statements have lines before their header and behind their table, marks around their fields, other
+    /// delimiters and line ends.
+    #[test]
+    fn a_layout_finds_the_table_in_a_statement() {
+        let usual = Layout::default;
+        let expected = |lines: [u64; 2]| {
+            let fields = |n: &str| vec![n.to_owned(), format!("v{n}")];
+            let rows = vec![(lines[0], fields("1")), (lines[1], fields("2"))];
+            (vec!["a".to_owned(), "b".to_owned()], rows)
+        };
+        for (what, text, layout, lines) in [
+            ("tabs and spaces", "a\t, b \n\t1,v1\t\n2 ,v2\n", usual(), [2, 3]),
+            ("a preamble", "A \"bill\nof, x\n\na,b\n1,v1\n2,v2\n", Layout { skip_lines: 3, ..usual() }, [5, 6]),
+            (
+                "a trailer",
+                "a,b\n1,v1\n2,v2\nTotal,2,3,4\n9,9\n",
+                Layout { end: vec!["Total".into()], ..usual() },
+                [2, 3],
+            ),
+            ("comments", "#x\na,b\n#y,z,\"\n1,v1\n2,v2\n", Layout { comment: Some(b'#'), ..usual() }, [4, 5]),
+            ("semicolons", "a;b\n1;v1\n\"2\";\"v2\"\n", Layout { delimiter: b';', ..usual() }, [2, 3]),
+            ("nothing quoted", "a,b\n1,v1\n2,\"v2\n", Layout { quote: None, trim: "\"".into(), ..usual() }, [2, 3]),
+            ("backticks", "a,b\n`1,`v1\n`2,`v2\n", Layout { trim: "` ".into(), ..usual() }, [2, 3]),
+            ("CR alone", "a,b\r1,v1\r2,v2\r", usual(), [2, 3]),
+            ("CR and a preamble", "x\r\ra,b\r1,v1\r2,v2", Layout { skip_lines: 2, ..usual() }, [4, 5]),
+            ("empty fields behind", "a,b\n1,v1,\n2,v2,\t, \n", usual(), [2, 3]),
+        ] {
+            assert_eq!(laid_out(text, layout).unwrap(), expected(lines), "{what}");
+        }
+        let error = laid_out("a,b\n1,2,x\n", usual()).unwrap_err();
+        assert!(error.contains("line 2: 3 fields where the header has 2"), "{error}");
     }
 
     #[test]
