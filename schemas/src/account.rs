@@ -83,9 +83,12 @@ impl Asset {
 
     /// An amount of it as text: `1200`, `-12.34`.
     pub fn show(self, amount: i128) -> String {
-        match rust_decimal::Decimal::try_from_i128_with_scale(amount, self.scale()) {
-            Ok(decimal) => decimal.to_string(),
-            Err(_) => format!("{amount}e-{}", self.scale()),
+        let sign = if amount < 0 { "-" } else { "" };
+        let unit = 10_u128.pow(self.scale());
+        let (whole, minor) = (amount.unsigned_abs() / unit, amount.unsigned_abs() % unit);
+        match self.scale() {
+            0 => format!("{sign}{whole}"),
+            scale => format!("{sign}{whole}.{minor:0width$}", width = usize::try_from(scale).unwrap_or(0)),
         }
     }
 }

@@ -19,6 +19,8 @@ mod record;
 mod reference;
 mod rejection;
 mod subject;
+mod sum;
+mod text;
 mod time;
 
 pub use account::{Account, Asset, Posting, Purpose};
@@ -45,4 +47,6 @@ pub use record::{Body, Key, Origin, Record};
 pub use reference::{Change, Entity, GiftItem, GuildTerms, Membership, StreamerTerms, Zone};
 pub use rejection::Rejection;
 pub use subject::Subject;
+pub use sum::serialize_sum;
+pub use text::{visible, visible_lines, write_json};
 pub use time::{Month, TimeError, Timestamp, parse_zone};
