@@ -113,7 +113,7 @@ def board(gifts, members):
                 reached[member] = max(reached.get(member, gift.at), gift.at)
     ranked = sorted(scores, key=lambda member: (-scores[member], reached[member], member))
     return [
-        {"rank": rank, "member": member, "score": scores[member], "reached_at": time_text(reached[member])}
+        {"rank": rank, "member": member, "score": str(scores[member]), "reached_at": time_text(reached[member])}
         for rank, member in enumerate(ranked, 1)
     ]
 
@@ -148,19 +148,20 @@ def default_share(path):
 
 
 def payout(bases, share):
-    """What a month pays, in the fields of `giftledger settle --dry-run --json` that follow from the file."""
+    """What a month pays, in the fields of `giftledger settle --dry-run --json` that follow from the file; sums of
+    coins are decimal strings, as in all that the ledger prints."""
     paid = {streamer: base for streamer, base in bases.items() if streamer is not None and base}
     amounts = {streamer: int(base * share) for streamer, base in paid.items()}  # to the cent, towards zero
     total, house = sum(bases.values()), bases.get(None, 0)
     return {
         "streamers": [
-            {"streamer": streamer, "base": paid[streamer], "amount": dollars(amounts[streamer])}
+            {"streamer": streamer, "base": str(paid[streamer]), "amount": dollars(amounts[streamer])}
             for streamer in sorted(paid)
         ],
-        "house": {"base": house, "worth": dollars(house)},
+        "house": {"base": str(house), "worth": dollars(house)},
         "platform": dollars(total - sum(amounts.values())),
         "check": {
-            "base": total,
+            "base": str(total),
             "worth": dollars(total),
             "streamers": dollars(sum(amounts.values())),
             "guilds": "0.00",

@@ -3,7 +3,7 @@
 //! A refund's record carries the order after it and what it took, so what stood before is their sum,
 //! and no fold has to remember orders.
 
-use schemas::{ActivityId, Coins, Event, Order, OrderKind, Record, ShareHeld, StreamerId, Timestamp, UserId, coins_of};
+use schemas::{ActivityId, Event, Order, OrderKind, Record, ShareHeld, StreamerId, Timestamp, UserId};
 use smallvec::SmallVec;
 
 /// What one event changed about one gift.
@@ -118,7 +118,7 @@ fn steps<'a>(held: &'a [ShareHeld], moved: &'a [ShareHeld], sign: i128) -> Small
 }
 
 fn sum(lots: &[schemas::Lot]) -> i128 {
-    coins_of(lots).map_or(0, Coins::signed)
+    lots.iter().map(|lot| lot.coins.signed()).sum()
 }
 
 #[cfg(test)]

@@ -118,7 +118,11 @@ impl Sample {
     }
 
     pub fn publish(&mut self, version: u64, part: u32, last: bool, changes: Vec<Change>) {
-        let published = ReferencePublished { version, part, last, from: at(1, 0), changes, dispatches: Vec::new() };
+        self.publish_from(at(1, 0), version, part, last, changes);
+    }
+
+    pub fn publish_from(&mut self, from: Timestamp, version: u64, part: u32, last: bool, changes: Vec<Change>) {
+        let published = ReferencePublished { version, part, last, from, changes, dispatches: Vec::new() };
         self.event(Subject::Reference, None, Event::ReferencePublished(published));
     }
 

@@ -1,4 +1,42 @@
+use std::fmt;
+
 use schemas::Coins;
+use serde::Serialize;
+
+/// A sum of coins, which may be more than one amount holds: the gifts of a group, or of a file. In JSON
+/// a decimal string.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Sum(#[serde(serialize_with = "schemas::serialize_sum")] u128);
+
+impl Sum {
+    /// The number.
+    pub const fn get(self) -> u128 {
+        self.0
+    }
+
+    /// Adds to it.
+    pub fn add(&mut self, other: Self) {
+        self.0 += other.0; // 2^64 rows, each below 2^64
+    }
+}
+
+impl From<Coins> for Sum {
+    fn from(coins: Coins) -> Self {
+        Self(coins.get().into())
+    }
+}
+
+impl std::iter::Sum for Sum {
+    fn sum<I: Iterator<Item = Self>>(sums: I) -> Self {
+        Self(sums.map(Self::get).sum())
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Reads an amount such as `12.34` as coins, exactly: with 2 decimals 1,234. Digits and one point
 /// only; more decimals than `decimals` are taken where they are zeros.
@@ -6,6 +44,23 @@ use schemas::Coins;
 /// # Errors
 /// Says what is wrong with the text, without repeating it.
 pub fn coins_from_decimal(text: &str, decimals: u32) -> Result<Coins, String> {
+    let number = number_from_decimal(text, decimals)?;
+    let coins = number.and_then(|number| Coins::new(number).ok());
+    coins.ok_or_else(|| format!("more than {} coins, the most an amount can be", Coins::MAX))
+}
+
+/// Reads what may be a sum of several amounts, as [`coins_from_decimal`] reads one.
+///
+/// # Errors
+/// Says what is wrong with the text, without repeating it.
+pub fn sum_from_decimal(text: &str, decimals: u32) -> Result<Sum, String> {
+    let number = number_from_decimal(text, decimals)?;
+    let sum = number.map(|number| Sum(number.into()));
+    sum.ok_or_else(|| format!("more than {} coins, the most that is compared", u64::MAX))
+}
+
+/// Nothing where it takes more than 64 bits.
+fn number_from_decimal(text: &str, decimals: u32) -> Result<Option<u64>, String> {
     if let Some(rest) = text.strip_prefix('-')
         && is_decimal(rest)
     {
@@ -19,14 +74,11 @@ pub fn coins_from_decimal(text: &str, decimals: u32) -> Result<Coins, String> {
     let scale = usize::try_from(decimals).ok().and_then(|decimals| decimals.checked_sub(fraction.len()));
     let scale = scale.ok_or_else(|| format!("more than {decimals} decimals"))?;
     let mut digits = whole.bytes().chain(fraction.bytes()).map(|digit| u64::from(digit - b'0'));
-    // Beyond 64 bits it is beyond what coins can be, too.
     let number = digits.try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(digit));
-    let scaled = number.and_then(|number| match number {
+    Ok(number.and_then(|number| match number {
         0 => Some(0),
         _ => number.checked_mul(10_u64.checked_pow(u32::try_from(scale).ok()?)?),
-    });
-    let coins = scaled.and_then(|number| Coins::new(number).ok());
-    coins.ok_or_else(|| format!("more than {} coins, the most an amount can be", Coins::MAX))
+    }))
 }
 
 /// Digits, and behind a point more digits.
@@ -84,5 +136,18 @@ mod tests {
         assert_eq!(coins_from_decimal("1.2", 0).unwrap_err(), "more than 0 decimals");
         assert!(coins_from_decimal("1", u32::MAX).is_err());
         assert_eq!(coins_from_decimal("0", u32::MAX), Ok(Coins::ZERO));
+    }
+
+    #[test]
+    fn a_sum_is_wider_than_an_amount() {
+        for (text, decimals, expected) in
+            [("18014398509481982", 0, 2 * ((1 << 53) - 1)), ("180143985094819.82", 2, 2 * ((1 << 53) - 1)), ("0", 2, 0)]
+        {
+            assert_eq!(sum_from_decimal(text, decimals).map(Sum::get), Ok(expected), "{text}");
+        }
+        let error = sum_from_decimal("18446744073709551616", 0).unwrap_err();
+        assert_eq!(error, "more than 18446744073709551615 coins, the most that is compared");
+        assert_eq!(sum_from_decimal("1e3", 0).unwrap_err(), "not a decimal amount such as 12.34");
+        assert_eq!(serde_json::to_string(&sum_from_decimal("7", 0).unwrap()).unwrap(), "\"7\"");
     }
 }

@@ -12,10 +12,10 @@
 use std::io::Read;
 
 use hashbrown::HashMap;
-use schemas::{Coins, CommandId, Event, Origin, Record};
+use schemas::{CommandId, Event, Origin, Record};
 use serde::Serialize;
 
-use crate::{Error, Line, Table, coins_from_decimal};
+use crate::{Error, Line, Sum, Table, sum_from_decimal};
 
 /// Where a file keeps what is compared, and how it is read.
 #[derive(Debug, Clone)]
@@ -33,15 +33,14 @@ pub struct FileColumns {
 /// The gift that a record tells of: the command's id and what was charged, in a group for all its
 /// gifts together. Nothing where the record is no gift of a caller.
 ///
-/// # Panics
-/// If the gifts of a group sum to more than coins can be, which no wallet holds.
-pub fn gift_lines(record: &Record) -> impl Iterator<Item = (CommandId, Coins)> {
-    let charged = record.events().filter_map(|(_, event)| match event {
-        Event::GiftGiven(gift) if record.origin == Origin::Caller => Some(gift.charged),
+/// A group may sum to more than one amount holds: a wallet holds any number of lots.
+pub fn gift_lines(record: &Record) -> impl Iterator<Item = (CommandId, Sum)> {
+    let mut charged = record.events().filter_map(|(_, event)| match event {
+        Event::GiftGiven(gift) if record.origin == Origin::Caller => Some(Sum::from(gift.charged)),
         _ => None,
     });
-    let sum = charged.reduce(|sum, coins| sum.plus(coins).expect("one wallet held all of these coins"));
-    sum.map(|coins| (record.id.clone(), coins)).into_iter()
+    let first = charged.next();
+    first.map(|first| (record.id.clone(), charged.chain([first]).sum())).into_iter()
 }
 
 /// What a comparison found. The lists are sorted: by line what has one, the others by id.
@@ -71,7 +70,7 @@ pub struct Side {
     /// How many.
     pub count: u64,
     /// Their coins.
-    pub coins: u128,
+    pub coins: Sum,
 }
 
 /// A gift that stands on the log.
@@ -80,7 +79,7 @@ pub struct LogGift {
     /// The id of its command.
     pub id: CommandId,
     /// What was charged.
-    pub coins: Coins,
+    pub coins: Sum,
 }
 
 /// A gift that stands in the file.
@@ -91,7 +90,7 @@ pub struct FileGift {
     /// The id, as the log would have it.
     pub id: CommandId,
     /// The amount.
-    pub coins: Coins,
+    pub coins: Sum,
 }
 
 /// A gift with two amounts.
@@ -102,9 +101,9 @@ pub struct Differs {
     /// The id, as the log has it.
     pub id: CommandId,
     /// The amount in the file.
-    pub file: Coins,
+    pub file: Sum,
     /// What was charged on the log.
-    pub log: Coins,
+    pub log: Sum,
 }
 
 /// An id that stands more than once on a side.
@@ -115,7 +114,7 @@ pub struct Twice {
     /// Where it stands in the file, and with what.
     pub file: Vec<FileGift>,
     /// What was charged under it on the log, smallest first.
-    pub log: Vec<Coins>,
+    pub log: Vec<Sum>,
 }
 
 /// A comparison under way: the file is read, the log's gifts come in.
@@ -129,15 +128,15 @@ pub struct Comparison {
 /// The first row of an id; what goes beyond one row and one gift is rare and stands aside.
 struct Entry {
     line: u64,
-    coins: Coins,
-    log: Option<Coins>,
+    coins: Sum,
+    log: Option<Sum>,
     more: Option<Box<More>>,
 }
 
 #[derive(Default)]
 struct More {
-    file: Vec<(u64, Coins)>,
-    log: Vec<Coins>,
+    file: Vec<(u64, Sum)>,
+    log: Vec<Sum>,
 }
 
 /// Compares the file in `csv`, called `name` in messages, with the gifts of a log.
@@ -145,7 +144,7 @@ pub fn compare(
     csv: impl Read,
     name: &str,
     columns: &FileColumns,
-    log: impl IntoIterator<Item = (CommandId, Coins)>,
+    log: impl IntoIterator<Item = (CommandId, Sum)>,
 ) -> Result<Report, Error> {
     let mut comparison = Comparison::with_file(csv, name, columns)?;
     for (id, coins) in log {
@@ -183,7 +182,7 @@ impl Comparison {
     }
 
     /// Takes a gift of the log.
-    pub fn take_gift(&mut self, id: CommandId, coins: Coins) {
+    pub fn take_gift(&mut self, id: CommandId, coins: Sum) {
         self.log.add(coins);
         match self.entries.get_mut(&id) {
             None => self.missing_there.push(LogGift { id, coins }),
@@ -228,14 +227,14 @@ fn file_gift(line: &Line<'_>, id: usize, amount: usize, columns: &FileColumns) -
     Ok(FileGift {
         line: line.number,
         id: full_id.map_err(|e| line.wrong(id, e.to_string()))?,
-        coins: coins_from_decimal(line.field(amount), columns.decimals).map_err(|e| line.wrong(amount, e))?,
+        coins: sum_from_decimal(line.field(amount), columns.decimals).map_err(|e| line.wrong(amount, e))?,
     })
 }
 
 impl Side {
-    fn add(&mut self, coins: Coins) {
+    fn add(&mut self, coins: Sum) {
         self.count += 1;
-        self.coins += u128::from(coins.get());
+        self.coins.add(coins);
     }
 }
 
@@ -245,7 +244,7 @@ impl Report {
         if let Some(more) = more {
             let gift = |(line, coins)| FileGift { line, id: id.clone(), coins };
             let file = std::iter::once((line, coins)).chain(more.file).map(gift).collect();
-            let mut log: Vec<Coins> = log.into_iter().chain(more.log).collect();
+            let mut log: Vec<Sum> = log.into_iter().chain(more.log).collect();
             log.sort_unstable();
             self.twice.push(Twice { id, file, log });
             return;
@@ -274,10 +273,16 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use schemas::Coins;
+
     use super::*;
 
     fn coins(n: u64) -> Coins {
         Coins::new(n).unwrap()
+    }
+
+    fn sum(n: u64) -> Sum {
+        coins(n).into()
     }
 
     fn columns() -> FileColumns {
@@ -285,7 +290,7 @@ mod tests {
     }
 
     fn against(csv: &str, log: &[(&str, u64)]) -> Result<Report, String> {
-        let log = log.iter().map(|&(id, n)| (CommandId::new(id).unwrap(), coins(n)));
+        let log = log.iter().map(|&(id, n)| (CommandId::new(id).unwrap(), sum(n)));
         compare(csv.as_bytes(), "their.csv", &columns(), log).map_err(|e| e.to_string())
     }
 
@@ -293,7 +298,7 @@ mod tests {
     fn the_same_on_both_sides() {
         let report = against("when,amount,gift_id\nx,1.00,1\nx,25,2\n", &[("gift-2", 2500), ("gift-1", 100)]).unwrap();
         assert!(report.ok, "{report:?}");
-        assert_eq!([report.file, report.log, report.matched], [Side { count: 2, coins: 2600 }; 3]);
+        assert_eq!([report.file, report.log, report.matched], [Side { count: 2, coins: sum(2600) }; 3]);
     }
 
     #[test]
@@ -315,9 +320,9 @@ mod tests {
         backwards.reverse();
         assert_eq!(report, against(csv, &backwards).unwrap(), "the order of the log shows");
         assert!(!report.ok);
-        assert_eq!(report.file, Side { count: 9, coins: 2800 });
-        assert_eq!(report.log, Side { count: 9, coins: 1553 });
-        assert_eq!(report.matched, Side { count: 1, coins: 100 });
+        assert_eq!(report.file, Side { count: 9, coins: sum(2800) });
+        assert_eq!(report.log, Side { count: 9, coins: sum(1553) });
+        assert_eq!(report.matched, Side { count: 1, coins: sum(100) });
         let here: Vec<_> = report.missing_here.iter().map(|g| (g.line, g.id.as_str())).collect();
         assert_eq!(here, [(2, "gift-9"), (3, "gift-8")]);
         let there: Vec<_> = report.missing_there.iter().map(|g| (g.id.as_str(), g.coins.get())).collect();
@@ -429,5 +434,21 @@ mod tests {
         comparison.take_record(&record(Origin::Caller, grant(9)));
         comparison.take_record(&record(Origin::Caller, gift(5)));
         assert!(comparison.finish().ok);
+    }
+
+    #[test]
+    fn a_group_may_sum_to_more_than_one_amount_holds() {
+        let most = Coins::MAX.get();
+        let record = record(Origin::Caller, Event::Group(vec![gift(most), gift(most)]));
+        let sums: Vec<u128> = gift_lines(&record).map(|(_, sum)| sum.get()).collect();
+        assert_eq!(sums, [2 * u128::from(most)]);
+        let plain = FileColumns { id_prefix: String::new(), decimals: 0, ..columns() };
+        let mut comparison =
+            Comparison::with_file(&b"gift_id,amount\ng-1,18014398509481982\n"[..], "f", &plain).unwrap();
+        comparison.take_record(&record);
+        let report = comparison.finish();
+        assert!(report.ok, "{report:?}");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["matched"]["coins"], "18014398509481982", "a sum is a decimal string");
     }
 }

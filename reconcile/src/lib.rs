@@ -8,6 +8,6 @@ pub mod gifts;
 pub mod proofs;
 mod table;
 
-pub use amount::coins_from_decimal;
+pub use amount::{Sum, coins_from_decimal, sum_from_decimal};
 pub use error::Error;
 pub use table::{Layout, Line, Table};

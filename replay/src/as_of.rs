@@ -27,6 +27,36 @@ pub enum AsOf {
     },
 }
 
+impl AsOf {
+    /// The clock of an answer about this moment: what is due by then counts as due, whether a timer
+    /// has recorded it or not, and what was published counts if it holds by then.
+    ///
+    /// The past is answered by its own clock, and the end of the log by `now`, though never by a time
+    /// before its newest record.
+    ///
+    /// # Errors
+    /// If the position names no record, or the log cannot be read.
+    pub fn clock(self, reader: &mut Reader, now: Timestamp) -> Result<Timestamp> {
+        match self {
+            Self::Time(time) => Ok(time),
+            Self::Position { shard, sequence } => Ok(record_at(reader, shard, sequence)?.time),
+            Self::End => {
+                let heads = (0..).zip(reader.head().shards).filter(|(_, head)| head.sequence > 0);
+                heads
+                    .map(|(shard, head)| Ok(record_at(reader, shard, head.sequence)?.time))
+                    .try_fold(now, |clock, newest: Result<Timestamp>| Ok(clock.max(newest?)))
+            }
+        }
+    }
+}
+
+/// The record at a place that somebody named.
+fn record_at(reader: &mut Reader, shard: Shard, sequence: u64) -> Result<Record> {
+    let found = if shard < reader.shards() { reader.find(shard, sequence)? } else { None };
+    let (_, record) = found.ok_or_else(|| ledger::Error::NoRecord { place: format!("{shard}-{sequence}") })?;
+    Ok(record)
+}
+
 impl FromStr for AsOf {
     type Err = String;
 
@@ -67,10 +97,7 @@ impl Cut {
             AsOf::End => Ok(None),
             AsOf::Time(time) => Ok(Some(Self(time, Shard::MAX, u64::MAX))),
             AsOf::Position { shard, sequence } => {
-                let found = if shard < reader.shards() { reader.find(shard, sequence)? } else { None };
-                let (_, record) =
-                    found.ok_or_else(|| ledger::Error::NoRecord { place: format!("{shard}-{sequence}") })?;
-                Ok(Some(Self(record.time, shard, sequence)))
+                Ok(Some(Self(record_at(reader, shard, sequence)?.time, shard, sequence)))
             }
         }
     }

@@ -10,12 +10,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use chrono_tz::Tz;
 use ledger::{
-    Engine, SystemClock,
+    Clock, Engine, SystemClock,
     log::{Options, OsDisk, Reader},
 };
 use projections::Reference;
 use replay::{AsOf, fold};
-use schemas::{Record, Shard};
+use schemas::{Record, Shard, Subject, Timestamp};
 
 use crate::output::Progress;
 
@@ -113,37 +113,59 @@ impl LedgerDir {
         Ok(Reader::open(self.disk())?)
     }
 
-    /// Gives every record up to `as_of` to `visit`, in the order of their times.
-    pub fn fold(&self, as_of: AsOf, mut visit: impl FnMut(&Record) -> Result<()>) -> Result<()> {
+    /// Gives every record up to `as_of` to `visit`, in the order of their times. Returns the clock of
+    /// the answer that is made of them.
+    pub fn fold(&self, as_of: AsOf, mut visit: impl FnMut(&Record) -> Result<()>) -> Result<Timestamp> {
         let mut reader = self.read()?;
+        let clock = as_of.clock(&mut reader, SystemClock.now())?;
         let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
         let progress = Progress::records(total, "folding");
         fold(&mut reader, as_of, |record| {
             visit(record)?;
             progress.step();
-            Ok(())
-        })
+            anyhow::Ok(())
+        })?;
+        Ok(clock)
     }
 
-    /// The reference data as of a moment.
-    pub fn reference(&self, as_of: AsOf) -> Result<Reference> {
+    /// The versions of the reference data that were published up to a moment, and that moment's clock.
+    pub fn reference(&self, as_of: AsOf) -> Result<(Reference, Timestamp)> {
         let mut reference = Reference::new();
-        self.fold(as_of, |record| {
+        let clock = self.fold(as_of, |record| {
             reference.apply(record);
             Ok(())
         })?;
-        Ok(reference)
+        Ok((reference, clock))
     }
 
-    /// The zone of the books: the entity's, or the one that was asked for.
-    pub fn zone(&self, asked: Option<&str>) -> Result<Tz> {
+    /// The zone in which people are shown times: the entity's, UTC before there is one. An entity does not
+    /// change, so the log is read up to where it was published, which is near its start.
+    pub fn shown_zone(&self, as_of: AsOf) -> Result<Tz> {
+        let mut reader = self.read()?;
+        let clock = as_of.clock(&mut reader, SystemClock.now())?;
+        let mut reference = Reference::new();
+        for record in replay::records(&mut reader, as_of)? {
+            let record = record?;
+            if matches!(record.subject, Subject::Reference) {
+                reference.apply(&record);
+                if let Some(entity) = reference.at(clock).entity() {
+                    return Ok(entity.zone.0);
+                }
+            }
+        }
+        Ok(Tz::UTC)
+    }
+
+    /// The zone of the books as of a moment: the entity's, or the one that was asked for.
+    pub fn zone(&self, asked: Option<&str>, as_of: AsOf) -> Result<Tz> {
         if let Some(name) = asked {
             return Ok(schemas::parse_zone(name)?);
         }
-        let reference = self.reference(AsOf::End)?;
-        let entity =
-            reference.entity().context("no entity is published, so there is no time zone: name one with --zone")?;
-        Ok(entity.zone.0)
+        let (reference, clock) = self.reference(as_of)?;
+        let entity = reference.at(clock).entity().map(|entity| entity.zone.0);
+        entity.with_context(|| {
+            format!("no entity is published that holds at {clock}, so there is no time zone: name one with --zone")
+        })
     }
 }
 

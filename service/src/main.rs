@@ -4,9 +4,11 @@
 mod cli;
 mod import;
 mod ledger_dir;
+mod local_time;
 mod output;
 mod platform_file;
 mod toml_text;
+mod words;
 
 use std::{
     io::{ErrorKind, IsTerminal},
@@ -35,13 +37,14 @@ fn main() -> ExitCode {
         // A reader may have seen enough; whoever appends has not been told everything.
         Err(error) if output::is_closed_pipe(&error) && !error.is::<cli::Unanswered>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("giftledger: {error:#}");
+            eprintln!("giftledger: {}", schemas::visible_lines(&format!("{error:#}")));
             // What the ledger found wrong or refused is a fault; the rest is a matter of how it was called.
             let fault = error.is::<cli::Unanswered>()
                 || error.chain().any(|cause| {
                     cause.is::<ledger::Error>()
                         || cause.is::<ledger::Unavailable>()
                         || cause.is::<schemas::Rejection>()
+                        || cause.is::<cli::NotFound>()
                         || cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::StorageFull)
                 });
             ExitCode::from(if fault { 1 } else { 2 })

@@ -429,7 +429,7 @@ fn audit_balances(folder: &Folder, script: &[Line], answers: &[Answered]) {
     }
     let balances = folder.run(&["balance", "--all", "--json"], 0);
     let held: BTreeMap<String, i64> = lines(&balances.stdout)
-        .map(|line| (text(&line, "account"), line["balance"].as_i64().unwrap_or_default()))
+        .map(|line| (text(&line, "account"), text(&line, "balance").parse().unwrap_or_default()))
         .filter(|(account, _)| account.starts_with("user:"))
         .collect();
     wanted.retain(|_, coins| *coins != 0);

@@ -23,6 +23,7 @@ pub struct Row {
     /// Who.
     pub member: Member,
     /// Recipient value or coins charged.
+    #[serde(serialize_with = "schemas::serialize_sum")]
     pub score: i128,
     /// When the last standing increase was made.
     pub reached_at: Timestamp,

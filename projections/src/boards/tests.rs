@@ -98,7 +98,7 @@ fn a_row_has_the_names_that_scripts_rely_on() {
     let mut sample = Sample::new(1);
     sample.gift("u1", at(1, 1), &[("A", 900_720)], 60, 0);
     let json = serde_json::to_string(&streamers(&sample)[0]).unwrap();
-    assert_eq!(json, r#"{"rank":1,"member":"A","score":900720,"reached_at":"2026-11-01T00:01:00Z"}"#);
+    assert_eq!(json, r#"{"rank":1,"member":"A","score":"900720","reached_at":"2026-11-01T00:01:00Z"}"#);
 }
 
 #[test]

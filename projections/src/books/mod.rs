@@ -21,7 +21,7 @@ use std::{fmt, io::Write, str::FromStr};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use ledger::postings_of;
-use schemas::{Event, OrderId, Posting, Record, Subject};
+use schemas::{Event, OrderId, Posting, Record, Subject, write_json};
 use smallvec::SmallVec;
 
 use crate::Result;
@@ -117,7 +117,7 @@ impl<W: Write> Books<W> {
     /// If the writer does not take them.
     pub fn write(&mut self, record: &Record) -> Result<()> {
         if let Form::Ndjson(writer) = &mut self.form {
-            serde_json::to_writer(&mut *writer, record).map_err(std::io::Error::from)?;
+            write_json(writer, record)?;
             return Ok(writer.write_all(b"\n")?);
         }
         for (part, event) in record.events() {

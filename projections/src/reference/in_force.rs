@@ -1,16 +1,18 @@
-//! The reference data that is in force: catalogue, books, terms and memberships.
+//! The reference data that holds at one instant: catalogue, books, terms and memberships.
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use schemas::{
-    Change, Entity, Event, GiftItem, GuildId, GuildTerms, ItemId, Membership, Record, Share, StreamerId, StreamerTerms,
-    Timestamp,
+    Change, Entity, GiftItem, GuildId, GuildTerms, ItemId, Membership, Share, StreamerId, StreamerTerms, Timestamp,
 };
 
-/// The fold of all complete versions of the reference data. Days are those of the entity's zone.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reference {
+use super::Version;
+
+/// What holds at one instant. Days are those of the entity's zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    at: Timestamp,
     version: u64,
     from: Option<Timestamp>,
     items: BTreeMap<ItemId, GiftItem>,
@@ -19,38 +21,32 @@ pub struct Reference {
     streamers: BTreeMap<StreamerId, ByDay<Share>>,
     guilds: BTreeMap<GuildId, ByDay<Share>>,
     memberships: BTreeMap<StreamerId, ByDay<Option<GuildId>>>,
-    /// Parts of versions whose last part has not been published.
-    incomplete: BTreeMap<u64, Vec<Change>>,
 }
 
 /// What holds from a day on, until the next one.
 type ByDay<T> = BTreeMap<NaiveDate, T>;
 
-impl Reference {
+impl InForce {
     /// Before the first version.
-    pub fn new() -> Self {
-        Self::default()
+    pub(super) fn nothing(at: Timestamp) -> Self {
+        Self {
+            at,
+            version: 0,
+            from: None,
+            items: BTreeMap::new(),
+            entity: None,
+            default_terms: ByDay::new(),
+            streamers: BTreeMap::new(),
+            guilds: BTreeMap::new(),
+            memberships: BTreeMap::new(),
+        }
     }
 
-    /// Takes what a record published. A version counts from its last part on, as a whole.
-    pub fn apply(&mut self, record: &Record) {
-        for (_, event) in record.events() {
-            let Event::ReferencePublished(published) = event else { continue };
-            let changes = self.incomplete.entry(published.version).or_default();
-            if published.part == 0 {
-                changes.clear();
-            }
-            changes.extend(published.changes.iter().cloned());
-            if published.last {
-                let changes = std::mem::take(changes);
-                self.incomplete.retain(|version, _| *version > published.version);
-                self.version = published.version;
-                self.from = Some(published.from);
-                for change in changes {
-                    self.take(change);
-                }
-            }
-        }
+    /// Takes the next version in the order in which they were published.
+    pub(super) fn take_version(&mut self, version: &Version) {
+        self.version = version.number;
+        self.from = Some(version.starts);
+        version.changes.iter().cloned().for_each(|change| self.take(change));
     }
 
     fn take(&mut self, change: Change) {
@@ -78,12 +74,17 @@ impl Reference {
         }
     }
 
-    /// The newest complete version; 0 before the first.
+    /// The instant.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The newest version that holds; 0 before the first.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// From when that version holds.
+    /// Since when that version holds.
     pub fn from(&self) -> Option<Timestamp> {
         self.from
     }
@@ -96,6 +97,14 @@ impl Reference {
     /// An item of the catalogue.
     pub fn item(&self, item: &ItemId) -> Option<&GiftItem> {
         self.items.get(item)
+    }
+
+    /// An item that can be bought at this instant: in the catalogue, and between its own `from` and `until`.
+    pub fn on_sale(&self, item: &ItemId) -> Option<&GiftItem> {
+        let on_sale = |item: &&GiftItem| {
+            item.from.is_none_or(|from| from <= self.at) && item.until.is_none_or(|until| self.at < until)
+        };
+        self.item(item).filter(on_sale)
     }
 
     /// Whose books these are.
@@ -155,105 +164,4 @@ impl Reference {
 /// What the latest entry up to `day` says.
 fn in_force<T>(by_day: &ByDay<T>, day: NaiveDate) -> Option<&T> {
     by_day.range(..=day).next_back().map(|(_, held)| held)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sample::{Sample, change, day};
-
-    /// Version, part, whether it is the last, changes.
-    type Part<'a> = (u64, u32, bool, &'a [&'a str]);
-
-    fn fold(parts: &[Part<'_>]) -> Reference {
-        let mut sample = Sample::new(1);
-        for (version, part, last, changes) in parts {
-            sample.publish(*version, *part, *last, changes.iter().map(|text| change(text)).collect());
-        }
-        let mut reference = Reference::new();
-        for record in &sample.records() {
-            reference.apply(record);
-        }
-        reference
-    }
-
-    const ROSE: &str = r#"{"item": {"item": "rose", "price": 10, "value": 10}}"#;
-
-    #[test]
-    fn a_version_counts_once_its_last_part_is_published() {
-        let withdraw = r#"{"withdraw_item": "rose"}"#;
-        let cases: [(&[Part<'_>], u64, usize); 5] = [
-            (&[], 0, 0),
-            (&[(1, 0, false, &[ROSE])], 0, 0),
-            (&[(1, 0, false, &[ROSE]), (1, 1, true, &[])], 1, 1),
-            (&[(1, 0, true, &[ROSE]), (2, 0, false, &[withdraw])], 1, 1),
-            (&[(1, 0, true, &[ROSE]), (2, 0, false, &[]), (2, 0, true, &[withdraw])], 2, 0),
-        ];
-        for (parts, version, items) in cases {
-            let reference = fold(parts);
-            assert_eq!((reference.version(), reference.items().count()), (version, items), "{parts:?}");
-        }
-    }
-
-    #[test]
-    fn the_latest_terms_up_to_the_day_hold_and_own_ones_come_first() {
-        let reference = fold(&[
-            (
-                1,
-                0,
-                true,
-                &[
-                    r#"{"streamer": {"share": "0.40", "from": "2026-11-01"}}"#,
-                    r#"{"streamer": {"share": "0.42", "from": "2026-11-20"}}"#,
-                    r#"{"streamer": {"streamer": "s1", "share": "0.50", "from": "2026-11-10"}}"#,
-                ],
-            ),
-            (2, 0, true, &[r#"{"streamer": {"streamer": "s1", "share": "0.55", "from": "2026-11-10"}}"#]),
-        ]);
-        let cases = [
-            ("s1", "2026-10-31", None),
-            ("s1", "2026-11-01", Some("0.4")),
-            ("s1", "2026-11-09", Some("0.4")),
-            ("s1", "2026-11-10", Some("0.55")), // version 2 replaced 0.50
-            ("s1", "2026-11-30", Some("0.55")), // own terms, though the default ones are later
-            ("s2", "2026-11-19", Some("0.4")),
-            ("s2", "2026-11-20", Some("0.42")),
-        ];
-        for (streamer, on, share) in cases {
-            let found = reference.streamer_share(&streamer.parse().unwrap(), day(on));
-            assert_eq!(found, share.map(|share| share.parse().unwrap()), "{streamer} on {on}");
-        }
-        assert_eq!(reference.streamer_terms().count(), 3);
-    }
-
-    #[test]
-    fn a_streamer_changes_guild_and_leaves() {
-        let reference = fold(&[(
-            1,
-            0,
-            true,
-            &[
-                r#"{"membership": {"streamer": "s1", "guild": "g1", "from": "2026-11-01"}}"#,
-                r#"{"membership": {"streamer": "s1", "guild": "g2", "from": "2026-11-16"}}"#,
-                r#"{"membership": {"streamer": "s1", "guild": null, "from": "2026-12-01"}}"#,
-                r#"{"guild": {"guild": "g1", "share": "0.1", "from": "2026-11-01"}}"#,
-            ],
-        )]);
-        let cases = [
-            ("2026-10-31", None),
-            ("2026-11-15", Some("g1")),
-            ("2026-11-16", Some("g2")),
-            ("2026-11-30", Some("g2")),
-            ("2026-12-01", None),
-        ];
-        for (on, guild) in cases {
-            let found = reference.guild_of(&"s1".parse().unwrap(), day(on));
-            assert_eq!(found.map(GuildId::as_str), guild, "on {on}");
-        }
-        let share = |guild: &str, on| reference.guild_share(&guild.parse().unwrap(), day(on));
-        assert_eq!(share("g1", "2026-11-15"), Some("0.1".parse().unwrap()));
-        assert_eq!(share("g1", "2026-10-31"), None);
-        assert_eq!(share("g2", "2026-11-15"), None);
-        assert_eq!((reference.memberships().count(), reference.guild_terms().count()), (3, 1));
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{ChannelId, Coins, Event, Lots, Record, Timestamp, TransactionId, UserId, coins_of};
+use schemas::{ChannelId, Coins, Event, Lots, Record, Timestamp, TransactionId, UserId};
 use serde::Serialize;
 
 /// Every chargeback that left a debt, by user.
@@ -61,8 +61,9 @@ impl Debts {
         }
     }
 
+    /// Each lot by itself: their sum may be more than one amount holds.
     fn pay_lots(&mut self, user: &UserId, paid: &Lots) {
-        self.pay(user, coins_of(paid).unwrap_or(Coins::MAX));
+        paid.iter().for_each(|lot| self.pay(user, lot.coins));
     }
 
     fn pay(&mut self, user: &UserId, paid: Coins) {

@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 use schemas::{Currency, Entity, GuildId, Hash, Money, Month, Share, StreamerId};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use crate::{Error, Reference, Result, Tallies};
+use crate::{Error, InForce, Result, Tallies};
 use arithmetic::{Kept, sum_of};
 pub use arithmetic::{claw_back_candidate, share_towards_zero, worth_floor};
 pub use debts::{Debt, Debts};
@@ -24,16 +24,16 @@ pub use debts::{Debt, Debts};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Payout {
     /// The month.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "schemas::serialize_sum")]
     pub month: Month,
     /// Whose months.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "schemas::serialize_sum")]
     pub zone: Tz,
     /// What is paid out in.
     pub currency: Currency,
     /// How many coins are worth one unit of it.
     pub coins_per_unit: u32,
-    /// The version of the reference data whose terms were used.
+    /// The newest version of the reference data that held when it was calculated.
     pub reference_version: u64,
     /// By streamer and share.
     pub streamers: Vec<StreamerLine>,
@@ -53,6 +53,7 @@ pub struct StreamerLine {
     /// Who.
     pub streamer: StreamerId,
     /// Coins that pay out; negative where more was refunded than given.
+    #[serde(serialize_with = "schemas::serialize_sum")]
     pub base: i128,
     /// The streamer's share of it.
     pub share: Share,
@@ -66,6 +67,7 @@ pub struct GuildLine {
     /// Which.
     pub guild: GuildId,
     /// Coins that pay out, of its streamers; negative where more was refunded than given.
+    #[serde(serialize_with = "schemas::serialize_sum")]
     pub base: i128,
     /// The guild's share of it.
     pub share: Share,
@@ -77,6 +79,7 @@ pub struct GuildLine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct House {
     /// Coins that would pay out.
+    #[serde(serialize_with = "schemas::serialize_sum")]
     pub base: i128,
     /// Their worth, to the minor unit downwards; part of what stays with the platform.
     pub worth: Money,
@@ -88,6 +91,7 @@ pub struct House {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// All coins that pay out in the month, the house's included.
+    #[serde(serialize_with = "schemas::serialize_sum")]
     pub base: i128,
     /// Their worth, to the minor unit downwards.
     pub worth: Money,
@@ -124,14 +128,14 @@ impl Payout {
     }
 }
 
-/// Calculates what `month` pays.
+/// Calculates what `month` pays, by the terms that are in force when it is calculated.
 ///
 /// # Errors
 /// If something that has to be published is not, or an amount is beyond what [`Money`] holds.
 ///
 /// # Panics
 /// If it does not tie, which would be a bug that must not pay anyone.
-pub fn payout(month: Month, tallies: &Tallies, reference: &Reference) -> Result<Payout> {
+pub fn payout(month: Month, tallies: &Tallies, reference: &InForce) -> Result<Payout> {
     let entity = reference.entity().ok_or(Error::NoEntity)?;
     if entity.coins_per_unit == 0 {
         return Err(Error::NoCoinsPerUnit);
@@ -195,7 +199,7 @@ struct Bases {
 }
 
 impl Bases {
-    fn of(month: Month, tallies: &Tallies, reference: &Reference) -> Result<Self> {
+    fn of(month: Month, tallies: &Tallies, reference: &InForce) -> Result<Self> {
         let mut by_day: BTreeMap<_, i128> = BTreeMap::new();
         for line in tallies.month(month) {
             *by_day.entry((line.streamer, line.given)).or_default() += line.tally.base;
@@ -227,10 +231,6 @@ impl Bases {
         }
         Ok(bases)
     }
-}
-
-fn as_text<T: ToString, S: Serializer>(value: &T, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(&value.to_string())
 }
 
 #[cfg(test)]

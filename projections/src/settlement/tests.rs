@@ -1,19 +1,20 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Reference;
 use crate::sample::{Sample, at, change, interleaved, worlds};
 
 const SHANGHAI: &str = r#"{"entity": {"currency": "CNY", "zone": "Asia/Shanghai", "coins_per_unit": 100}}"#;
 const STREAMERS: &str = r#"{"streamer": {"share": "0.45", "from": "2026-01-01"}}"#;
 
-fn reference(changes: &[&str]) -> Reference {
+fn reference(changes: &[&str]) -> InForce {
     let mut sample = Sample::new(1);
     sample.publish(7, 0, true, changes.iter().map(|json| change(json)).collect());
     let mut reference = Reference::new();
     for record in &sample.records() {
         reference.apply(record);
     }
-    reference
+    reference.at(at(60, 0))
 }
 
 fn tallies(records: &[schemas::Record]) -> Tallies {
@@ -148,9 +149,9 @@ fn the_digest_is_that_of_the_canonical_json() {
         payout.canonical_json(),
         concat!(
             r#"{"month":"2026-11","zone":"Asia/Shanghai","currency":"CNY","coins_per_unit":100,"reference_version":7,"#,
-            r#""streamers":[{"streamer":"s","base":1000,"share":"0.45","amount":{"currency":"CNY","amount":"4.50"}}],"#,
-            r#""guilds":[],"house":{"base":0,"worth":{"currency":"CNY","amount":"0.00"}},"#,
-            r#""platform":{"currency":"CNY","amount":"5.50"},"check":{"base":1000,"#,
+            r#""streamers":[{"streamer":"s","base":"1000","share":"0.45","amount":{"currency":"CNY","amount":"4.50"}}],"#,
+            r#""guilds":[],"house":{"base":"0","worth":{"currency":"CNY","amount":"0.00"}},"#,
+            r#""platform":{"currency":"CNY","amount":"5.50"},"check":{"base":"1000","#,
             r#""worth":{"currency":"CNY","amount":"10.00"},"streamers":{"currency":"CNY","amount":"4.50"},"#,
             r#""guilds":{"currency":"CNY","amount":"0.00"},"platform":{"currency":"CNY","amount":"5.50"},"#,
             r#""difference":{"currency":"CNY","amount":"0.00"}}}"#,

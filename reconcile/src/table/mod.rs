@@ -110,8 +110,13 @@ impl<R: Read> Table<R> {
             (None, _) => "no column",
             (Some(_), Some(_)) => "two columns",
         };
-        let mut columns =
-            self.header.iter().take(SHOWN_COLUMNS).map(|title| shown(title)).collect::<Vec<_>>().join(", ");
+        let mut columns = self
+            .header
+            .iter()
+            .take(SHOWN_COLUMNS)
+            .map(|title| schemas::visible(&shown(title)).into_owned())
+            .collect::<Vec<_>>()
+            .join(", ");
         if self.header.len() > SHOWN_COLUMNS {
             columns += ", …";
         }

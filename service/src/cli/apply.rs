@@ -90,7 +90,7 @@ impl Apply {
         let ledger = global.ledger();
         if self.dry_run {
             let published = if ledger.exists() { Published::read(&ledger)? } else { Published::default() };
-            let current = Current::of(&published.reference);
+            let current = published.current();
             let difference = platform_file::difference(&current, &wanted, self.pruning.unnamed());
             check(&current, &difference)?;
             if global.json {
@@ -126,12 +126,12 @@ pub fn apply(
     show: impl FnOnce(&Difference) -> Result<()>,
 ) -> Result<Applied> {
     let published = Published::read(ledger)?;
-    let current = Current::of(&published.reference);
+    let current = published.current();
     let difference = platform_file::difference(&current, wanted, pruning.unnamed());
     check(&current, &difference)?;
     show(&difference)?;
     if difference.is_empty() {
-        let version = published.reference.version();
+        let version = published.reference.at(published.clock).version();
         return Ok(Applied { version, changes: 0, from: None, resumed_at_part: None, given_up: None });
     }
     pruning.confirm(&difference, typed)?;

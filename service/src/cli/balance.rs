@@ -9,7 +9,11 @@ use schemas::{Account, Asset, Timestamp};
 use serde::Serialize;
 
 use super::{Ended, Global};
-use crate::output::{json_line, stdout, table, thousands};
+use crate::{
+    local_time::{local, titled},
+    output::{json_line, stdout, table, thousands},
+    words,
+};
 
 /// Show balances: plus is what is owed to the account's holder, minus what the account has put in or owes.
 #[derive(Debug, clap::Args)]
@@ -22,10 +26,11 @@ pub struct Balance {
     /// With --all, those at zero as well.
     #[arg(long, requires = "all")]
     zeros: bool,
-    /// Every change of the one account as well.
+    /// Every change of the one account, in the order of recording, with the time when it happened beside it.
     #[arg(long)]
     history: bool,
-    /// As of a time or a position `<shard>-<sequence>`.
+    /// As of a time of recording or a position `<shard>-<sequence>`: what was recorded by then, whenever
+    /// it happened.
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<AsOf>,
 }
@@ -35,18 +40,22 @@ pub struct Balance {
 struct Line<'a> {
     account: &'a Account,
     asset: String,
-    balance: serde_json::Value,
+    /// A sum: a decimal string, whatever the asset.
+    balance: String,
 }
 
 /// A change of an account as scripts read it.
 #[derive(Debug, Serialize)]
 struct Change {
+    /// When it was recorded, which `--as-of` goes by.
     time: Timestamp,
+    /// When it happened, which months and books go by.
+    occurred_at: Timestamp,
     record: String,
     event: &'static str,
     asset: String,
-    amount: serde_json::Value,
-    balance: serde_json::Value,
+    amount: String,
+    balance: String,
 }
 
 impl Balance {
@@ -58,8 +67,8 @@ impl Balance {
         if self.history {
             return self.history(global, as_of);
         }
-        let mut accounts = Accounts::new();
-        global.ledger().fold(as_of, |record| {
+        let (ledger, mut accounts) = (global.ledger(), Accounts::new());
+        let clock = ledger.fold(as_of, |record| {
             accounts.apply(record);
             Ok(())
         })?;
@@ -73,7 +82,7 @@ impl Balance {
             for (account, asset, balance) in lines {
                 json_line(
                     &mut out,
-                    &Line { account: &account, asset: asset.to_string(), balance: number(asset, balance) },
+                    &Line { account: &account, asset: asset.to_string(), balance: asset.show(balance) },
                 )?;
             }
         } else {
@@ -81,6 +90,10 @@ impl Balance {
                 vec![account.to_string(), thousands(asset.show(balance)), asset.to_string()]
             });
             writeln!(out, "{}", table(&["account", "balance", "asset"], &[1], rows))?;
+            if self.as_of.is_some() {
+                let zone = ledger.shown_zone(as_of)?;
+                writeln!(out, "as of {} ({}), by when it was recorded", local(clock, zone), zone.name())?;
+            }
         }
         out.flush()?;
         Ok(Ended::Well)
@@ -101,21 +114,27 @@ impl Balance {
                     &mut out,
                     &Change {
                         time: line.time,
+                        occurred_at: line.happened_at,
                         record: format!("{}-{}", line.shard, line.sequence),
                         event: line.event,
                         asset: line.asset.to_string(),
-                        amount: number(line.asset, line.amount),
-                        balance: number(line.asset, line.balance),
+                        amount: line.asset.show(line.amount),
+                        balance: line.asset.show(line.balance),
                     },
                 )?;
             }
         } else {
+            let zone = global.ledger().shown_zone(as_of)?;
             let rows = lines.iter().map(|line| {
                 let show = |amount| thousands(line.asset.show(amount));
                 let place = format!("{}-{}", line.shard, line.sequence);
-                vec![line.time.to_string(), place, line.event.to_string(), show(line.amount), show(line.balance)]
+                let (recorded, happened) = (local(line.time, zone), local(line.happened_at, zone));
+                let (change, balance) = (show(line.amount), show(line.balance));
+                vec![recorded, happened, place, words::event(line.event), change, balance]
             });
-            writeln!(out, "{}", table(&["time", "record", "event", "change", "balance"], &[3, 4], rows))?;
+            let header = [&*titled("recorded", zone), "happened", "record", "event", "change", "balance"];
+            writeln!(out, "{}", table(&header, &[4, 5], rows))?;
+            writeln!(out, "in the order of recording, which --as-of goes by; months and books go by when it happened")?;
         }
         out.flush()?;
         Ok(Ended::Well)
@@ -129,12 +148,4 @@ fn held(accounts: &Accounts, account: &Account) -> Vec<(Account, Asset, i128)> {
         return vec![(account.clone(), Asset::Coin, 0)];
     }
     held.into_iter().map(|(asset, balance)| (account.clone(), asset, balance)).collect()
-}
-
-/// Coins as a whole number where JSON readers hold it exactly, money as a string at its scale.
-fn number(asset: Asset, balance: i128) -> serde_json::Value {
-    match (asset, i64::try_from(balance)) {
-        (Asset::Coin, Ok(coins)) => coins.into(),
-        _ => asset.show(balance).into(),
-    }
 }

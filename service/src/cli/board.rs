@@ -3,12 +3,16 @@
 use std::io::Write;
 
 use anyhow::Result;
+use chrono_tz::Tz;
 use projections::{Board as Fold, BoardKey, Members, Window};
 use replay::AsOf;
 use schemas::{ActivityId, Month};
 
 use super::{Ended, Global};
-use crate::output::{json_line, stdout, table, thousands};
+use crate::{
+    local_time::{local, titled},
+    output::{json_line, stdout, table, thousands},
+};
 
 /// Show a leaderboard: ties go to who reached the score first.
 #[derive(Debug, clap::Args)]
@@ -57,8 +61,9 @@ impl Board {
         if let Some(zone) = &self.zone {
             schemas::parse_zone(zone)?;
         }
+        let as_of = self.as_of.unwrap_or(AsOf::End);
         let window = match (self.window.month, &self.window.activity) {
-            (Some(month), _) => Window::Month { month, zone: ledger.zone(self.zone.as_deref())? },
+            (Some(month), _) => Window::Month { month, zone: ledger.zone(self.zone.as_deref(), as_of)? },
             (None, Some(activity)) => Window::Activity(activity.clone()),
             (None, None) => Window::AllTime,
         };
@@ -67,17 +72,22 @@ impl Board {
             Who::Senders => Members::Senders,
         };
         let mut board = Fold::new(BoardKey { window, members });
-        ledger.fold(self.as_of.unwrap_or(AsOf::End), |record| {
+        ledger.fold(as_of, |record| {
             board.apply(record);
             Ok(())
         })?;
-        print(&board, self.top, global.json)?;
+        let shown_in = match (&board.key().window, global.json) {
+            (Window::Month { zone, .. }, _) => *zone,
+            (_, true) => Tz::UTC, // programs read UTC
+            (Window::Activity(_) | Window::AllTime, false) => ledger.shown_zone(as_of)?,
+        };
+        print(&board, self.top, global.json, shown_in)?;
         Ok(Ended::Well)
     }
 }
 
-/// The first `top` ranks.
-pub fn print(board: &Fold, top: usize, json: bool) -> Result<()> {
+/// The first `top` ranks; for people with times in a zone.
+pub fn print(board: &Fold, top: usize, json: bool, zone: Tz) -> Result<()> {
     let ranking = board.ranking();
     let rows = ranking.rows().iter().take(top);
     let mut out = stdout();
@@ -88,9 +98,9 @@ pub fn print(board: &Fold, top: usize, json: bool) -> Result<()> {
     } else {
         let rows = rows.map(|row| {
             let member = row.member.as_str().to_owned();
-            vec![row.rank.to_string(), member, thousands(row.score), row.reached_at.to_string()]
+            vec![row.rank.to_string(), member, thousands(row.score), local(row.reached_at, zone)]
         });
-        writeln!(out, "{}", table(&["rank", "member", "score", "reached at"], &[0, 2], rows))?;
+        writeln!(out, "{}", table(&["rank", "member", "score", &titled("reached", zone)], &[0, 2], rows))?;
     }
     out.flush()?;
     Ok(())

@@ -8,9 +8,14 @@ use replay::AsOf;
 use schemas::{Body, Event, Record, Subject};
 
 use super::{Ended, Global};
-use crate::output::{json_line, stdout};
+use crate::{
+    local_time::{local, titled},
+    output::{Columns, json_line, stdout},
+    words,
+};
 
-/// Print records in the order of their times; with --json whole, one a line.
+/// Print records in the order in which they were recorded; with --json whole, one a line. Times are those
+/// of recording, in the zone of the books; where something happened at another time, that is said.
 #[derive(Debug, clap::Args)]
 pub struct Events {
     /// Only this subject's, such as `user:u1` or `claim:transaction:apple/t1`.
@@ -19,7 +24,7 @@ pub struct Events {
     /// Only this kind.
     #[arg(long, value_parser = PossibleValuesParser::new(Event::KINDS.into_iter().chain(["refused"])))]
     kind: Option<String>,
-    /// Up to a time or a position `<shard>-<sequence>`, with it.
+    /// Up to a time of recording or a position `<shard>-<sequence>`, with it.
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<AsOf>,
     /// At most so many.
@@ -29,10 +34,13 @@ pub struct Events {
 
 impl Events {
     pub fn run(self, global: &Global) -> Result<Ended> {
+        let as_of = self.as_of.unwrap_or(AsOf::End);
+        let zone = if global.json { chrono_tz::UTC } else { global.ledger().shown_zone(as_of)? };
         let mut reader = global.ledger().read()?;
         let mut out = stdout();
+        let mut columns = Columns::new([&*titled("recorded", zone), "record", "whose", "what", "by", "command"]);
         let mut left = self.limit.unwrap_or(u64::MAX);
-        for record in replay::records(&mut reader, self.as_of.unwrap_or(AsOf::End))? {
+        for record in replay::records(&mut reader, as_of)? {
             let record = record?;
             if left == 0 {
                 break;
@@ -43,10 +51,15 @@ impl Events {
             left -= 1;
             if global.json {
                 json_line(&mut out, &record)?;
-            } else {
-                print(&mut out, &record)?;
+                continue;
+            }
+            for what in words::sentences(&record, zone, |_, _| true) {
+                let (time, place) = (local(record.time, zone), words::place(&record));
+                let (whose, by, command) = (record.subject.to_string(), words::actor(&record), record.id.to_string());
+                columns.row(&mut out, [time, place, whose, what, by, command])?;
             }
         }
+        columns.finish(&mut out)?;
         out.flush()?;
         Ok(Ended::Well)
     }
@@ -58,20 +71,4 @@ impl Events {
                 Body::Event(event) => event.kind() == kind || event.parts().iter().any(|part| part.kind() == kind),
             })
     }
-}
-
-/// One line for a person: where, when, whose, what, and what it moved.
-pub fn print(out: &mut impl Write, record: &Record) -> Result<()> {
-    let place = format!("{}-{}", record.shard, record.sequence);
-    write!(out, "{place:<10} {:<30} {:<24} ", record.happened_at(), record.subject)?;
-    match &record.body {
-        Body::Rejection(rejection) => write!(out, "refused: {rejection}")?,
-        Body::Event(event) => write!(out, "{}", event.kind())?,
-    }
-    for posting in ledger::postings(record) {
-        let amount = posting.asset.show(posting.amount.into());
-        write!(out, "  {} {amount} {}", posting.account, posting.asset)?;
-    }
-    writeln!(out, "  [{}]", record.id)?;
-    Ok(())
 }

@@ -59,13 +59,13 @@ impl Export {
     fn write(&self, global: &Global, out: impl Write) -> Result<()> {
         use chrono::Datelike;
 
-        let ledger = global.ledger();
+        let (ledger, as_of) = (global.ledger(), self.as_of.unwrap_or(AsOf::End));
         let zone = match (self.format, &self.zone) {
             (Format::Ndjson, None) if self.year.is_none() => chrono_tz::UTC, // has no dates of its own
-            (_, zone) => ledger.zone(zone.as_deref())?,
+            (_, zone) => ledger.zone(zone.as_deref(), as_of)?,
         };
         let mut books = Books::new(out, self.format, zone)?;
-        ledger.fold(self.as_of.unwrap_or(AsOf::End), |record| {
+        ledger.fold(as_of, |record| {
             if self.year.is_none_or(|year| record.happened_at().day_in(zone).year() == year) {
                 books.write(record)?;
             }

@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use ledger::{Answer, Engine, Lines, log::Head};
 use replay::AsOf;
-use schemas::{Envelope, ItemId, Shard};
+use schemas::{Change, Envelope, ItemId, Shard, visible};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -108,7 +108,7 @@ impl Import {
         ledger: &LedgerDir,
         mut rows: Rows,
         item: &ItemId,
-        wanted: Option<&[schemas::Change]>,
+        wanted: Option<&[Change]>,
     ) -> Result<Imported> {
         let before = records(&engine.reader().head());
         if let Some(wanted) = wanted {
@@ -159,12 +159,21 @@ impl Import {
 
 /// A refusal uses an id up, so what every row needs must be there before the first.
 fn check_item(ledger: &LedgerDir, item: &ItemId) -> Result<()> {
-    if ledger.reference(AsOf::End)?.item(item).is_none() {
+    let (reference, clock) = ledger.reference(AsOf::End)?;
+    if reference.at(clock).on_sale(item).is_some() {
+        return Ok(());
+    }
+    let scheduled = reference.scheduled(clock);
+    let next = scheduled.iter().find(|next| matches!(next.change, Change::Item(new) if new.item == *item));
+    if let Some(next) = next {
         bail!(
-            "item {item}, which the mapping names, is not on sale: apply the platform first, or name it with --platform"
+            "item {item}, which the mapping names, is not on sale before {}, when version {} of the reference data \
+             holds: import then, or apply a platform that sells it now",
+            next.from,
+            next.version
         );
     }
-    Ok(())
+    bail!("item {item}, which the mapping names, is not on sale: apply the platform first, or name it with --platform");
 }
 
 fn import_chunk(engine: &Engine, chunk: Vec<Row>, imported: &mut Imported) -> Result<()> {
@@ -201,7 +210,7 @@ fn submit(engine: &Engine, lines: Vec<(u64, Envelope)>, imported: &mut Imported)
         };
         imported.refused += 1;
         if imported.refused <= SHOWN {
-            eprintln!("giftledger: line {line}, {id}: {why}");
+            eprintln!("giftledger: line {line}, {}: {}", visible(id.as_str()), visible(&why));
         }
     }
     Ok(taken)

@@ -56,6 +56,11 @@ impl Global {
     }
 }
 
+/// What was asked for by name is not there: found out, not a wrong call.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotFound(pub String);
+
 /// How a command ended that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {

@@ -2,13 +2,18 @@
 
 use std::io::Write;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use chrono_tz::Tz;
 use replay::AsOf;
-use schemas::{CommandId, OrderId, Record, Subject, UserId};
+use schemas::{CommandId, OrderId, OrderKind, Record, Subject, Timestamp, UserId, visible};
 use serde::Serialize;
 
-use super::{Ended, Global, events};
-use crate::output::{json_line, stdout};
+use super::{Ended, Global, NotFound, wallet::is_past_deadline};
+use crate::{
+    local_time::{local, titled},
+    output::{json_line, stdout, table, thousands},
+    words,
+};
 
 /// Show an order by its number, or by user and the id of the command that placed it.
 #[derive(Debug, clap::Args)]
@@ -22,10 +27,25 @@ pub struct Order {
     /// The command that placed it, with --user.
     #[arg(long, requires = "user", value_name = "ID")]
     command: Option<CommandId>,
+    /// As of a time or a position `<shard>-<sequence>`.
+    #[arg(long, value_name = "MOMENT")]
+    as_of: Option<AsOf>,
 }
 
 /// An order with its records.
 #[derive(Debug, Serialize)]
+struct Shown<'a> {
+    order: &'a schemas::Order,
+    user: Option<&'a UserId>,
+    /// The clock of the answer.
+    as_of: Timestamp,
+    /// Whether it was not sent by its deadline, so that its coins come back.
+    past_deadline: bool,
+    records: &'a [Record],
+}
+
+/// An order with its records.
+#[derive(Debug)]
 struct Story {
     order: schemas::Order,
     user: Option<UserId>,
@@ -34,30 +54,43 @@ struct Story {
 
 impl Order {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let Some(story) = self.story(global)? else {
-            match (self.number, self.user, self.command) {
-                (None, Some(user), Some(command)) => bail!("no command {command} of user {user} placed an order"),
-                (number, ..) => bail!("there is no order {}", number.map(|n| n.to_string()).unwrap_or_default()),
-            }
-        };
+        let as_of = self.as_of.unwrap_or(AsOf::End);
+        let (story, clock) = self.story(global, as_of)?;
+        let Some(story) = story else { return Err(NotFound(self.not_found(as_of)).into()) };
+        let past_deadline = is_past_deadline(&story.order, clock);
         let mut out = stdout();
         if global.json {
-            json_line(&mut out, &story)?;
+            let Story { order, user, records } = &story;
+            json_line(&mut out, &Shown { order, user: user.as_ref(), as_of: clock, past_deadline, records })?;
         } else {
-            let order = &story.order;
-            writeln!(out, "order {}: {:?}, charged {}, left {}", order.id, order.status, order.charged, order.left)?;
-            for record in &story.records {
-                events::print(&mut out, record)?;
-            }
+            let zone = global.ledger().shown_zone(as_of)?;
+            print(&mut out, &story, past_deadline, zone)?;
+            writeln!(out, "as of {} ({})", local(clock, zone), zone.name())?;
         }
         out.flush()?;
         Ok(Ended::Well)
     }
 
+    fn not_found(&self, as_of: AsOf) -> String {
+        let moment = match as_of {
+            AsOf::End => String::new(),
+            moment => format!(" as of {moment}"),
+        };
+        match (&self.number, &self.user, &self.command) {
+            (None, Some(user), Some(command)) => {
+                format!("no command {} of user {user} placed an order{moment}", visible(command.as_str()))
+            }
+            (number, ..) => {
+                let number = number.map(|n| n.to_string()).unwrap_or_default();
+                format!("there is no order {number}{moment}: no record has placed one at that place")
+            }
+        }
+    }
+
     /// One pass over the log: the placing record comes before all others.
-    fn story(&self, global: &Global) -> Result<Option<Story>> {
+    fn story(&self, global: &Global, as_of: AsOf) -> Result<(Option<Story>, Timestamp)> {
         let mut story: Option<Story> = None;
-        global.ledger().fold(AsOf::End, |record| {
+        let clock = global.ledger().fold(as_of, |record| {
             let is_it = |order: &schemas::Order| match &story {
                 Some(story) => story.order.id == order.id,
                 None => self.names(record, order.id),
@@ -76,7 +109,7 @@ impl Order {
             }
             Ok(())
         })?;
-        Ok(story)
+        Ok((story, clock))
     }
 
     fn names(&self, record: &Record, order: OrderId) -> bool {
@@ -91,4 +124,31 @@ impl Order {
             _ => false,
         }
     }
+}
+
+fn print(out: &mut impl Write, story: &Story, past_deadline: bool, zone: Tz) -> Result<()> {
+    let Story { order, user, records } = story;
+    let whose = user.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
+    let status = words::status(order, past_deadline, zone);
+    writeln!(out, "order {}{whose}: {status}", order.id)?;
+    let about = match &order.kind {
+        OrderKind::Gift { item, room, .. } => {
+            let room = room.as_ref().map(|room| format!(" in room {room}")).unwrap_or_default();
+            format!("a gift of {item}{room}")
+        }
+        OrderKind::Game { provider, attempts, .. } => {
+            format!("an order that {provider} delivers, called {attempts} times")
+        }
+    };
+    writeln!(out, "{about}: charged {}, left {}", thousands(order.charged), thousands(order.left))?;
+    let rows = records.iter().flat_map(|record| {
+        let own = |part, event: &schemas::Event| record.order_of(part, event).is_some_and(|moved| moved.id == order.id);
+        words::sentences(record, zone, own).into_iter().map(move |what| {
+            let time = local(record.time, zone);
+            vec![time, words::place(record), what, words::actor(record), record.id.to_string()]
+        })
+    });
+    let header = [&*titled("recorded", zone), "record", "what", "by", "command"];
+    writeln!(out, "{}", table(&header, &[], rows))?;
+    Ok(())
 }

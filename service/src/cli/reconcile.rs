@@ -5,6 +5,7 @@ use std::{io::Write, path::PathBuf};
 use anyhow::Result;
 use reconcile::gifts::{Comparison, FileColumns, Report};
 use replay::AsOf;
+use schemas::{CommandId, visible};
 
 use super::{Ended, Global};
 use crate::{
@@ -67,18 +68,25 @@ impl Gifts {
 
 fn print(report: &Report) -> Result<()> {
     let mut out = stdout();
+    let shown = |id: &CommandId| visible(id.as_str()).into_owned(); // their ids are any text
     for gift in &report.missing_there {
-        writeln!(out, "only on the log: {} {}", gift.id, thousands(gift.coins))?;
+        writeln!(out, "only on the log: {} {}", shown(&gift.id), thousands(gift.coins))?;
     }
     for gift in &report.missing_here {
-        writeln!(out, "only in the file: line {}, {} {}", gift.line, gift.id, thousands(gift.coins))?;
+        writeln!(out, "only in the file: line {}, {} {}", gift.line, shown(&gift.id), thousands(gift.coins))?;
     }
     for gift in &report.differs {
         let (file, log) = (thousands(gift.file), thousands(gift.log));
-        writeln!(out, "differs: line {}, {}: {file} in the file, {log} on the log", gift.line, gift.id)?;
+        writeln!(out, "differs: line {}, {}: {file} in the file, {log} on the log", gift.line, shown(&gift.id))?;
     }
     for gift in &report.twice {
-        writeln!(out, "more than once: {} ({} in the file, {} on the log)", gift.id, gift.file.len(), gift.log.len())?;
+        writeln!(
+            out,
+            "more than once: {} ({} in the file, {} on the log)",
+            shown(&gift.id),
+            gift.file.len(),
+            gift.log.len()
+        )?;
     }
     for (side, what) in [(report.file, "file"), (report.log, "log"), (report.matched, "alike")] {
         writeln!(out, "{what:>6}: {} gifts, {} coins", thousands(side.count), thousands(side.coins))?;

@@ -3,10 +3,13 @@
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
-use ledger::log::{Head, ShardHead};
+use ledger::{
+    Clock, SystemClock,
+    log::{Head, ShardHead},
+};
 use projections::{Payout, Reference, Tallies, payout};
 use replay::AsOf;
-use schemas::{Hash, Money, Month};
+use schemas::{Hash, Money, Month, Timestamp};
 use serde::Serialize;
 
 use super::{Ended, Global};
@@ -34,22 +37,25 @@ struct Shown<'a> {
     #[serde(flatten)]
     payout: &'a Payout,
     digest: Hash,
+    /// The instant whose terms were used: with it as `--as-of` the same comes out again.
+    as_of: Timestamp,
     /// How far each shard was read for it.
     position: &'a Head,
 }
 
 impl Settle {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let Calculated { payout, position } = calculate(&global.ledger(), self.month, self.as_of.unwrap_or(AsOf::End))?;
+        let calculated = calculate(&global.ledger(), self.month, self.as_of.unwrap_or(AsOf::End))?;
+        let Calculated { payout, position, as_of } = calculated;
         if global.json {
-            json_line(&mut stdout(), &Shown { payout: &payout, digest: payout.digest(), position: &position })?;
+            json_line(&mut stdout(), &Shown { payout: &payout, digest: payout.digest(), as_of, position: &position })?;
         } else {
             print(&payout, usize::MAX)?;
             let records: u64 = position.shards.iter().map(|shard| shard.sequence).sum();
             let version = payout.reference_version;
             say(&format_args!(
-                "calculated from the first {} records of ledger {}, by version {version} of the terms; --json names \
-                 each shard's position and hash",
+                "calculated from the first {} records of ledger {}, by version {version} of the terms, which holds at \
+                 {as_of}; --json names each shard's position and hash",
                 thousands(records),
                 position.lineage
             ))?;
@@ -62,11 +68,14 @@ impl Settle {
 pub struct Calculated {
     pub payout: Payout,
     pub position: Head,
+    /// The clock of the answer: the terms are those that hold at this instant.
+    pub as_of: Timestamp,
 }
 
 /// Folds the terms, then the tallies in their zone, both up to the same place.
 pub fn calculate(ledger: &LedgerDir, month: Month, as_of: AsOf) -> Result<Calculated> {
     let mut reader = ledger.read()?;
+    let clock = as_of.clock(&mut reader, SystemClock.now())?;
     let mut reference = Reference::new();
     let mut position: Vec<ShardHead> = vec![ShardHead::default(); reader.shards().into()];
     for record in replay::records(&mut reader, as_of)? {
@@ -74,8 +83,12 @@ pub fn calculate(ledger: &LedgerDir, month: Month, as_of: AsOf) -> Result<Calcul
         reference.apply(&record);
         position[usize::from(record.shard)].sequence = record.sequence;
     }
+    let reference = reference.at(clock);
     let Some(entity) = reference.entity() else {
-        bail!("no entity is published, so there is no currency to pay in; apply a platform file with [entity]")
+        bail!(
+            "no entity is published that holds at {clock}, so there is no currency to pay in; apply a platform file \
+             with [entity]"
+        )
     };
     let mut tallies = Tallies::new(entity.zone.0);
     for record in replay::records(&mut reader, as_of)? {
@@ -85,7 +98,7 @@ pub fn calculate(ledger: &LedgerDir, month: Month, as_of: AsOf) -> Result<Calcul
         head.hash = reader.hash_at(shard, head.sequence)?.context("the log was read up to there")?;
     }
     let position = Head { lineage: reader.head().lineage, shards: position };
-    Ok(Calculated { payout: payout(month, &tallies, &reference)?, position })
+    Ok(Calculated { payout: payout(month, &tallies, &reference)?, position, as_of: clock })
 }
 
 /// The largest `most` lines of each kind, and the check line.

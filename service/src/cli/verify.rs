@@ -9,17 +9,19 @@ use reconcile::{
     proofs::{self, Checked, Proof},
 };
 
+use schemas::{visible, visible_lines};
+
 use super::{Ended, Global};
 use crate::{
     ledger_dir::LedgerDir,
-    output::{Progress, json_line, stdout, table, thousands},
+    output::{Progress, json_line, say, stdout, table, thousands},
 };
 
 /// Prove the books: every byte of the log, hashes, sequences, times, balances, views against state; and
 /// with anchors that nothing was cut off or rewritten.
 #[derive(Debug, clap::Args)]
 pub struct Verify {
-    /// Print only the outcome.
+    /// Print only the verdict, on one line.
     #[arg(long, short)]
     quiet: bool,
     /// Also check the anchors in a file, one a line.
@@ -54,10 +56,13 @@ impl Verify {
             for note in &notes {
                 eprintln!("giftledger: {note}");
             }
-        } else if !self.quiet || !proof.ok {
+        } else if self.quiet {
+            say(&verdict(&proof))?;
+        } else {
             print(&proof)?;
             let mut out = stdout();
-            notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
+            notes.iter().try_for_each(|note| writeln!(out, "{}", visible(note)))?;
+            out.flush()?;
         }
         Ok(Ended::with(proof.ok))
     }
@@ -147,10 +152,14 @@ pub fn print(proof: &Proof) -> Result<()> {
         vec![check.name.to_owned(), thousands(check.count), state.to_owned()]
     });
     writeln!(out, "{}", table(&["check", "count", ""], &[1], rows))?;
-    match &proof.fault {
-        None => writeln!(out, "{} records: the books are proven", thousands(proof.records))?,
-        Some(fault) => writeln!(out, "FAULT: {fault}")?,
-    }
+    writeln!(out, "{}", verdict(proof))?;
     out.flush()?;
     Ok(())
+}
+
+fn verdict(proof: &Proof) -> String {
+    match &proof.fault {
+        None => format!("{} records: the books are proven", thousands(proof.records)),
+        Some(fault) => format!("FAULT: {}", visible_lines(fault)),
+    }
 }

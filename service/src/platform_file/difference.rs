@@ -7,7 +7,9 @@ use std::{
 
 use chrono::NaiveDate;
 use projections::Reference;
-use schemas::{Change, Entity, GiftItem, GuildId, GuildTerms, ItemId, Membership, StreamerId, StreamerTerms};
+use schemas::{
+    Change, Entity, GiftItem, GuildId, GuildTerms, ItemId, Membership, StreamerId, StreamerTerms, Timestamp,
+};
 
 /// The reference data that holds: a fold of its changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,12 +24,30 @@ pub struct Current {
     pub guilds: BTreeMap<(GuildId, NaiveDate), GuildTerms>,
     /// Memberships by the day they begin.
     pub memberships: BTreeMap<(StreamerId, NaiveDate), Membership>,
+    /// What is published and does not hold yet.
+    pub scheduled: Vec<Scheduled>,
+}
+
+/// A change that a version makes later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// When.
+    pub from: Timestamp,
+    /// Which version.
+    pub version: u64,
+    /// What it changes.
+    pub change: Change,
 }
 
 impl Current {
-    /// What a ledger's log has published.
-    pub fn of(reference: &Reference) -> Self {
+    /// What a ledger's log has published: what holds at `now`, and what is scheduled.
+    pub fn of(history: &Reference, now: Timestamp) -> Self {
         let mut current = Self::default();
+        let scheduled = history.scheduled(now).into_iter();
+        current.scheduled = scheduled
+            .map(|one| Scheduled { from: one.from, version: one.version, change: one.change.clone() })
+            .collect();
+        let reference = history.at(now);
         let items = reference.items().cloned().map(Change::Item);
         let entity = reference.entity().cloned().map(Change::Entity);
         let streamers = reference.streamer_terms().map(Change::Streamer);
@@ -142,6 +162,7 @@ pub fn difference(current: &Current, wanted: &[Change], unnamed: Unnamed) -> Dif
         }
     }
     difference.notes = notes(current, &after, unnamed);
+    difference.notes.extend(scheduled(current, &difference.changes));
     difference
 }
 
@@ -195,6 +216,27 @@ fn missing<K: Ord, T>(current: &BTreeMap<K, T>, file: &BTreeMap<K, T>, change: i
     missing.map(|(_, one)| change(one).title()).collect()
 }
 
+/// What is scheduled: it stays, unless this version says otherwise of the same, for from its time on
+/// the later version holds.
+fn scheduled(current: &Current, changes: &[Change]) -> Vec<String> {
+    let replaced: BTreeSet<String> = changes.iter().map(Change::title).collect();
+    let line = |one: &Scheduled| {
+        let (what, from, version) = (one.change.title(), one.from, one.version);
+        let shown = match &one.change {
+            Change::Item(item) => show_item(item),
+            Change::WithdrawItem(_) => "withdrawn".to_owned(),
+            Change::Entity(entity) => show_entity(entity),
+            Change::Streamer(StreamerTerms { share, .. }) | Change::Guild(GuildTerms { share, .. }) => {
+                format!("share {share}")
+            }
+            Change::Membership(one) => show_guild(one),
+        };
+        let becomes = if replaced.contains(&what) { "this version REPLACES it" } else { "it stays" };
+        format!("{what} {shown} is scheduled for {from} by version {version}; {becomes}")
+    };
+    current.scheduled.iter().map(line).collect()
+}
+
 fn show_item(item: &GiftItem) -> String {
     let from = item.from.map(|from| format!(" from {from}")).unwrap_or_default();
     let until = item.until.map(|until| format!(" until {until}")).unwrap_or_default();
@@ -211,8 +253,6 @@ fn show_guild(membership: &Membership) -> String {
 
 #[cfg(test)]
 mod tests {
-    use schemas::Timestamp;
-
     use super::{
         super::parsing::tests::{WHOLE, parse},
         *,
@@ -315,7 +355,9 @@ mod tests {
         };
         let mut reference = Reference::new();
         reference.apply(&record);
-        assert_eq!(Current::of(&reference), current(WHOLE));
+        assert_eq!(Current::of(&reference, record.time), current(WHOLE));
+        let before = Current::of(&reference, Timestamp::MIN);
+        assert_eq!((before.items.len(), before.scheduled.len()), (0, current(WHOLE).items.len() + 6), "not yet");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use schemas::{
 };
 use serde::Serialize;
 
+use super::Current;
 use crate::ledger_dir::LedgerDir;
 
 /// How far ahead a version holds: long enough for every shard to take it first.
@@ -44,8 +45,10 @@ impl Default for Parts {
 /// What was published, and how far a version has come that was left open: a fold of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
-    /// What holds once the last complete version does.
+    /// All complete versions.
     pub reference: Reference,
+    /// The clock of the answer: what holds at it is what a file is compared with.
+    pub clock: Timestamp,
     open: Option<Open>,
 }
 
@@ -65,11 +68,16 @@ impl Published {
     /// What the log of a ledger has published.
     pub fn read(ledger: &LedgerDir) -> Result<Self> {
         let mut published = Self::default();
-        ledger.fold(AsOf::End, |record| {
+        published.clock = ledger.fold(AsOf::End, |record| {
             published.apply(record);
             Ok(())
         })?;
         Ok(published)
+    }
+
+    /// What holds, and what is scheduled.
+    pub fn current(&self) -> Current {
+        Current::of(&self.reference, self.clock)
     }
 
     fn apply(&mut self, record: &Record) {
@@ -123,7 +131,11 @@ impl std::fmt::Display for Applied {
         let version = self.version;
         if let Some(GivenUp { parts, of, begun_by }) = &self.given_up {
             let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
-            let by = if of.is_empty() { format!("command {begun_by}") } else { "an earlier apply".to_owned() };
+            let by = if of.is_empty() {
+                format!("command {}", schemas::visible(begun_by.as_str()))
+            } else {
+                "an earlier apply".to_owned()
+            };
             writeln!(f, "version {version} was left open after {parts}{of} parts by {by}; it is given up")?;
         }
         if let Some(part) = self.resumed_at_part {
@@ -167,7 +179,7 @@ struct Version<'a> {
 
 impl<'a> Version<'a> {
     fn next(published: &Published, changes: &'a [Change], parts: Parts) -> Result<Self> {
-        let number = published.reference.version() + 1;
+        let number = published.reference.newest() + 1;
         let (parts, digest) = cut(changes, parts)?;
         let of = parts.len();
         let ids = |start: u32| format!("apply:{number}:{digest}:{start}:{of}:");
@@ -257,7 +269,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{
-        super::{Current, Unnamed, difference, parsing::tests::parse},
+        super::{Unnamed, difference, parsing::tests::parse},
         *,
     };
 
@@ -281,7 +293,7 @@ mod tests {
         fn apply(&self, text: &str, parts: Option<usize>) -> Option<Applied> {
             let engine = self.dir.start(None).unwrap();
             let published = Published::read(&self.dir).unwrap();
-            let current = Current::of(&published.reference);
+            let current = published.current();
             let changes = difference(&current, &parse(text).unwrap(), Unnamed::IsWithdrawn).changes;
             let applied = if let Some(parts) = parts {
                 let mut version = Version::next(&published, &changes, TWO).unwrap();
@@ -297,8 +309,8 @@ mod tests {
         }
 
         fn items(&self) -> Vec<String> {
-            let reference = self.dir.reference(AsOf::End).unwrap();
-            reference.items().map(|item| format!("{} {}", item.item, item.price)).collect()
+            let (reference, clock) = self.dir.reference(AsOf::End).unwrap();
+            reference.at(clock).items().map(|item| format!("{} {}", item.item, item.price)).collect()
         }
 
         /// What every shard sells at the end.

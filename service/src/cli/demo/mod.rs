@@ -187,13 +187,13 @@ fn tell(ledger: &LedgerDir, platform: &Platform, summary: &Summary) -> Result<()
         say(&format_args!("{:>24}: {} taken, {} refused", what, thousands(tally.taken), thousands(tally.refused)))?;
     }
     say(&format_args!("\nStreamers of {month}, by what they received:"))?;
-    let zone = ledger.zone(None)?;
+    let zone = ledger.zone(None, AsOf::End)?;
     let mut fold = Board::new(BoardKey { window: Window::Month { month, zone }, members: Members::Streamers });
     ledger.fold(AsOf::End, |record| {
         fold.apply(record);
         Ok(())
     })?;
-    board::print(&fold, 5, false)?;
+    board::print(&fold, 5, false, zone)?;
     say(&format_args!("\nWhat {month} pays:"))?;
     settle::print(&settle::calculate(ledger, month, AsOf::End)?.payout, 5)?;
     let c = summary.compensation;

@@ -1,0 +1,381 @@
+//! What people and programs are shown: answers about the past by the past's clock, versions of the
+//! reference data from their own time on, sums of any width, and text of others that steers nothing.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+};
+
+use giftledger_tests::{binary::giftledger, world::World};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const DONE: i32 = 0;
+const FAULT: i32 = 1;
+
+/// A ledger's folder, and the binary that looks at it.
+struct Books {
+    data: PathBuf,
+    scratch: TempDir,
+}
+
+impl Books {
+    /// What the world left behind: its clock stood in January 2026, and nobody has written since.
+    fn of(world: &World, lines: &[&str]) -> Self {
+        for line in lines {
+            let answer = world.say(line);
+            assert!(matches!(answer, ledger::Answer::Taken(_)), "{line}: {answer:?}");
+        }
+        world.rest();
+        Self { data: world.folder().unwrap().to_owned(), scratch: TempDir::new().unwrap() }
+    }
+
+    /// A ledger that the binary itself writes.
+    fn empty() -> Self {
+        let scratch = TempDir::new().unwrap();
+        Self { data: scratch.path().join("ledger"), scratch }
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.scratch.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn append(&self, lines: &[&str]) {
+        // A folder becomes a ledger by a platform file.
+        let platform = self.file("platform.toml", PLATFORM);
+        self.run(&["apply", "-f", &platform], DONE);
+        let file = self.file("commands.ndjson", &lines.join("\n"));
+        self.run(&["append", &file], DONE);
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        giftledger().arg("--data").arg(&self.data).args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// What a command prints.
+    fn run(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.output(arguments);
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{out}\n{err}");
+        if code == DONE { out } else { out + &err }
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.run(&[arguments, &["--json"]].concat(), DONE)).unwrap()
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+const PLATFORM: &str = "
+[entity]
+currency = 'CNY'
+zone = 'Asia/Shanghai'
+coins_per_unit = 100
+[[item]]
+item = 'rose'
+price = 1
+[[streamer]]
+share = 0.45
+from = 2026-01-01
+";
+
+const VERSION_1: &str = r#"{"id":"v1","publish":{"version":1,"part":0,"last":true,"from":"2026-01-01T00:00:00Z","changes":[
+    {"entity":{"currency":"CNY","zone":"Asia/Shanghai","coins_per_unit":100}},
+    {"item":{"item":"rose","price":1,"value":1}},
+    {"streamer":{"share":"0.45","from":"2026-01-01"}}]}}"#;
+
+fn top_up(n: &str, user: &str, coins: u64) -> String {
+    format!(
+        r#"{{"id":"t-{n}","top_up":{{"user":"{user}","channel":"apple","transaction":"GPA.{n}","coins":{coins},"paid":{{"currency":"CNY","amount":"1.00"}}}}}}"#
+    )
+}
+
+#[test]
+fn a_wallet_is_shown_by_the_clock_of_the_answer() {
+    let world = World::in_folder(4);
+    let books = Books::of(
+        &world,
+        &[
+            r#"{"id":"g1","grant":{"user":"u1","coins":100,"expires":"2026-02-01T00:00:00Z","reason":"welcome"}}"#,
+            &top_up("1", "u1", 50),
+            r#"{"id":"h1","hold":{"user":"u1","provider":"arcade","coins":30,"deadline":"2026-01-20T00:00:00Z"}}"#,
+        ],
+    );
+    let wallet = |arguments: &[&str]| books.json(&[&["wallet", "u1"], arguments].concat());
+    // Of the past, the coins that could be spent then, though they have lapsed since.
+    let then = wallet(&["--as-of", "2026-01-15T00:00:00Z"]);
+    assert_eq!((&then["spendable"], &then["as_of"]), (&"120".into(), &"2026-01-15T00:00:00Z".into()));
+    assert_eq!(then["lots"][0]["lapsed"], false);
+    assert_eq!(then["open_orders"][0]["past_deadline"], false);
+    // A position is answered by its record's time: that of the last one, which is still in January.
+    let order = books.json(&["order", "--user", "u1", "--command", "h1"])["order"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(wallet(&["--as-of", &order])["spendable"], "120");
+    // Asked now, nobody has recorded that the lot has lapsed and the hold was not sent; both are so.
+    let now = wallet(&[]);
+    assert_eq!((&now["spendable"], &now["balance"]), (&"50".into(), &"120".into()));
+    assert_eq!((&now["lots"][0]["lapsed"], &now["lots"][1]["lapsed"]), (&true.into(), &false.into()));
+    assert_eq!(now["open_orders"][0]["past_deadline"], true);
+    assert_eq!(books.json(&["order", &order])["past_deadline"], true);
+    assert_eq!(books.json(&["order", &order, "--as-of", "2026-01-15T00:00:00Z"])["past_deadline"], false);
+    let shown = books.run(&["wallet", "u1"], DONE);
+    for said in ["bonus, lapsed", "to spend 50", "not sent to arcade by its deadline", "its coins come back"] {
+        assert!(shown.contains(said), "{said} is not in\n{shown}");
+    }
+    let shown = books.run(&["wallet", "u1", "--as-of", "2026-01-15T00:00:00Z"], DONE);
+    assert!(shown.contains("to spend 120") && shown.contains("held for arcade until"), "{shown}");
+    // And of a moment ahead, by what is known.
+    assert_eq!(books.json(&["order", &order])["order"]["status"], "held");
+}
+
+#[test]
+fn a_lot_says_where_its_coins_came_from() {
+    let world = World::in_folder(2);
+    let books = Books::of(
+        &world,
+        &[r#"{"id":"g1","grant":{"user":"u1","coins":5,"reason":"sorry_for_the_lag"}}"#, &top_up("7", "u1", 50)],
+    );
+    let shown = books.run(&["wallet", "u1"], DONE);
+    assert!(shown.contains("grant: sorry_for_the_lag") && shown.contains("top-up apple/GPA.7"), "{shown}");
+    let lots = &books.json(&["wallet", "u1"])["lots"];
+    assert_eq!(lots[0]["origin"]["grant"]["reason"], "sorry_for_the_lag");
+    assert_eq!(lots[1]["origin"]["top_up"]["transaction"], "GPA.7");
+    assert_eq!(lots[1]["coins"], 50, "the coins of one lot are a whole number");
+}
+
+#[test]
+fn a_version_that_is_scheduled_does_not_count_before_its_time() {
+    let world = World::in_folder(2);
+    let books = Books::of(
+        &world,
+        &[
+            VERSION_1,
+            &top_up("1", "u1", 1_000),
+            r#"{"id":"g1","gift":{"user":"u1","item":"rose","quantity":1000,"to":[{"streamer":"s1"}]}}"#,
+            r#"{"id":"v2","publish":{"version":2,"part":0,"last":true,"from":"2200-01-01T00:00:00Z","changes":[
+                {"item":{"item":"rose","price":20,"value":20}},
+                {"item":{"item":"comet","price":500,"value":500}},
+                {"streamer":{"share":"0.90","from":"2026-01-01"}}]}}"#,
+        ],
+    );
+    let paid = |arguments: &[&str]| {
+        let payout = books.json(&[&["settle", "--dry-run", "2026-01"], arguments].concat());
+        (payout["streamers"][0]["amount"]["amount"].as_str().unwrap().to_owned(), payout["reference_version"].clone())
+    };
+    assert_eq!(paid(&[]), ("4.50".to_owned(), 1.into()), "by the share that holds");
+    assert_eq!(paid(&["--as-of", "2200-01-01T00:00:00Z"]), ("9.00".to_owned(), 2.into()), "by that of its time");
+    // The platform file that holds changes nothing; what is scheduled is shown, and stays.
+    let platform = books.file("platform.toml", PLATFORM);
+    let shown = books.run(&["apply", "--dry-run", "-f", &platform], DONE);
+    assert!(shown.starts_with("nothing changes\n"), "{shown}");
+    let scheduled = "item rose price 20 value 20 is scheduled for 2200-01-01T00:00:00Z by version 2; it stays";
+    assert!(shown.contains(scheduled), "{shown}");
+    // A price that holds sooner replaces the scheduled one, and says so.
+    let dearer = books.file("dearer.toml", &PLATFORM.replace("price = 1", "price = 2"));
+    let shown = books.run(&["apply", "--dry-run", "-f", &dearer], DONE);
+    assert!(shown.contains("~ item rose price 2 value 2 (was price 1 value 1)"), "{shown}");
+    assert!(shown.contains("is scheduled for 2200-01-01T00:00:00Z by version 2; this version REPLACES it"), "{shown}");
+    assert!(shown.contains("item comet price 500 value 500 is scheduled"), "{shown}");
+}
+
+#[test]
+fn a_zone_that_is_scheduled_is_not_the_books_zone_yet() {
+    let world = World::in_folder(1);
+    let scheduled = VERSION_1.replace("2026-01-01T00:00:00Z", "2200-01-01T00:00:00Z");
+    let books = Books::of(&world, &[&scheduled]);
+    for question in [&["board", "--month", "2026-01"][..], &["settle", "--dry-run", "2026-01"]] {
+        let output = books.output(question);
+        assert_ne!(output.status.code(), Some(DONE), "{question:?}");
+        assert!(text(output.stderr).contains("no entity is published that holds at"), "{question:?}");
+        books.run(&[question, &["--as-of", "2200-01-02T00:00:00Z"]].concat(), DONE);
+    }
+    let shown = books.run(&["events"], DONE);
+    assert!(shown.starts_with("recorded (UTC)"), "{shown}");
+}
+
+#[test]
+fn an_import_does_not_begin_before_its_item_is_sold() {
+    let books = Books::empty();
+    books.append(&[
+        r#"{"id":"v2","publish":{"version":2,"part":0,"last":true,"from":"2200-01-01T00:00:00Z","changes":[{"item":{"item":"comet","price":5,"value":5}}]}}"#,
+    ]);
+    let mapping =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/marathon/mapping.toml")).unwrap();
+    let mapping = books.file("mapping.toml", &mapping.replace("item = \"donation\"", "item = \"comet\""));
+    let csv = books.file(
+        "gifts.csv",
+        "gift_id,campaign,occurred_at,sender,amount_usd,room,streamers\n1,c,2026-01-01T00:00:00Z,u1,0.05,r,s1\n",
+    );
+    let said = books.run(&["import", &csv, "--mapping", &mapping], 2);
+    assert!(said.contains("item comet, which the mapping names, is not on sale before 2200-01-01T00:00:00Z"), "{said}");
+    assert!(!books.run(&["events"], DONE).contains("u1"), "no id was used up");
+}
+
+#[test]
+fn sums_are_wider_than_coins_and_decimal_strings() {
+    let most = (1_u64 << 53) - 1;
+    let world = World::in_folder(2);
+    let gift = format!(r#"{{"gift":{{"user":"u1","item":"rose","quantity":{most},"to":[{{"streamer":"s1"}}]}}}}"#);
+    let books = Books::of(
+        &world,
+        &[
+            VERSION_1,
+            &top_up("1", "u1", most),
+            &top_up("2", "u1", most),
+            &format!(r#"{{"id":"both","group":[{gift},{gift}]}}"#),
+            &top_up("3", "u2", 7),
+        ],
+    );
+    let sum = (2 * u128::from(most)).to_string();
+    // A group of two gifts of the largest amount, which are compared as one sum.
+    let csv = books.file("theirs.csv", &format!("gift_id,amount\nboth,{sum}\n"));
+    let report = books.json(&["reconcile", "gifts", &csv]);
+    assert_eq!((&report["ok"], &report["matched"]["coins"]), (&true.into(), &(*sum).into()));
+    let other = books.file("other.csv", "gift_id,amount\nboth,1\n");
+    let report: Value = serde_json::from_str(&books.run(&["reconcile", "gifts", &other, "--json"], FAULT)).unwrap();
+    assert_eq!((&report["differs"][0]["log"], &report["differs"][0]["file"]), (&(*sum).into(), &"1".into()));
+    // One kind of value for one field, whether the sum is large or small.
+    let balance = |account: &str| books.json(&["balance", account])["balance"].clone();
+    assert_eq!(balance("streamer:s1:turnover"), *sum);
+    assert_eq!((balance("user:u2"), balance("user:nobody")), ("7".into(), "0".into()));
+    assert_eq!(books.json(&["wallet", "u2"])["balance"], "7");
+    assert_eq!(books.json(&["board", "--all-time"])["score"], *sum);
+    let payout = books.json(&["settle", "--dry-run", "2026-01"]);
+    assert_eq!((&payout["streamers"][0]["base"], &payout["house"]["base"]), (&(*sum).into(), &"0".into()));
+    let history = books.run(&["balance", "user:u1", "--history", "--json"], DONE);
+    let last: Value = serde_json::from_str(history.lines().next_back().unwrap()).unwrap();
+    assert_eq!((&last["balance"], &last["amount"]), (&"0".into(), &(*format!("-{most}")).into()));
+}
+
+#[test]
+fn two_refunds_in_one_second_by_two_agents_are_told_apart() {
+    let world = World::in_folder(2);
+    let refund = |id: &str, actor: &str, reason: &str| {
+        format!(
+            r#"{{"id":"{id}","actor":"{actor}","refund":{{"order":{{"user":"u1","name":{{"command":"g1"}}}},"coins":10,"reason":"{reason}"}}}}"#
+        )
+    };
+    let books = Books::of(
+        &world,
+        &[
+            VERSION_1,
+            &top_up("1", "u1", 100),
+            r#"{"id":"g1","gift":{"user":"u1","item":"rose","quantity":100,"to":[{"streamer":"s1"}],"room":"r7"}}"#,
+            &refund("r1", "support-ann", "wrong_gift"),
+            &refund("r2", "support-bob", "double_tap"),
+        ],
+    );
+    for shown in [
+        books.run(&["order", "--user", "u1", "--command", "g1"], DONE),
+        books.run(&["events", "--subject", "user:u1"], DONE),
+    ] {
+        let line = |id: &str| shown.lines().find(|line| line.contains(id)).unwrap_or_else(|| panic!("{id}: {shown}"));
+        let (ann, bob) = (line("support-ann"), line("support-bob"));
+        assert!(ann.contains("10 coins refunded: wrong_gift") && ann.contains("r1"), "{ann}");
+        assert!(bob.contains("10 coins refunded: double_tap") && bob.contains("r2"), "{bob}");
+        let place = |line: &str| {
+            line.split(['│', '┆', ' ']).find(|word| word.contains('-') && !word.contains("2026")).map(str::to_owned)
+        };
+        assert_ne!(place(ann), place(bob), "each with its sequence");
+        // In the zone of the books, which is named, and in words.
+        assert!(shown.contains("recorded (Asia/Shanghai)") && shown.contains("2026-01-01 08:00:"), "{shown}");
+        assert!(shown.contains("100 rose for 100 coins to s1, room r7"), "{shown}");
+        assert!(!shown.contains("Refunded") && !shown.contains("GiftGiven") && !shown.contains("Fulfilled"), "{shown}");
+    }
+}
+
+#[test]
+fn text_of_others_steers_no_terminal() {
+    let world = World::in_folder(1);
+    let unseen = "a\\nb\\u001b[2J\\u202ec\\u009b1m\\u007f";
+    let books = Books::of(
+        &world,
+        &[
+            VERSION_1,
+            &top_up("1", "u1", 100),
+            &format!(
+                r#"{{"id":"{unseen}","gift":{{"user":"u1","item":"rose","to":[{{"streamer":"s1"}}],"combo":{{"id":"{unseen}","count":1}}}}}}"#
+            ),
+            &format!(
+                r#"{{"id":"x{unseen}","refund":{{"order":{{"user":"u1","name":{{"command":"{unseen}"}}}},"reason":"r"}}}}"#
+            ),
+            &format!(
+                r#"{{"id":"y{unseen}","roll_back_refund":{{"order":{{"user":"u1","name":{{"command":"{unseen}"}}}},"refund":"x{unseen}","reason":"r"}}}}"#
+            ),
+        ],
+    );
+    let id: String = serde_json::from_str(&format!("\"{unseen}\"")).unwrap();
+    let csv = books.file("theirs.csv", &format!("gift_id,amount\n\"z{id}\",1\n"));
+    let head = books.file("head.csv", "gift_id,\u{1b}[31m\n1,1\n");
+    let rows = books.file("rows.csv", "gift_id,amount\n1,\u{9b}31m\u{202e}\n");
+    let questions: [&[&str]; 14] = [
+        &["events"],
+        &["events", "--json"],
+        &["order", "--user", "u1", "--command", &id],
+        &["order", "--user", "u1", "--command", &id, "--json"],
+        &["order", "--user", "u1", "--command", &format!("no{id}")],
+        &["reconcile", "gifts", &csv],
+        &["reconcile", "gifts", &csv, "--json"],
+        &["reconcile", "gifts", &head],
+        &["reconcile", "gifts", &rows],
+        &["reconcile", "gifts", &format!("none{}", id.replace('\n', ""))],
+        &["wallet", "u1"],
+        &["balance", "--all"],
+        &["export", "--format", "ndjson"],
+        &["export", "--format", "csv"],
+    ];
+    for question in questions {
+        let output = books.output(question);
+        for shown in [text(output.stdout), text(output.stderr)] {
+            let stray = shown.chars().find(|c| c.is_control() && *c != '\n' || ('\u{202a}'..='\u{202e}').contains(c));
+            assert_eq!(stray, None, "{question:?}: {shown:?}");
+            assert!(!shown.lines().any(|line| line.starts_with(r"b\u")), "a line was forged: {question:?}: {shown}");
+        }
+    }
+    assert!(books.run(&["events"], DONE).contains(r"a\nb\u{1b}[2J\u{202e}c"), "it is shown for what it is");
+    // For programs the text is whole.
+    let lines = books.run(&["events", "--kind", "gift_given", "--json"], DONE);
+    assert_eq!(serde_json::from_str::<Value>(&lines).unwrap()["id"], *id);
+}
+
+#[test]
+fn a_history_shows_when_it_was_recorded_and_when_it_happened() {
+    let world = World::in_folder(1);
+    let books = Books::of(
+        &world,
+        &[
+            VERSION_1,
+            r#"{"id":"g1","occurred_at":"2025-12-24T10:00:00Z","grant":{"user":"u1","coins":5,"reason":"r"}}"#,
+        ],
+    );
+    let shown = books.run(&["balance", "user:u1", "--history"], DONE);
+    for said in
+        ["recorded (Asia/Shanghai)", "happened", "2026-01-01 08:00:00", "2025-12-24 18:00:00", "which --as-of goes by"]
+    {
+        assert!(shown.contains(said), "{said} is not in\n{shown}");
+    }
+    let line = books.json(&["balance", "user:u1", "--history"]);
+    assert_eq!(line["occurred_at"], "2025-12-24T10:00:00Z");
+    assert!(line["time"].as_str().unwrap().starts_with("2026-01-01T00:00:00"), "{line}");
+    // As of a moment goes by recording: on Christmas it was not recorded yet.
+    let christmas = ["balance", "user:u1", "--as-of", "2025-12-25T00:00:00Z"];
+    assert_eq!(books.json(&christmas)["balance"], "0");
+    assert!(books.run(&christmas, DONE).contains("by when it was recorded"));
+    assert!(books.run(&["events"], DONE).contains("(happened 2025-12-24 18:00:00)"));
+}
+
+#[test]
+fn what_is_not_found_is_a_fault_and_a_quiet_proof_is_its_verdict() {
+    let world = World::in_folder(1);
+    let books = Books::of(&world, &[VERSION_1]);
+    assert!(books.run(&["order", "0-99"], FAULT).contains("there is no order 0-99"));
+    assert!(books.run(&["order", "--user", "u1", "--command", "no"], FAULT).contains("no command no of user u1"));
+    let quiet = books.run(&["verify", "-q"], DONE);
+    assert_eq!(quiet, "2 records: the books are proven\n");
+}
