@@ -115,12 +115,20 @@ impl LedgerDir {
 
     /// Gives every record up to `as_of` to `visit`, in the order of their times. Returns the clock of
     /// the answer that is made of them.
-    pub fn fold(&self, as_of: AsOf, mut visit: impl FnMut(&Record) -> Result<()>) -> Result<Timestamp> {
-        let mut reader = self.read()?;
-        let clock = as_of.clock(&mut reader, SystemClock.now())?;
+    pub fn fold(&self, as_of: AsOf, visit: impl FnMut(&Record) -> Result<()>) -> Result<Timestamp> {
+        Self::fold_with(&mut self.read()?, as_of, visit)
+    }
+
+    /// As [`Self::fold`], for several passes over the same records.
+    pub fn fold_with(
+        reader: &mut Reader,
+        as_of: AsOf,
+        mut visit: impl FnMut(&Record) -> Result<()>,
+    ) -> Result<Timestamp> {
+        let clock = as_of.clock(reader, SystemClock.now())?;
         let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
         let progress = Progress::records(total, "folding");
-        fold(&mut reader, as_of, |record| {
+        fold(reader, as_of, |record| {
             visit(record)?;
             progress.step();
             anyhow::Ok(())

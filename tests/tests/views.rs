@@ -371,6 +371,51 @@ fn a_history_shows_when_it_was_recorded_and_when_it_happened() {
 }
 
 #[test]
+fn the_books_of_a_year_begin_with_opening_balances() {
+    let world = World::in_folder(2);
+    let bought = top_up("1", "u1", 100).replacen('{', r#"{"occurred_at":"2025-06-01T00:00:00Z","#, 1);
+    let books = Books::of(
+        &world,
+        &[
+            r#"{"id":"g0","occurred_at":"2025-03-01T00:00:00Z","grant":{"user":"u2","coins":7,"reason":"r"}}"#,
+            &bought,
+            VERSION_1,
+            r#"{"id":"g1","gift":{"user":"u1","item":"rose","quantity":30,"to":[{"streamer":"s1"}]}}"#,
+        ],
+    );
+    let year = |format: &str, year: &str| books.run(&["export", "--format", format, "--year", year], DONE);
+    let of_2026 = year("beancount", "2026");
+    for line in [
+        "balance Liabilities:Users:U-u1  -70 ~ 0 COIN",
+        "balance Liabilities:Users:U-u2  -7 ~ 0 COIN",
+        "balance Assets:Channels:C-apple:Receivable  1.00 ~ 0 CNY",
+        "balance Liabilities:Streamers:S-s1:Turnover  -30 ~ 0 COIN",
+    ] {
+        assert!(of_2026.contains(line), "{line} is not in\n{of_2026}");
+    }
+    assert!(!of_2026.contains("top_up"), "what happened in 2025 is no entry of 2026");
+    let of_2025 = year("beancount", "2025");
+    assert!(
+        of_2025.contains("balance Liabilities:Users:U-u1  -100 ~ 0 COIN") && !of_2025.contains("opening"),
+        "{of_2025}"
+    );
+    // A year in which nothing happened opens and closes at the same.
+    assert!(year("beancount", "2027").contains("balance Liabilities:Users:U-u1  -70 ~ 0 COIN"));
+    assert!(year("hledger", "2026").contains("Liabilities:Users:U-u1  0 COIN = -70 COIN"));
+    let csv = year("csv", "2026");
+    let sum: i64 = csv
+        .lines()
+        .filter(|line| line.contains(",user:u1,"))
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            cells[4].parse().unwrap_or(0) - cells[3].parse().unwrap_or(0)
+        })
+        .sum();
+    assert_eq!(sum, 70, "{csv}");
+    assert!(books.run(&["export", "--format", "csv", "--year", "99999"], 2).contains("is not a year of any record"));
+}
+
+#[test]
 fn what_is_not_found_is_a_fault_and_a_quiet_proof_is_its_verdict() {
     let world = World::in_folder(1);
     let books = Books::of(&world, &[VERSION_1]);

@@ -11,8 +11,8 @@ use std::io::{self, Write};
 use schemas::Account;
 
 use super::{
-    Entry,
-    names::{commodity, push, push_account, push_amount},
+    Entry, OPENING_EVENT, OPENING_ID, Opening,
+    names::{OPENING, commodity, push, push_account, push_amount},
     opened::{Effect, Opened, day_after},
 };
 
@@ -31,6 +31,27 @@ impl<W: Write> Beancount<W> {
     pub fn new(mut writer: W) -> io::Result<Self> {
         writer.write_all(b"option \"title\" \"Giftledger\"\n\n")?;
         Ok(Self { writer, opened: Opened::default(), text: String::new() })
+    }
+
+    pub fn open(&mut self, opening: &Opening<'_>) -> io::Result<()> {
+        let text = &mut self.text;
+        text.clear();
+        if self.opened.open(opening) {
+            push(text, format_args!("{OPEN_DAY} open {OPENING}\n"));
+        }
+        if opening.names_account {
+            push(text, format_args!("{OPEN_DAY} open "));
+            push_account(text, opening.account);
+            text.push('\n');
+        }
+        push(text, format_args!("{} * \"{OPENING_EVENT}\" ^{OPENING_ID}-{}\n  ", opening.day, opening.number));
+        push_account(text, opening.account);
+        text.push_str("  ");
+        push_amount(text, opening.asset, -opening.balance);
+        push(text, format_args!("\n  {OPENING}  "));
+        push_amount(text, opening.asset, opening.balance);
+        text.push_str("\n\n");
+        self.writer.write_all(text.as_bytes())
     }
 
     pub fn write(&mut self, entry: &Entry) -> io::Result<()> {
@@ -72,6 +93,10 @@ impl<W: Write> Beancount<W> {
                 self.text.clear();
                 push_balance(&mut self.text, day, account, asset, -balance);
                 self.writer.write_all(self.text.as_bytes())?;
+            }
+            for (asset, balance) in self.opened.against() {
+                let (number, commodity) = (asset.show(-balance), commodity(asset));
+                writeln!(self.writer, "{day} balance {OPENING}  {number} ~ 0 {commodity}")?;
             }
         }
         Ok(self.writer)

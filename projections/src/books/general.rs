@@ -9,7 +9,10 @@ use std::{
     io::{self, Write},
 };
 
-use super::{Entry, names::commodity};
+use super::{
+    Entry, OPENING_EVENT, OPENING_ID, Opening,
+    names::{OPENING_IN_LEDGER, commodity},
+};
 
 const HEADER: [&str; 8] = ["date", "entry_id", "account", "debit", "credit", "currency", "memo", "source_event"];
 
@@ -23,6 +26,16 @@ impl<W: Write> General<W> {
         let mut csv = csv::Writer::from_writer(writer);
         csv.write_record(HEADER)?;
         Ok(Self { csv })
+    }
+
+    pub fn open(&mut self, opening: &Opening<'_>) -> io::Result<()> {
+        let (day, id) = (opening.day.to_string(), format!("{OPENING_ID}-{}", opening.number));
+        let (account, currency) = (opening.account.to_string(), commodity(opening.asset));
+        let amount = opening.asset.show(i128::try_from(opening.balance.unsigned_abs()).unwrap_or(i128::MAX));
+        let (debit, credit) = if opening.balance < 0 { (&amount[..], "") } else { ("", &amount[..]) };
+        self.csv.write_record([&day, &id, &account, debit, credit, currency, "", OPENING_EVENT])?;
+        self.csv.write_record([&day, &id, OPENING_IN_LEDGER, credit, debit, currency, "", OPENING_EVENT])?;
+        Ok(())
     }
 
     pub fn write(&mut self, entry: &Entry) -> io::Result<()> {

@@ -8,9 +8,11 @@
 
 use std::io::{self, Write};
 
+use schemas::Asset;
+
 use super::{
-    Entry,
-    names::{commodity, push, push_account, push_amount},
+    Entry, OPENING_EVENT, OPENING_ID, Opening,
+    names::{OPENING, commodity, push, push_account, push_amount},
     opened::{Effect, Opened},
 };
 
@@ -26,6 +28,23 @@ impl<W: Write> Hledger<W> {
     pub fn new(mut writer: W) -> io::Result<Self> {
         writer.write_all(b"; Giftledger\ndecimal-mark .\n\n")?;
         Ok(Self { writer, opened: Opened::default(), text: String::new() })
+    }
+
+    pub fn open(&mut self, opening: &Opening<'_>) -> io::Result<()> {
+        self.opened.open(opening);
+        let text = &mut self.text;
+        text.clear();
+        if self.opened.is_new(opening.asset) {
+            push_commodity(text, opening.asset);
+        }
+        push(text, format_args!("{} * ({OPENING_ID}-{}) {OPENING_EVENT}\n    ", opening.day, opening.number));
+        push_account(text, opening.account);
+        text.push_str("  ");
+        push_amount(text, opening.asset, -opening.balance);
+        push(text, format_args!("\n    {OPENING}  "));
+        push_amount(text, opening.asset, opening.balance);
+        text.push_str("\n\n");
+        self.writer.write_all(text.as_bytes())
     }
 
     pub fn write(&mut self, entry: &Entry) -> io::Result<()> {
@@ -44,8 +63,7 @@ impl<W: Write> Hledger<W> {
             text.push_str("  ");
             push_amount(text, posting.asset, -i128::from(posting.amount));
             if self.opened.is_new(posting.asset) {
-                let decimals = "0".repeat(usize::try_from(posting.asset.scale()).unwrap_or(0));
-                push(&mut before, format_args!("commodity 1000.{decimals} {}\n", commodity(posting.asset)));
+                push_commodity(&mut before, posting.asset);
             }
             // Assertions are checked by date, so only where the hold has no posting of a later day.
             if self.opened.post(posting, entry.day) == Effect::Ends(entry.day) {
@@ -74,8 +92,23 @@ impl<W: Write> Hledger<W> {
             text.push('\n');
             self.writer.write_all(text.as_bytes())?;
         }
+        for (asset, balance) in self.opened.against() {
+            let text = &mut self.text;
+            text.clear();
+            push(text, format_args!("    {OPENING}  "));
+            push_amount(text, asset, 0);
+            text.push_str(" = ");
+            push_amount(text, asset, -balance);
+            text.push('\n');
+            self.writer.write_all(text.as_bytes())?;
+        }
         Ok(self.writer)
     }
+}
+
+fn push_commodity(text: &mut String, asset: Asset) {
+    let decimals = "0".repeat(usize::try_from(asset.scale()).unwrap_or(0));
+    push(text, format_args!("commodity 1000.{decimals} {}\n", commodity(asset)));
 }
 
 fn push_description(text: &mut String, memo: &str) {

@@ -6,6 +6,11 @@
 //! Its date is the day on which it happened, in the zone of the books; entries come in the order in
 //! which records are given, not sorted by date.
 //!
+//! Books of a year begin with opening balances: what each account held by all that happened before, as an
+//! entry against `Equity:Opening-Balances`. They are dated the day before the year begins, so balances are
+//! those of the ledger, and a report of the year shows the year's income and nothing older. All accounts
+//! are opened, and together they hold nothing, so nothing stays on the account that they stand against.
+//!
 //! Written as a stream: what is kept is one balance per account, without holds that have ended.
 //! beancount and hledger get a balance assertion for every account, so that they derive each
 //! balance themselves and compare.
@@ -21,10 +26,10 @@ use std::{fmt, io::Write, str::FromStr};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use ledger::postings_of;
-use schemas::{Event, OrderId, Posting, Record, Subject, write_json};
+use schemas::{Asset, Event, OrderId, Posting, Record, Subject, write_json};
 use smallvec::SmallVec;
 
-use crate::Result;
+use crate::{Accounts, Result};
 use beancount::Beancount;
 use general::General;
 use hledger::Hledger;
@@ -86,6 +91,24 @@ enum Form<W: Write> {
     Ndjson(W),
 }
 
+/// What an account held when the books were opened.
+struct Opening<'a> {
+    day: NaiveDate,
+    /// From 1, in the order of the accounts.
+    number: usize,
+    account: &'a schemas::Account,
+    /// Whether the account is named for the first time, and not for another asset.
+    names_account: bool,
+    asset: Asset,
+    /// With the ledger's sign.
+    balance: i128,
+}
+
+/// The event that an opening balance is called.
+const OPENING_EVENT: &str = "opening_balance";
+/// The beginning of its entry's id.
+const OPENING_ID: &str = "opening";
+
 /// What one event moved.
 struct Entry {
     day: NaiveDate,
@@ -109,6 +132,28 @@ impl<W: Write> Books<W> {
             Format::Ndjson => Form::Ndjson(writer),
         };
         Ok(Self { zone, form })
+    }
+
+    /// Opens the books on the day before `first_day` with what accounts held by then. Comes before the
+    /// first record; as NDJSON, which has no balances, nothing is written.
+    ///
+    /// # Errors
+    /// If the writer does not take it.
+    pub fn open(&mut self, first_day: NaiveDate, held: &Accounts) -> Result<()> {
+        let day = first_day.pred_opt().unwrap_or(first_day);
+        let mut before = None;
+        for (number, (account, asset, balance)) in (1..).zip(held.iter().filter(|(_, _, balance)| *balance != 0)) {
+            let names_account = before.as_ref() != Some(&account);
+            let opening = Opening { day, number, account: &account, names_account, asset, balance };
+            match &mut self.form {
+                Form::Beancount(beancount) => beancount.open(&opening)?,
+                Form::Hledger(hledger) => hledger.open(&opening)?,
+                Form::Csv(general) => general.open(&opening)?,
+                Form::Ndjson(_) => {}
+            }
+            before = Some(account);
+        }
+        Ok(())
     }
 
     /// Writes the entries of a record; as NDJSON the record itself, refusals included.

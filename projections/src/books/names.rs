@@ -9,6 +9,7 @@
 //! | `channel:<id>:receivable` | `Assets:Channels:C-<id>:Receivable` |
 //! | `platform:issued`, `sales`, `grants`, `expired`, `gifts` | `Equity:Platform:Issued`, `Income:Sales`, `Expenses:Grants`, `Income:Expired`, `Income:Gifts` |
 //! | `transit:<source>:<target>` | `Equity:Transit:S<source>-T<target>` |
+//! | `equity:opening-balances`, no account of the ledger | `Equity:Opening-Balances` |
 //!
 //! A component of a beancount account is `[A-Z0-9][A-Za-z0-9-]*`. So an id stands behind a capital
 //! and a hyphen, its letters and digits as they are, and every other byte as a hyphen and its two
@@ -18,6 +19,11 @@
 use std::fmt::Write;
 
 use schemas::{Account, Asset, Purpose};
+
+/// What opening balances stand against.
+pub(super) const OPENING: &str = "Equity:Opening-Balances";
+/// The same in the ledger's own names.
+pub(super) const OPENING_IN_LEDGER: &str = "equity:opening-balances";
 
 /// Appends the name of an account.
 pub(super) fn push_account(text: &mut String, account: &Account) {

@@ -1,9 +1,14 @@
-//! The accounts that a journal has named, with their balances.
+//! The accounts that a journal has named, with their balances. The account that opening balances stand
+//! against is not among them: its own balance is kept beside.
+
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use hashbrown::{HashMap, HashSet, hash_map::Entry};
 use schemas::{Account, Asset, Posting};
 use smallvec::SmallVec;
+
+use super::Opening;
 
 /// What is kept while a journal is written.
 #[derive(Debug, Default)]
@@ -11,6 +16,8 @@ pub(super) struct Opened {
     accounts: HashMap<Account, State, foldhash::fast::RandomState>,
     assets: HashSet<Asset, foldhash::fast::RandomState>,
     last_day: Option<NaiveDate>,
+    /// By asset what opening balances have left on the account that they stand against.
+    against: BTreeMap<Asset, i128>,
 }
 
 #[derive(Debug)]
@@ -34,6 +41,23 @@ pub(super) enum Effect {
 }
 
 impl Opened {
+    /// Takes what an account held when the books were opened. Whether it is the first opening balance.
+    pub fn open(&mut self, opening: &Opening<'_>) -> bool {
+        let first = self.against.is_empty();
+        self.last_day = self.last_day.max(Some(opening.day));
+        let state = self.accounts.entry(opening.account.clone());
+        let state = state.or_insert_with(|| State { balances: SmallVec::new(), last_day: opening.day });
+        state.balances.push((opening.asset, opening.balance)); // each asset of an account comes once
+        *self.against.entry(opening.asset).or_default() -= opening.balance;
+        first
+    }
+
+    /// What the opening balances have left on the account that they stand against; nothing where there
+    /// were none.
+    pub fn against(&self) -> impl Iterator<Item = (Asset, i128)> {
+        self.against.iter().map(|(asset, balance)| (*asset, *balance))
+    }
+
     /// Takes a posting of `day`.
     pub fn post(&mut self, posting: &Posting, day: NaiveDate) -> Effect {
         self.last_day = self.last_day.max(Some(day));

@@ -1,7 +1,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::sample::{Sample, at};
+use crate::sample::{Sample, at, day};
 
 fn export(sample: &Sample, format: Format) -> String {
     let mut books = Books::new(Vec::new(), format, Tz::Asia__Shanghai).unwrap();
@@ -72,6 +72,60 @@ fn an_empty_journal_is_one() {
     }
 }
 
+/// The books of the days from `first` on, opened with what was held before.
+fn export_from(sample: &Sample, format: Format, first: &str) -> String {
+    let first = day(first);
+    let mut books = Books::new(Vec::new(), format, Tz::UTC).unwrap();
+    let mut before = Accounts::new();
+    let (earlier, own): (Vec<Record>, Vec<Record>) =
+        sample.records().into_iter().partition(|record| record.happened_at().day_in(Tz::UTC) < first);
+    earlier.iter().for_each(|record| before.apply(record));
+    books.open(first, &before).unwrap();
+    own.iter().for_each(|record| books.write(record).unwrap());
+    String::from_utf8(books.finish().unwrap()).unwrap()
+}
+
+/// 1,000 coins bought on day 40, and gifts of 30 before (as if owed) and 20 behind: day 41 opens at 970.
+fn two_years() -> Sample {
+    let mut sample = Sample::new(2);
+    sample.top_up("u1", 1_000, "10.00 CNY", "t1");
+    sample.gift("u1", at(5, 0), &[("s1", 30)], 30, 0);
+    sample.gift("u1", at(60, 0), &[("s1", 20)], 20, 0);
+    sample
+}
+
+#[test]
+fn books_begin_with_what_accounts_held_and_close_at_what_they_hold() {
+    let sample = two_years();
+    let beancount = export_from(&sample, Format::Beancount, "2026-12-20");
+    for line in [
+        "2026-12-19 * \"opening_balance\" ^opening-",
+        "  Liabilities:Users:U-u1  -970 COIN\n  Equity:Opening-Balances  970 COIN\n",
+        "  Assets:Channels:C-apple:Receivable  10.00 CNY\n  Equity:Opening-Balances  -10.00 CNY\n",
+        "balance Liabilities:Users:U-u1  -950 ~ 0 COIN",
+        "balance Liabilities:Streamers:S-s1:Turnover  -50 ~ 0 COIN",
+        "balance Equity:Opening-Balances  0 ~ 0 COIN",
+    ] {
+        assert!(beancount.contains(line), "{line} is not in\n{beancount}");
+    }
+    assert_eq!(beancount.matches("open Liabilities:Users:U-u1").count(), 1, "each account is opened once");
+    let hledger = export_from(&sample, Format::Hledger, "2026-12-20");
+    assert!(hledger.contains("    Liabilities:Users:U-u1  0 COIN = -950 COIN"), "{hledger}");
+    let csv = export_from(&sample, Format::Csv, "2026-12-20");
+    assert!(csv.contains(",user:u1,,970,COIN,,opening_balance\n"), "{csv}");
+    assert!(csv.contains(",equity:opening-balances,970,,COIN,,opening_balance\n"), "{csv}");
+    // Whatever the first day, the closing balances are those of all records.
+    let closing = |text: &str| {
+        let told = |line: &&str| line.contains(" balance ") && !line.contains("Opening") && !line.contains("  0 ");
+        let lines = text.lines().filter(told); // what holds nothing need not be opened
+        lines.map(|line| line.split_once(" balance ").unwrap().1.to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let whole = export(&sample, Format::Beancount);
+    for first in ["2026-11-06", "2026-12-20", "2027-12-01"] {
+        assert_eq!(closing(&export_from(&sample, Format::Beancount, first)), closing(&whole), "from {first}");
+    }
+}
+
 /// What the tools of finance say of the journal; a tool that is not installed is left out.
 #[test]
 fn the_tools_take_the_journal_and_refuse_another_balance() {
@@ -84,14 +138,19 @@ fn the_tools_take_the_journal_and_refuse_another_balance() {
             std::fs::write(&path, text).unwrap();
             Command::new(tool).args(arguments).arg(&path).output()
         };
-        let text = export(&sample(), format);
-        let Ok(output) = run(&text) else {
-            println!("left out: {tool} is not installed");
-            continue;
-        };
-        assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
-        let wrong = text.replace("-830", "-831"); // what the user is asserted to hold
-        assert_ne!(wrong, text);
-        assert!(!run(&wrong).unwrap().status.success(), "{tool} took {wrong}");
+        // What the user is asserted to hold, and another balance.
+        let opened = |first| (export_from(&two_years(), format, first), "-950", "-951");
+        for (text, held, other) in
+            [(export(&sample(), format), "-830", "-831"), opened("2026-12-20"), opened("2027-12-01")]
+        {
+            let Ok(output) = run(&text) else {
+                println!("left out: {tool} is not installed");
+                continue;
+            };
+            assert!(output.status.success(), "{tool}: {}\n{text}", String::from_utf8_lossy(&output.stderr));
+            let at = text.rfind(held).unwrap();
+            let wrong = format!("{}{other}{}", &text[..at], &text[at + held.len()..]);
+            assert!(!run(&wrong).unwrap().status.success(), "{tool} took {wrong}");
+        }
     }
 }

@@ -3,15 +3,20 @@
 use std::{
     fs::{self, File},
     io::{BufWriter, Write},
+    ops::{Range, RangeInclusive},
     path::PathBuf,
 };
 
-use anyhow::{Context, Result};
-use projections::{Books, Format};
+use anyhow::{Context, Result, bail};
+use chrono::NaiveDate;
+use projections::{Accounts, Books, Format};
 use replay::AsOf;
 
 use super::{Ended, Global};
-use crate::output::stdout;
+use crate::{ledger_dir::LedgerDir, output::stdout};
+
+/// What times of records can be.
+const YEARS: RangeInclusive<i32> = 1678..=2261;
 
 /// Write the books: every record that moves something, as entries of double-entry books.
 #[derive(Debug, clap::Args)]
@@ -25,7 +30,8 @@ pub struct Export {
     /// The zone of the dates; the entity's where absent.
     #[arg(long)]
     zone: Option<String>,
-    /// Only what happened in this year of that zone.
+    /// The books of this year of that zone: opened with what accounts held by all that happened before, then
+    /// what happened in it.
     #[arg(long)]
     year: Option<i32>,
     /// As of a time or a position `<shard>-<sequence>`.
@@ -57,16 +63,27 @@ impl Export {
     }
 
     fn write(&self, global: &Global, out: impl Write) -> Result<()> {
-        use chrono::Datelike;
-
         let (ledger, as_of) = (global.ledger(), self.as_of.unwrap_or(AsOf::End));
         let zone = match (self.format, &self.zone) {
             (Format::Ndjson, None) if self.year.is_none() => chrono_tz::UTC, // has no dates of its own
             (_, zone) => ledger.zone(zone.as_deref(), as_of)?,
         };
+        let days = self.year.map(days_of).transpose()?;
         let mut books = Books::new(out, self.format, zone)?;
-        ledger.fold(as_of, |record| {
-            if self.year.is_none_or(|year| record.happened_at().day_in(zone).year() == year) {
+        let mut reader = ledger.read()?; // one for both passes: what is appended meanwhile is in neither
+        if let Some(days) = &days {
+            // By when it happened, so all of it must be seen before the first entry.
+            let mut before = Accounts::new();
+            LedgerDir::fold_with(&mut reader, as_of, |record| {
+                if record.happened_at().day_in(zone) < days.start {
+                    before.apply(record);
+                }
+                Ok(())
+            })?;
+            books.open(days.start, &before)?;
+        }
+        LedgerDir::fold_with(&mut reader, as_of, |record| {
+            if days.as_ref().is_none_or(|days| days.contains(&record.happened_at().day_in(zone))) {
                 books.write(record)?;
             }
             Ok(())
@@ -74,4 +91,13 @@ impl Export {
         books.finish()?.flush()?;
         Ok(())
     }
+}
+
+/// From the first day of a year to the first of the next one.
+fn days_of(year: i32) -> Result<Range<NaiveDate>> {
+    if !YEARS.contains(&year) {
+        bail!("{year} is not a year of any record: {} to {}", YEARS.start(), YEARS.end());
+    }
+    let first_day = |year| NaiveDate::from_ymd_opt(year, 1, 1).context("every year begins");
+    Ok(first_day(year)?..first_day(year + 1)?)
 }
