@@ -7,6 +7,9 @@
 //! | top-up credited | `transit:s:t` −c, `user` +c (what paid debt included: debt is a negative balance) |
 //! | chargeback claimed | `transit:s:t` −c, `platform:issued` +c · `platform:sales` −m, `channel:…:receivable` +m |
 //! | charged back | `user` −c (debt included), `transit:s:t` +c |
+//! | top-up reversed | `channel:…:receivable` −m, `platform:sales` +m, and both the other way |
+//! | reinstate claimed | as top-up claimed |
+//! | reinstated | `transit:s:t` −c, `user` +c (what paid debt included) |
 //! | granted | `platform:grants` −c, `user` +c |
 //! | lot expired | `user` −c, `platform:expired` +c |
 //! | gift given | `user` −charged, each `streamer:…:turnover` +value, `platform:gifts` + the difference |
@@ -16,11 +19,12 @@
 //! | refunded | the gift or the capture, the other way, for the part refunded |
 //! | refund rolled back | the refund, the other way, for the part taken |
 //!
-//! Steps that move no coins, reference data and refusals have none.
+//! Steps that move no coins, a chargeback or reinstatement that is only remembered, reference data and refusals
+//! have none.
 
 use schemas::{
-    Account, Asset, Coins, Event, Lots, Order, OrderKind, Posting, Purpose, Record, Returned, ShareHeld, Subject,
-    coins_of,
+    Account, Asset, Coins, Event, Lots, OrderId, OrderKind, Posting, Purpose, Record, Returned, ShareMoved, StreamerId,
+    Subject, Unlapsed, coins_of,
 };
 use smallvec::SmallVec;
 
@@ -54,7 +58,7 @@ struct Lines<'a, V> {
     visit: V,
 }
 
-impl<V: FnMut(Posting)> Lines<'_, V> {
+impl<'a, V: FnMut(Posting)> Lines<'a, V> {
     fn add(&mut self, account: Account, amount: i64) {
         self.add_asset(account, Asset::Coin, amount);
     }
@@ -86,6 +90,21 @@ impl<V: FnMut(Posting)> Lines<'_, V> {
                 self.add(Account::Platform(Purpose::Issued), coins);
                 self.channel(e.returned, 1);
             }
+            Event::TopUpReversed(e) => {
+                self.channel(e.paid, -1);
+                self.channel(e.paid, 1);
+            }
+            Event::ReinstateClaimed(e) => {
+                let coins = amount(e.coins);
+                self.add(Account::Platform(Purpose::Issued), -coins);
+                self.add(self.transit_to(e.dispatch.target), coins);
+                self.channel(e.paid, -1);
+            }
+            Event::Reinstated(e) => {
+                let coins = total(&e.restored) + amount(e.debt_paid);
+                self.add(self.transit_from(e.source), -coins);
+                self.add(self.user(), coins);
+            }
             Event::TopUpCredited(e) => {
                 self.add(self.transit_from(e.source), -amount(e.coins));
                 self.add(self.user(), amount(e.coins));
@@ -105,7 +124,7 @@ impl<V: FnMut(Posting)> Lines<'_, V> {
             }
             Event::GiftGiven(e) => {
                 self.add(self.user(), -amount(e.charged));
-                self.recipients(&e.shares, amount(e.charged), 1);
+                self.recipients(e.shares.iter().map(|s| (&s.streamer, s.value)), amount(e.charged), 1);
             }
             Event::Held(e) => {
                 let coins = total(&e.used);
@@ -113,26 +132,28 @@ impl<V: FnMut(Posting)> Lines<'_, V> {
                 self.add(Account::Held(self.record.order_id(part)), coins);
             }
             Event::Captured(e) => {
-                let back = returned(&e.released);
-                self.add(Account::Held(e.order.id), -(amount(e.order.charged) + back));
-                self.provider(&e.order, amount(e.order.charged));
+                let (charged, back) = (amount(e.coins), returned(&e.released));
+                self.add(Account::Held(e.order), -(charged + back));
+                self.provider(e.order, charged);
                 self.back(&e.released);
             }
             Event::Released(e) => {
-                self.add(Account::Held(e.order.id), -returned(&e.released));
+                self.add(Account::Held(e.order), -returned(&e.released));
                 self.back(&e.released);
             }
             Event::Refunded(e) => {
                 self.back(&e.returned);
-                self.charge(&e.order, &e.taken, amount(e.coins), -1);
+                self.charge(e.order, &e.taken, amount(e.coins), -1);
             }
             Event::RefundRolledBack(e) => {
-                let (taken, unexpired) = (total(&e.taken), total(&e.unexpired));
+                let (taken, unexpired) = (total(&e.taken), total(&e.unexpired) + unlapsed(&e.unlapsed));
                 self.add(self.user(), -taken);
                 self.add(Account::Platform(Purpose::Expired), -unexpired);
-                self.charge(&e.order, &e.given, taken + unexpired, 1);
+                self.charge(e.order, &e.given, taken + unexpired, 1);
             }
-            Event::ReferencePublished(_)
+            Event::ChargebackRemembered(_)
+            | Event::ReinstateRemembered(_)
+            | Event::ReferencePublished(_)
             | Event::ReferenceTaken(_)
             | Event::Sent(_)
             | Event::Queried(_)
@@ -153,26 +174,32 @@ impl<V: FnMut(Posting)> Lines<'_, V> {
     }
 
     /// What recipients are credited with (`sign` 1) or lose (−1) for a charge of `coins`.
-    fn recipients(&mut self, shares: &[ShareHeld], coins: i64, sign: i64) {
-        let mut value = 0;
-        for share in shares {
-            value += amount(share.value);
-            self.add(Account::StreamerTurnover(share.streamer.clone()), sign * amount(share.value));
+    fn recipients<'s>(&mut self, values: impl Iterator<Item = (&'s StreamerId, Coins)>, coins: i64, sign: i64) {
+        let mut all = 0;
+        for (streamer, value) in values {
+            all += amount(value);
+            self.add(Account::StreamerTurnover(streamer.clone()), sign * amount(value));
         }
-        self.add(Account::Platform(Purpose::Gifts), sign * (coins - value));
+        self.add(Account::Platform(Purpose::Gifts), sign * (coins - all));
     }
 
     /// Who earned a charge of `coins`, for the kind of order.
-    fn charge(&mut self, order: &Order, shares: &[ShareHeld], coins: i64, sign: i64) {
-        match &order.kind {
-            OrderKind::Gift { .. } => self.recipients(shares, coins, sign),
+    fn charge(&mut self, order: OrderId, shares: &[ShareMoved], coins: i64, sign: i64) {
+        match self.kind(order) {
+            OrderKind::Gift { .. } => self.recipients(shares.iter().map(|s| (&s.streamer, s.value)), coins, sign),
             OrderKind::Game { .. } => self.provider(order, sign * coins),
         }
     }
 
-    fn provider(&mut self, order: &Order, coins: i64) {
-        let OrderKind::Game { provider, .. } = &order.kind else { panic!("order {} has no provider", order.id) };
+    fn provider(&mut self, order: OrderId, coins: i64) {
+        let OrderKind::Game { provider, .. } = self.kind(order) else { panic!("order {order} has no provider") };
         self.add(Account::ProviderPayable(provider.clone()), coins);
+    }
+
+    /// What an order is about that the record moved.
+    fn kind(&self, order: OrderId) -> &'a OrderKind {
+        let record: &'a Record = self.record;
+        &record.moved(order).unwrap_or_else(|| panic!("the record does not show order {order}, which it moved")).kind
     }
 
     fn back(&mut self, returned: &Returned) {
@@ -199,4 +226,8 @@ fn total(lots: &Lots) -> i64 {
 
 fn returned(returned: &Returned) -> i64 {
     total(&returned.restored) + total(&returned.debt_paid) + total(&returned.expired)
+}
+
+fn unlapsed(unlapsed: &[Unlapsed]) -> i64 {
+    unlapsed.iter().map(|unlapsed| amount(unlapsed.lot.coins)).sum()
 }

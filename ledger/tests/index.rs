@@ -77,6 +77,7 @@ fn record(shard: Shard, sequence: u64, salt: u64) -> Record {
             expires: None,
             reason: "goodwill".parse().unwrap(),
         }))),
+        moved: Vec::new(),
     }
 }
 

@@ -69,6 +69,7 @@ impl Ledger {
             actor: None,
             client: None,
             body: Body::Event(Box::new(event)),
+            moved: Vec::new(),
         }
     }
 

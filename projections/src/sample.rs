@@ -9,7 +9,7 @@ use schemas::{
     Body, Captured, Change, ChargebackClaimed, ChargedBack, Coins, Dispatch, Event, GiftGiven, Granted, Held, Lot,
     LotId, LotKind, Lots, Money, Order, OrderId, OrderKind, Origin, Record, ReferencePublished, RefundRolledBack,
     Refunded, Rejection, Returned, Shard, ShareHeld, Status, StreamerId, Subject, Timestamp, TopUpClaimed,
-    TopUpCredited, UserId, split_by_largest_remainder,
+    TopUpCredited, UserId, shares_between, split_by_largest_remainder,
 };
 
 /// A ledger of hand-made records.
@@ -101,6 +101,7 @@ impl Sample {
             actor: None,
             client: None,
             body,
+            moved: Vec::new(),
         });
         OrderId { shard, sequence, part: 0 }
     }
@@ -229,13 +230,17 @@ impl Sample {
         if n == 0 {
             return;
         }
+        let before = order.shares();
         order.left = order.left.minus(coins(n)).unwrap();
-        let restored = take_from_the_end(&mut order.used, n);
-        let taken = share_out(&mut order, -1);
-        let returned = Returned { restored, ..Returned::default() };
+        let returned = Returned { restored: order.give_up(coins(n)), ..Returned::default() };
         order.status = if order.left.is_zero() { Status::Refunded } else { Status::Fulfilled };
-        let reason = "wrong_gift".parse().unwrap();
-        let refunded = Refunded { reason, coins: coins(n), returned, taken: taken.into(), order: order.clone() };
+        let refunded = Refunded {
+            order: id,
+            reason: "wrong_gift".parse().unwrap(),
+            coins: coins(n),
+            returned,
+            taken: shares_between(&order.shares(), &before),
+        };
         self.move_order(order, Some(at), Event::Refunded(refunded.into()));
     }
 
@@ -246,33 +251,38 @@ impl Sample {
         if n == 0 {
             return;
         }
+        let before = order.shares();
         order.left = order.left.plus(coins(n)).unwrap();
-        order.used.push(paid(n));
-        let given = share_out(&mut order, 1);
+        order.use_again(&[], &[paid(n)]).unwrap();
         order.status = Status::Fulfilled;
         let back = RefundRolledBack {
+            order: id,
             refund: "refund".parse().unwrap(),
+            part: 0,
             reason: "mistake".parse().unwrap(),
             taken: [paid(n)].into_iter().collect(),
             unexpired: Lots::new(),
+            unlapsed: Vec::new(),
             shortfall: Coins::ZERO,
-            given: given.into(),
-            order: order.clone(),
+            given: shares_between(&before, &order.shares()),
         };
         self.move_order(order, Some(at), Event::RefundRolledBack(back.into()));
     }
 
     fn move_order(&mut self, order: Order, occurred_at: Option<Timestamp>, event: Event) {
         let user = self.users[&order.id].clone();
-        self.orders.insert(order.id, order);
-        self.event(Subject::User(user), occurred_at, event);
+        self.orders.insert(order.id, order.clone());
+        let at = self.event(Subject::User(user), occurred_at, event);
+        let records = &mut self.shards[usize::from(at.shard)];
+        records.last_mut().unwrap().moved.push(order);
     }
 
     pub fn hold(&mut self, user: &str, n: u64) -> OrderId {
         let held = Held { provider: "p1".parse().unwrap(), deadline: at(50, 0), used: lots(n, 0) };
         let id = self.user_event(user, None, Event::Held(held.clone()));
         self.users.insert(id, user.parse().unwrap());
-        self.orders.insert(id, held.order(id));
+        let placed_at = Timestamp::from_nanos(self.clock);
+        self.orders.insert(id, held.order(id, placed_at));
         id
     }
 
@@ -280,7 +290,7 @@ impl Sample {
         let held: Vec<Order> = self.orders.values().filter(|order| order.status.is_open()).cloned().collect();
         for mut order in held {
             order.status = Status::Fulfilled;
-            let captured = Captured { released: Returned::default(), order: order.clone() };
+            let captured = Captured { order: order.id, coins: order.left, released: Returned::default() };
             self.move_order(order, None, Event::Captured(captured.into()));
         }
     }
@@ -295,8 +305,7 @@ impl Sample {
     pub fn still_held(&self) -> BTreeMap<StreamerId, (i64, i128, i128)> {
         let mut held: BTreeMap<StreamerId, (i64, i128, i128)> = BTreeMap::new();
         for (_, order) in self.gifts() {
-            let OrderKind::Gift { shares, .. } = &order.kind else { continue };
-            for share in shares {
+            for share in order.shares() {
                 let sums = held.entry(share.streamer.clone()).or_default();
                 sums.0 += i64::from(!share.value.is_zero());
                 sums.1 += share.value.signed();
@@ -305,47 +314,6 @@ impl Sample {
         }
         held
     }
-}
-
-/// Splits what the order's value and base changed by over its shares, and returns the pieces.
-fn share_out(order: &mut Order, sign: i64) -> Vec<ShareHeld> {
-    let left = order.left;
-    let total = |shares: &[ShareHeld], of: fn(&ShareHeld) -> Coins| {
-        coins(shares.iter().map(|share| of(share).get()).sum::<u64>())
-    };
-    let OrderKind::Gift { value, shares, .. } = order.kind.clone() else { panic!("not a gift") };
-    let difference = |old: Coins, new: Coins| if sign < 0 { old.less(new) } else { new.less(old) };
-    let values = difference(total(&shares, |s| s.value), order.value_left(value, left));
-    let bases = difference(total(&shares, |s| s.base), order.paid_base());
-    let split = |amount, of: fn(&ShareHeld) -> Coins| {
-        let weights: Vec<u64> = shares.iter().map(|share| of(share).get()).collect();
-        let even = vec![1; weights.len()];
-        split_by_largest_remainder(amount, if weights.iter().sum::<u64>() == 0 { &even } else { &weights })
-    };
-    let pieces: Vec<ShareHeld> = (shares.iter().zip(split(values, |s| s.value)).zip(split(bases, |s| s.base)))
-        .map(|((share, value), base)| ShareHeld { streamer: share.streamer.clone(), value, base })
-        .collect();
-    let OrderKind::Gift { shares, .. } = &mut order.kind else { panic!("not a gift") };
-    for (share, piece) in shares.iter_mut().zip(&pieces) {
-        let moved = |held: Coins, by| if sign < 0 { held.minus(by) } else { held.plus(by) }.unwrap();
-        (share.value, share.base) = (moved(share.value, piece.value), moved(share.base, piece.base));
-    }
-    pieces
-}
-
-fn take_from_the_end(used: &mut Lots, n: u64) -> Lots {
-    let (mut wanted, mut taken) = (coins(n), Lots::new());
-    while !wanted.is_zero() {
-        let last = used.last_mut().unwrap();
-        let piece = last.coins.min(wanted);
-        taken.push(Lot { coins: piece, ..*last });
-        last.coins = last.coins.minus(piece).unwrap();
-        wanted = wanted.minus(piece).unwrap();
-        if last.coins.is_zero() {
-            used.pop();
-        }
-    }
-    taken
 }
 
 /// The records with the shards mixed in another way, each shard in its own order.

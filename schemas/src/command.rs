@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::{
-    ActivityId, ChannelId, Coins, CommandId, ItemId, LotId, Money, OrderId, Origin, ProviderId, ReasonCode, RoomId,
-    Shard, StreamerId, Subject, Timestamp, TransactionId, UserId, reference::Change,
+    ActivityId, ChannelId, Coins, CommandId, ItemId, LotId, Money, OrderId, OrderName, Origin, PartName, ProviderId,
+    ReasonCode, RoomId, Shard, StreamerId, Subject, Timestamp, TransactionId, UserId, reference::Change,
 };
 
 /// Everything that can be asked of the ledger.
@@ -22,6 +22,8 @@ pub enum Command {
     TopUp(TopUp),
     /// A channel gave a payment back.
     Chargeback(Chargeback),
+    /// The platform won the dispute about a payment that was given back.
+    Reinstate(Reinstate),
     /// Give bonus coins.
     Grant(Grant),
     /// Give a gift.
@@ -50,6 +52,8 @@ pub enum Command {
     Credit(Credit),
     /// Dispatched by a chargeback: the coins leave the user.
     TakeBack(TakeBack),
+    /// Dispatched by a reinstatement: the coins that a chargeback took come back.
+    GiveBack(GiveBack),
     /// Dispatched by a publish: a shard takes a version.
     TakeReference(TakeReference),
     /// A timer: a lot has lapsed.
@@ -94,6 +98,16 @@ pub struct TopUp {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chargeback {
+    /// The channel of the payment.
+    pub channel: ChannelId,
+    /// The channel's number of the payment.
+    pub transaction: TransactionId,
+}
+
+/// The platform won the dispute about a payment: what its chargeback did is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reinstate {
     /// The channel of the payment.
     pub channel: ChannelId,
     /// The channel's number of the payment.
@@ -196,16 +210,6 @@ pub struct OrderRef {
     pub name: OrderName,
 }
 
-/// Two ways to name an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OrderName {
-    /// By its number.
-    Number(OrderId),
-    /// By the id of the command that placed it.
-    Command(CommandId),
-}
-
 /// Marks an order as sent, before the provider is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -282,8 +286,8 @@ pub struct Refund {
 pub struct RollBackRefund {
     /// Which order.
     pub order: OrderRef,
-    /// The command id of the refund.
-    pub refund: CommandId,
+    /// The command that refunded; in a group with the refund's part of it.
+    pub refund: PartName,
     /// Why.
     pub reason: ReasonCode,
 }
@@ -316,6 +320,24 @@ pub struct TakeBack {
     pub transaction: TransactionId,
     /// The number of the dispatch that credited the payment, from the same claim.
     pub credit: u64,
+}
+
+/// Coins that a chargeback took come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GiveBack {
+    /// Whose.
+    pub user: UserId,
+    /// How many.
+    pub coins: Coins,
+    /// The channel of the payment.
+    pub channel: ChannelId,
+    /// The channel's number of the payment.
+    pub transaction: TransactionId,
+    /// The number of the dispatch that credited the payment, from the same claim.
+    pub credit: u64,
+    /// The number of the dispatch that took the coins, from the same claim.
+    pub take_back: u64,
 }
 
 /// A shard takes one part of a version.
@@ -399,7 +421,9 @@ impl Command {
         let user = |user: &UserId| Ok(Subject::User(user.clone()));
         match self {
             Self::Publish(_) => Ok(Subject::Reference),
-            Self::TopUp(TopUp { channel, transaction, .. }) | Self::Chargeback(Chargeback { channel, transaction }) => {
+            Self::TopUp(TopUp { channel, transaction, .. })
+            | Self::Chargeback(Chargeback { channel, transaction })
+            | Self::Reinstate(Reinstate { channel, transaction }) => {
                 Ok(Subject::Transaction { channel: channel.clone(), transaction: transaction.clone() })
             }
             Self::Grant(c) => user(&c.user),
@@ -407,6 +431,7 @@ impl Command {
             Self::Hold(c) => user(&c.user),
             Self::Credit(c) => user(&c.user),
             Self::TakeBack(c) => user(&c.user),
+            Self::GiveBack(c) => user(&c.user),
             Self::ExpireLot(c) => user(&c.user),
             Self::ExpireHold(c) => user(&c.user),
             Self::Send(Send { order })
@@ -464,7 +489,7 @@ impl Command {
     /// Who may submit it.
     pub fn origin(&self) -> Origin {
         match self {
-            Self::Credit(_) | Self::TakeBack(_) | Self::TakeReference(_) => Origin::Dispatch,
+            Self::Credit(_) | Self::TakeBack(_) | Self::GiveBack(_) | Self::TakeReference(_) => Origin::Dispatch,
             Self::ExpireLot(_) | Self::ExpireHold(_) => Origin::Timer,
             _ => Origin::Caller,
         }
@@ -476,6 +501,7 @@ impl Command {
             Self::Publish(_) => "publish",
             Self::TopUp(_) => "top_up",
             Self::Chargeback(_) => "chargeback",
+            Self::Reinstate(_) => "reinstate",
             Self::Grant(_) => "grant",
             Self::Gift(_) => "gift",
             Self::Hold(_) => "hold",
@@ -490,6 +516,7 @@ impl Command {
             Self::Group(_) => "group",
             Self::Credit(_) => "credit",
             Self::TakeBack(_) => "take_back",
+            Self::GiveBack(_) => "give_back",
             Self::TakeReference(_) => "take_reference",
             Self::ExpireLot(_) => "expire_lot",
             Self::ExpireHold(_) => "expire_hold",
@@ -515,6 +542,7 @@ fn check_group(members: &[Command]) -> Result<(), String> {
                 | Command::Capture(_)
                 | Command::Release(_)
                 | Command::Refund(_)
+                | Command::RollBackRefund(_)
         );
         if !grouped {
             return Err(format!("command {i} of the group: `{}` cannot be part of a group", member.kind()));

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::{
-    ActivityId, ChannelId, Coins, Combo, CommandId, ItemId, Lots, Money, Order, OrderId, OrderKind, ProviderId,
-    ReasonCode, RoomId, Shard, ShareHeld, Status, Timestamp, TransactionId, UserId, reference::Change,
+    ActivityId, ChannelId, Coins, Combo, CommandId, FirstShare, ItemId, Lot, Lots, Money, Order, OrderId, OrderKind,
+    ProviderId, ReasonCode, RoomId, Shard, ShareHeld, ShareMoved, Status, Timestamp, TransactionId, UserId,
+    reference::Change,
 };
 
 /// A fact.
-// The rare events that carry a whole order are boxed, so that a gift is not moved at their size.
+// The rare events with much in them are boxed, so that a gift is not moved at their size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
@@ -36,13 +37,13 @@ pub enum Event {
     /// Coins were held for a game order.
     Held(Held),
     /// An order was marked as sent, before the provider was called.
-    Sent(Box<OrderStep>),
+    Sent(OrderStep),
     /// The provider was about to be asked.
-    Queried(Box<OrderStep>),
+    Queried(OrderStep),
     /// A call to the provider did not settle the order.
-    Unresolved(Box<OrderStep>),
+    Unresolved(OrderStep),
     /// A person took the order over.
-    HandedOver(Box<OrderStep>),
+    HandedOver(OrderStep),
     /// A hold was charged, in part or whole.
     Captured(Box<Captured>),
     /// A hold ended without a charge.
@@ -51,6 +52,16 @@ pub enum Event {
     Refunded(Box<Refunded>),
     /// A refund was taken back.
     RefundRolledBack(Box<RefundRolledBack>),
+    /// A channel's payment was given back before anybody claimed it: its top-up will credit nothing.
+    ChargebackRemembered(ChargebackRemembered),
+    /// A payment that had been given back before was claimed: nothing is credited.
+    TopUpReversed(TopUpReversed),
+    /// The platform won a dispute about a payment that nobody had claimed: its top-up will be credited.
+    ReinstateRemembered(ReinstateRemembered),
+    /// The platform won a dispute: the coins of the payment are on their way back.
+    ReinstateClaimed(ReinstateClaimed),
+    /// The coins that a chargeback had taken came back.
+    Reinstated(Reinstated),
     /// Several events of one atomic group, in order.
     Group(#[serde(deserialize_with = "crate::members::events")] Vec<Event>),
 }
@@ -155,10 +166,73 @@ pub struct ChargedBack {
     /// The shard of the claim.
     pub source: Shard,
     /// What was taken: of the payment's own lot, then of other paid lots, newest first.
-    #[schemars(with = "Vec<crate::Lot>")]
+    #[schemars(with = "Vec<Lot>")]
     pub taken: Lots,
     /// What was not there and is now owed.
     pub debt: Coins,
+    /// The channel of the payment.
+    pub channel: ChannelId,
+    /// The channel's number of the payment.
+    pub transaction: TransactionId,
+}
+
+/// See [`Event::ChargebackRemembered`]. The subject names channel and transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChargebackRemembered {}
+
+/// See [`Event::TopUpReversed`]. The subject names channel and transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopUpReversed {
+    /// Whose top-up it would have been.
+    pub user: UserId,
+    /// The coins that are not credited.
+    pub coins: Coins,
+    /// What was paid, and given back.
+    pub paid: Money,
+    /// The command that brought the chargeback.
+    pub chargeback: CommandId,
+}
+
+/// See [`Event::ReinstateRemembered`]. The subject names channel and transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReinstateRemembered {}
+
+/// See [`Event::ReinstateClaimed`]. The subject names channel and transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReinstateClaimed {
+    /// Whose top-up it was.
+    pub user: UserId,
+    /// The coins on their way back.
+    pub coins: Coins,
+    /// What the channel pays after all.
+    pub paid: Money,
+    /// The command that claimed the payment.
+    pub top_up: CommandId,
+    /// The number of the dispatch, of this shard to the same target, that took the coins; absent where the
+    /// chargeback came before the top-up, so that nothing was credited before.
+    pub take_back: Option<u64>,
+    /// The number of the dispatch that credited the payment: this one, where nothing was credited before.
+    pub credit: u64,
+    /// What brings the coins.
+    pub dispatch: Dispatch,
+}
+
+/// See [`Event::Reinstated`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reinstated {
+    /// The shard of the claim.
+    pub source: Shard,
+    /// What of the coins paid debt, which comes first.
+    pub debt_paid: Coins,
+    /// The rest: back into the lots that the chargeback took from; what it had made debt, where that is paid
+    /// by now, into the payment's own lot.
+    #[schemars(with = "Vec<Lot>")]
+    pub restored: Lots,
     /// The channel of the payment.
     pub channel: ChannelId,
     /// The channel's number of the payment.
@@ -182,7 +256,7 @@ pub struct Granted {
 #[serde(deny_unknown_fields)]
 pub struct LotExpired {
     /// The lot with what was left of it.
-    pub lot: crate::Lot,
+    pub lot: Lot,
 }
 
 /// See [`Event::GiftGiven`].
@@ -203,7 +277,7 @@ pub struct GiftGiven {
     #[schemars(with = "Vec<ShareHeld>")]
     pub shares: SmallVec<[ShareHeld; 1]>,
     /// The lots that paid.
-    #[schemars(with = "Vec<crate::Lot>")]
+    #[schemars(with = "Vec<Lot>")]
     pub used: Lots,
     /// The room.
     pub room: Option<RoomId>,
@@ -220,18 +294,18 @@ impl GiftGiven {
     }
 
     /// The order that it placed.
-    pub fn order(&self, id: OrderId, given_at: Timestamp) -> Order {
+    pub fn order(&self, id: OrderId, placed_at: Timestamp) -> Order {
+        let first = |share: &ShareHeld| FirstShare { streamer: share.streamer.clone(), value: share.value };
         Order {
             id,
             status: Status::Fulfilled,
             kind: OrderKind::Gift {
                 item: self.item.clone(),
-                value: self.value(),
-                shares: self.shares.clone(),
-                given_at,
+                shares: self.shares.iter().map(first).collect(),
                 room: self.room.clone(),
                 activity: self.activity.clone(),
             },
+            placed_at,
             charged: self.charged,
             left: self.charged,
             used: self.used.clone(),
@@ -248,18 +322,19 @@ pub struct Held {
     /// Until when it may be sent or captured if it was not sent before.
     pub deadline: Timestamp,
     /// The lots that are held.
-    #[schemars(with = "Vec<crate::Lot>")]
+    #[schemars(with = "Vec<Lot>")]
     pub used: Lots,
 }
 
 impl Held {
     /// The order that it placed.
-    pub fn order(&self, id: OrderId) -> Order {
+    pub fn order(&self, id: OrderId, placed_at: Timestamp) -> Order {
         let coins = crate::coins_of(&self.used).expect("checked when it was decided");
         Order {
             id,
             status: Status::Held,
             kind: OrderKind::Game { provider: self.provider.clone(), deadline: self.deadline, attempts: 0 },
+            placed_at,
             charged: coins,
             left: coins,
             used: self.used.clone(),
@@ -267,14 +342,14 @@ impl Held {
     }
 }
 
-/// A step of an order that moves no coins.
+/// A step of an order that moves no coins. How it left the order stands in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderStep {
+    /// Which order.
+    pub order: OrderId,
     /// Why, where a reason was given.
     pub reason: Option<ReasonCode>,
-    /// The order after it.
-    pub order: Order,
 }
 
 /// Where coins went that came back to a user.
@@ -282,13 +357,13 @@ pub struct OrderStep {
 #[serde(deny_unknown_fields)]
 pub struct Returned {
     /// Back into the wallet, to the lots they came from.
-    #[schemars(with = "Vec<crate::Lot>")]
+    #[schemars(with = "Vec<Lot>")]
     pub restored: Lots,
     /// Into the user's debt.
-    #[schemars(with = "Vec<crate::Lot>")]
+    #[schemars(with = "Vec<Lot>")]
     pub debt_paid: Lots,
     /// Nowhere: their lots had lapsed meanwhile.
-    #[schemars(with = "Vec<crate::Lot>")]
+    #[schemars(with = "Vec<Lot>")]
     pub expired: Lots,
 }
 
@@ -296,28 +371,32 @@ pub struct Returned {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Captured {
+    /// Which order.
+    pub order: OrderId,
+    /// What was charged.
+    pub coins: Coins,
     /// What was held and not charged.
     pub released: Returned,
-    /// The order after it: `charged` is what was captured.
-    pub order: Order,
 }
 
 /// See [`Event::Released`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Released {
+    /// Which order.
+    pub order: OrderId,
     /// Why.
     pub reason: ReasonCode,
     /// What was held.
     pub released: Returned,
-    /// The order after it.
-    pub order: Order,
 }
 
 /// See [`Event::Refunded`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refunded {
+    /// Which order.
+    pub order: OrderId,
     /// Why.
     pub reason: ReasonCode,
     /// How much was refunded.
@@ -325,45 +404,83 @@ pub struct Refunded {
     /// Where it went.
     pub returned: Returned,
     /// What each recipient lost by it.
-    #[schemars(with = "Vec<ShareHeld>")]
-    pub taken: SmallVec<[ShareHeld; 1]>,
-    /// The order after it.
-    pub order: Order,
+    #[schemars(with = "Vec<ShareMoved>")]
+    pub taken: SmallVec<[ShareMoved; 1]>,
 }
 
 /// See [`Event::RefundRolledBack`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefundRolledBack {
-    /// The command id of the refund.
+    /// Which order.
+    pub order: OrderId,
+    /// The command of the refund.
     pub refund: CommandId,
+    /// The refund's part of that command's group; 0 where it was alone.
+    pub part: u8,
     /// Why.
     pub reason: ReasonCode,
     /// What was taken from the wallet: the restored lots first, then others in burn order.
-    #[schemars(with = "Vec<crate::Lot>")]
+    #[schemars(with = "Vec<Lot>")]
     pub taken: Lots,
-    /// What the refund had let lapse, and is charged again.
-    #[schemars(with = "Vec<crate::Lot>")]
+    /// What had lapsed before the refund, and is charged again.
+    #[schemars(with = "Vec<Lot>")]
     pub unexpired: Lots,
+    /// What the refund had restored and has lapsed since, and is charged again.
+    pub unlapsed: Vec<Unlapsed>,
     /// What was not there to take: for a person.
     pub shortfall: Coins,
     /// What each recipient got back.
-    #[schemars(with = "Vec<ShareHeld>")]
-    pub given: SmallVec<[ShareHeld; 1]>,
-    /// The order after it.
-    pub order: Order,
+    #[schemars(with = "Vec<ShareMoved>")]
+    pub given: SmallVec<[ShareMoved; 1]>,
+}
+
+/// Coins of a lapsed lot that are charged again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unlapsed {
+    /// The lot, with the coins that are charged again.
+    pub lot: Lot,
+    /// What is left of those that had lapsed with it, for other roll-backs.
+    pub left: Coins,
 }
 
 impl Event {
-    /// The order after it, where it moved one that an earlier record placed.
+    /// The order that it moved, where it moved one that an earlier event placed.
     #[inline]
-    pub fn moved_order(&self) -> Option<&Order> {
+    pub fn moved_order(&self) -> Option<OrderId> {
         match self {
-            Self::Sent(e) | Self::Queried(e) | Self::Unresolved(e) | Self::HandedOver(e) => Some(&e.order),
-            Self::Captured(e) => Some(&e.order),
-            Self::Released(e) => Some(&e.order),
-            Self::Refunded(e) => Some(&e.order),
-            Self::RefundRolledBack(e) => Some(&e.order),
+            Self::Sent(e) | Self::Queried(e) | Self::Unresolved(e) | Self::HandedOver(e) => Some(e.order),
+            Self::Captured(e) => Some(e.order),
+            Self::Released(e) => Some(e.order),
+            Self::Refunded(e) => Some(e.order),
+            Self::RefundRolledBack(e) => Some(e.order),
+            Self::ReferencePublished(_)
+            | Self::ReferenceTaken(_)
+            | Self::TopUpClaimed(_)
+            | Self::TopUpCredited(_)
+            | Self::ChargebackClaimed(_)
+            | Self::ChargedBack(_)
+            | Self::Granted(_)
+            | Self::LotExpired(_)
+            | Self::GiftGiven(_)
+            | Self::Held(_)
+            | Self::ChargebackRemembered(_)
+            | Self::TopUpReversed(_)
+            | Self::ReinstateRemembered(_)
+            | Self::ReinstateClaimed(_)
+            | Self::Reinstated(_)
+            | Self::Group(_) => None,
+        }
+    }
+
+    /// Of a claim: the user for whom, and what takes it there.
+    #[inline]
+    pub fn claimed_for(&self) -> Option<(&UserId, Dispatch)> {
+        match self {
+            Self::TopUpClaimed(e) => Some((&e.user, e.dispatch)),
+            Self::ChargebackClaimed(e) => Some((&e.user, e.dispatch)),
+            Self::ReinstateClaimed(e) => Some((&e.user, e.dispatch)),
             _ => None,
         }
     }
@@ -378,7 +495,7 @@ impl Event {
     }
 
     /// The names of all events.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 24] = [
         "reference_published",
         "reference_taken",
         "top_up_claimed",
@@ -397,6 +514,11 @@ impl Event {
         "released",
         "refunded",
         "refund_rolled_back",
+        "chargeback_remembered",
+        "top_up_reversed",
+        "reinstate_remembered",
+        "reinstate_claimed",
+        "reinstated",
         "group",
     ];
 
@@ -422,6 +544,11 @@ impl Event {
             Self::Released(_) => "released",
             Self::Refunded(_) => "refunded",
             Self::RefundRolledBack(_) => "refund_rolled_back",
+            Self::ChargebackRemembered(_) => "chargeback_remembered",
+            Self::TopUpReversed(_) => "top_up_reversed",
+            Self::ReinstateRemembered(_) => "reinstate_remembered",
+            Self::ReinstateClaimed(_) => "reinstate_claimed",
+            Self::Reinstated(_) => "reinstated",
             Self::Group(_) => "group",
         }
     }

@@ -14,10 +14,12 @@ mod ids;
 mod json_schema;
 mod members;
 mod money;
+mod names;
 mod order;
 mod record;
 mod reference;
 mod rejection;
+mod shares;
 mod subject;
 mod sum;
 mod text;
@@ -26,15 +28,16 @@ mod time;
 pub use account::{Account, Asset, Posting, Purpose};
 pub use chain::{BLOCK_RECORDS, Chain, Hash};
 pub use command::{
-    Capture, Chargeback, Combo, Command, Credit, ExpireHold, ExpireLot, Gift, Grant, HandOver, Hold,
-    MAX_CHANGES_A_PART, MAX_GROUP, MAX_RECIPIENTS, OrderName, OrderRef, Publish, Query, Recipient, Refund, Release,
+    Capture, Chargeback, Combo, Command, Credit, ExpireHold, ExpireLot, Gift, GiveBack, Grant, HandOver, Hold,
+    MAX_CHANGES_A_PART, MAX_GROUP, MAX_RECIPIENTS, OrderRef, Publish, Query, Recipient, Refund, Reinstate, Release,
     RollBackRefund, Send, TakeBack, TakeReference, TopUp, Unresolved,
 };
-pub use encoding::{DecodeError, Digest, MAX_RECORD_BYTES, decode_record, encode_record, is_canonical};
+pub use encoding::{DecodeError, Digest, MAX_RECORD_BYTES, decode_record, encode_record, encoded_len, is_canonical};
 pub use envelope::{Client, Envelope};
 pub use event::{
-    Captured, ChargebackClaimed, ChargedBack, Dispatch, Event, GiftGiven, Granted, Held, LotExpired, OrderStep,
-    ReferencePublished, ReferenceTaken, RefundRolledBack, Refunded, Released, Returned, TopUpClaimed, TopUpCredited,
+    Captured, ChargebackClaimed, ChargebackRemembered, ChargedBack, Dispatch, Event, GiftGiven, Granted, Held,
+    LotExpired, OrderStep, ReferencePublished, ReferenceTaken, RefundRolledBack, Refunded, ReinstateClaimed,
+    ReinstateRemembered, Reinstated, Released, Returned, TopUpClaimed, TopUpCredited, TopUpReversed, Unlapsed,
 };
 pub use ids::{
     ActivityId, ActorId, ChannelId, CommandId, GuildId, Id, IdError, ItemId, LotId, OrderId, ProviderId, ReasonCode,
@@ -42,10 +45,12 @@ pub use ids::{
 };
 pub use json_schema::json_schemas;
 pub use money::{Coins, Currency, Money, MoneyError, Share, split_by_largest_remainder};
-pub use order::{Lot, LotKind, Lots, Order, OrderKind, ShareHeld, Status, coins_of};
+pub use names::{OrderName, PartName};
+pub use order::{Lot, LotKind, Lots, Order, OrderKind, Status, coins_of, paid_of};
 pub use record::{Body, Key, Origin, Record};
 pub use reference::{Change, Entity, GiftItem, GuildTerms, Membership, StreamerTerms, Zone};
 pub use rejection::Rejection;
+pub use shares::{CoinsChange, FirstShare, ShareHeld, ShareMoved, held_shares, shares_between};
 pub use subject::Subject;
 pub use sum::serialize_sum;
 pub use text::{visible, visible_lines, write_json};

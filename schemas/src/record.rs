@@ -4,9 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActorId, Change, ChannelId, Client, Combo, Command, CommandId, Credit, Digest, Dispatch, Event, Order, OrderId,
-    Publish, Rejection, Shard, Subject, TakeBack, TakeReference, Timestamp, TransactionId, UserId,
+    ActorId, Change, ChannelId, Client, Combo, Command, CommandId, Credit, Digest, Dispatch, Event, GiveBack, LotId,
+    Order, OrderId, Publish, Rejection, Shard, Subject, TakeBack, TakeReference, Timestamp, TransactionId, UserId,
 };
+
+/// So many lots are surely within a record: 24 KiB.
+const FEW_LOTS: usize = 1_000;
 
 /// One outcome of one command. Everything that is known is a fold of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +37,9 @@ pub struct Record {
     pub client: Option<Box<Client>>,
     /// What came of it.
     pub body: Body,
+    /// The orders that it moved, as it left them: each once, with its whole remaining state, by number. One
+    /// that was only placed is not among them: its event says all of it.
+    pub moved: Vec<Order>,
 }
 
 /// Who submitted a command.
@@ -69,8 +75,10 @@ pub enum Key {
     Order(OrderId),
     /// The newest record of a channel's transaction.
     Transaction(ChannelId, TransactionId),
-    /// The roll-back of a refund of an order, by the refund's command id.
-    RollBack(OrderId, CommandId),
+    /// The roll-back of a refund of an order, by the refund's command id and its part of a group.
+    RollBack(OrderId, CommandId, u8),
+    /// The newest record that says what is left of the coins that lapsed with a lot.
+    Lapse(UserId, LotId),
 }
 
 impl Record {
@@ -89,6 +97,22 @@ impl Record {
         }
     }
 
+    /// Whether its canonical bytes have to be counted to know that they are within [`MAX_RECORD_BYTES`]. Without
+    /// an order that it moves, a group or changes, it has at most 64 recipients with an id of 200 bytes each and
+    /// `FEW_LOTS` lots of at most 24 bytes, which is far below.
+    pub fn may_be_large(&self) -> bool {
+        let lots = match self.event() {
+            None => 0,
+            Some(Event::Group(_) | Event::ReferencePublished(_) | Event::ReferenceTaken(_)) => return true,
+            Some(Event::GiftGiven(gift)) => gift.used.len(),
+            Some(Event::Held(held)) => held.used.len(),
+            Some(Event::ChargedBack(charged_back)) => charged_back.taken.len(),
+            Some(Event::Reinstated(reinstated)) => reinstated.restored.len(),
+            Some(_) => 0,
+        };
+        !self.moved.is_empty() || lots > FEW_LOTS
+    }
+
     /// The events, each with its place in the atomic group (0 where there is none). Empty for a refusal.
     #[inline]
     pub fn events(&self) -> impl Iterator<Item = (u8, &Event)> {
@@ -102,19 +126,43 @@ impl Record {
         OrderId { shard: self.shard, sequence: self.sequence, part }
     }
 
-    /// The orders as this record left them.
-    #[inline]
+    /// The orders that it placed or moved, as it left them.
     pub fn orders(&self) -> impl Iterator<Item = Order> {
-        self.events().filter_map(|(part, event)| self.order_of(part, event))
+        let placed = self.events().filter_map(|(part, event)| self.placed_by(part, event));
+        let placed = placed.map(|order| self.moved(order.id).cloned().unwrap_or(order));
+        let here = |order: &Order| (order.id.shard, order.id.sequence) == (self.shard, self.sequence);
+        placed.chain(self.moved.iter().filter(move |order| !here(order)).cloned())
     }
 
-    /// The order that `event`, part `part` of this record, placed or moved.
+    /// The number of the order that `event`, part `part` of this record, placed or moved.
+    pub fn order_of(&self, part: u8, event: &Event) -> Option<OrderId> {
+        match event {
+            Event::GiftGiven(_) | Event::Held(_) => Some(self.order_id(part)),
+            moved => moved.moved_order(),
+        }
+    }
+
+    /// An order that it placed or moved, as it left it.
+    pub fn order(&self, id: OrderId) -> Option<Order> {
+        self.moved(id).cloned().or_else(|| {
+            let (part, event) = self.events().find(|(part, _)| self.order_id(*part) == id)?;
+            self.placed_by(part, event)
+        })
+    }
+
+    /// An order that it moved, as it left it.
     #[inline]
-    pub fn order_of(&self, part: u8, event: &Event) -> Option<Order> {
+    pub fn moved(&self, id: OrderId) -> Option<&Order> {
+        self.moved.iter().find(|order| order.id == id)
+    }
+
+    /// The order that `event`, part `part` of this record, placed, as it was then.
+    #[inline]
+    pub fn placed_by(&self, part: u8, event: &Event) -> Option<Order> {
         match event {
             Event::GiftGiven(gift) => Some(gift.order(self.order_id(part), self.happened_at())),
-            Event::Held(held) => Some(held.order(self.order_id(part))),
-            moved => moved.moved_order().cloned(),
+            Event::Held(held) => Some(held.order(self.order_id(part), self.happened_at())),
+            _ => None,
         }
     }
 
@@ -140,6 +188,21 @@ impl Record {
                 };
                 vec![(e.dispatch, Command::TakeBack(take_back))]
             }
+            (Some(Event::ReinstateClaimed(e)), Subject::Transaction { channel, transaction }) => {
+                let (user, channel, transaction) = (e.user.clone(), channel.clone(), transaction.clone());
+                let command = match e.take_back {
+                    None => Command::Credit(Credit { user, coins: e.coins, channel, transaction }),
+                    Some(take_back) => Command::GiveBack(GiveBack {
+                        user,
+                        coins: e.coins,
+                        channel,
+                        transaction,
+                        credit: e.credit,
+                        take_back,
+                    }),
+                };
+                vec![(e.dispatch, command)]
+            }
             (Some(Event::ReferencePublished(e)), _) => {
                 let changes: Vec<Change> = e.changes.iter().filter(|c| c.is_read_by_decisions()).cloned().collect();
                 let take = |shard| TakeReference {
@@ -163,7 +226,12 @@ impl Record {
     pub fn has_dispatches(&self) -> bool {
         matches!(
             self.event(),
-            Some(Event::TopUpClaimed(_) | Event::ChargebackClaimed(_) | Event::ReferencePublished(_))
+            Some(
+                Event::TopUpClaimed(_)
+                    | Event::ChargebackClaimed(_)
+                    | Event::ReinstateClaimed(_)
+                    | Event::ReferencePublished(_)
+            )
         )
     }
 
@@ -183,19 +251,30 @@ impl Record {
                     }
                 }
                 (
-                    Event::TopUpClaimed(_) | Event::ChargebackClaimed(_),
+                    Event::TopUpClaimed(_)
+                    | Event::ChargebackClaimed(_)
+                    | Event::ChargebackRemembered(_)
+                    | Event::TopUpReversed(_)
+                    | Event::ReinstateRemembered(_)
+                    | Event::ReinstateClaimed(_),
                     Subject::Transaction { channel, transaction },
                 ) => {
                     visit(Key::Transaction(channel.clone(), transaction.clone()));
                 }
+                (Event::LotExpired(lapsed), Subject::User(user)) => {
+                    visit(Key::Lapse(user.clone(), lapsed.lot.id));
+                }
+                (Event::RefundRolledBack(rolled_back), Subject::User(user)) => {
+                    visit(Key::RollBack(rolled_back.order, rolled_back.refund.clone(), rolled_back.part));
+                    for unlapsed in &rolled_back.unlapsed {
+                        visit(Key::Lapse(user.clone(), unlapsed.lot.id));
+                    }
+                }
                 _ => {}
             }
-            if let Event::RefundRolledBack(rolled_back) = event {
-                visit(Key::RollBack(rolled_back.order.id, rolled_back.refund.clone()));
-            }
-            if let Some(order) = event.moved_order() {
-                visit(Key::Order(order.id));
-            }
+        }
+        for order in &self.moved {
+            visit(Key::Order(order.id));
         }
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Coins, CommandId, OrderId, Status, Timestamp};
+use crate::{Coins, CommandId, Currency, OrderId, Status, Timestamp, Zone};
 
 /// A refusal that depended on the state: recorded, and the answer to its command id for ever.
 ///
@@ -18,9 +18,9 @@ pub enum Rejection {
         /// The command that claimed it.
         first: CommandId,
     },
-    /// No top-up has claimed the transaction.
-    #[error("no top-up has claimed the transaction")]
-    TransactionNotFound,
+    /// No chargeback of the transaction stands.
+    #[error("no chargeback of the transaction stands")]
+    NotChargedBack,
     /// The transaction was charged back before.
     #[error("the transaction was charged back by command {first:?}")]
     AlreadyChargedBack {
@@ -34,6 +34,16 @@ pub enum Rejection {
         version: u64,
         /// The part of it that is next.
         part: u32,
+    },
+    /// The ledger's entity is set already, and never changes: all months were valued by it.
+    #[error("the ledger's entity is {currency}, {zone}, {coins_per_unit} coins per unit, and never changes")]
+    EntityFixed {
+        /// Its currency.
+        currency: Currency,
+        /// Its time zone.
+        zone: Zone,
+        /// What a coin is worth.
+        coins_per_unit: u32,
     },
     /// The catalogue has no such item.
     #[error("the catalogue has no such item")]
@@ -71,6 +81,12 @@ pub enum Rejection {
         /// The command that did.
         first: CommandId,
     },
+    /// It is dated before what it is about: an order or a refund.
+    #[error("it is dated before what it is about, which happened at {happened_at}")]
+    DatedBefore {
+        /// When that happened.
+        happened_at: Timestamp,
+    },
     /// The time by which it had to happen has passed.
     #[error("it had to happen before {deadline}")]
     DeadlinePassed {
@@ -104,6 +120,12 @@ pub enum Rejection {
         /// The most lots of one record.
         limit: u32,
     },
+    /// Its record would be larger than one may be.
+    #[error("its record would have more than the {limit} bytes that one may have; do it in smaller parts")]
+    TooLarge {
+        /// The most bytes of one record.
+        limit: u32,
+    },
     /// What a dispatch or a timer was about is no longer there.
     #[error("there is nothing left to do")]
     NothingToDo,
@@ -123,9 +145,10 @@ impl Rejection {
     pub fn code(&self) -> &'static str {
         match self {
             Self::TransactionClaimed { .. } => "transaction_claimed",
-            Self::TransactionNotFound => "transaction_not_found",
+            Self::NotChargedBack => "not_charged_back",
             Self::AlreadyChargedBack { .. } => "already_charged_back",
             Self::VersionNotNext { .. } => "version_not_next",
+            Self::EntityFixed { .. } => "entity_fixed",
             Self::ItemNotFound => "item_not_found",
             Self::ItemNotOnSale => "item_not_on_sale",
             Self::PriceChanged { .. } => "price_changed",
@@ -134,12 +157,14 @@ impl Rejection {
             Self::OrderStatus { .. } => "order_status",
             Self::RefundNotFound => "refund_not_found",
             Self::AlreadyRolledBack { .. } => "already_rolled_back",
+            Self::DatedBefore { .. } => "dated_before",
             Self::DeadlinePassed { .. } => "deadline_passed",
             Self::ExceedsLeft { .. } => "exceeds_left",
             Self::InDebt { .. } => "in_debt",
             Self::InsufficientFunds { .. } => "insufficient_funds",
             Self::AmountTooLarge => "amount_too_large",
             Self::TooManyLots { .. } => "too_many_lots",
+            Self::TooLarge { .. } => "too_large",
             Self::NothingToDo => "nothing_to_do",
             Self::Member { rejection, .. } => rejection.code(),
         }

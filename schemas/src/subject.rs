@@ -4,8 +4,8 @@
 //! | command | subject |
 //! |---|---|
 //! | publish | `reference` |
-//! | top-up, chargeback | `claim:transaction:<channel>/<transaction>` |
-//! | grant, gift, hold, credit and take-back (dispatched), expiry of a lot | `user:<id>` |
+//! | top-up, chargeback, reinstate | `claim:transaction:<channel>/<transaction>` |
+//! | grant, gift, hold, credit, take-back and give-back (dispatched), expiry of a lot | `user:<id>` |
 //! | send, query, unresolved, hand-over, capture, release, refund, roll-back, expiry of a hold | `user:<id>` of the order |
 //! | take-reference (dispatched) | `shard:<n>` |
 //! | group | the one subject of its members |

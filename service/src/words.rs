@@ -100,18 +100,36 @@ fn sentence(event: &Event, zone: Tz) -> String {
         Event::Queried(e) => format!("the provider asked{}", because(e.reason.as_ref())),
         Event::Unresolved(e) => format!("no answer that settles it{}", because(e.reason.as_ref())),
         Event::HandedOver(e) => format!("handed over to a person{}", because(e.reason.as_ref())),
-        Event::Captured(e) => format!("{} captured{}", coins(e.order.charged), back(&e.released)),
+        Event::Captured(e) => format!("{} captured{}", coins(e.coins), back(&e.released)),
         Event::Released(e) => format!("hold released: {}{}", e.reason, back(&e.released)),
         Event::Refunded(e) => format!("{} refunded: {}{}", coins(e.coins), e.reason, back(&e.returned)),
         Event::RefundRolledBack(e) => {
-            let lapsed = if e.unexpired.is_empty() {
-                String::new()
-            } else {
-                format!(", {} that had lapsed", coins_in(&e.unexpired))
-            };
+            let lapsed = e.unexpired.iter().chain(e.unlapsed.iter().map(|unlapsed| &unlapsed.lot));
+            let lapsed: i128 = lapsed.map(|lot| lot.coins.signed()).sum();
+            let lapsed =
+                if lapsed == 0 { String::new() } else { format!(", {} coins that had lapsed", thousands(lapsed)) };
             let short = unless_none(e.shortfall, |n| format!(", {n} were not there"));
             let refund = visible(e.refund.as_str());
             format!("refund {refund} rolled back: {}; {} taken{lapsed}{short}", e.reason, coins_in(&e.taken))
+        }
+        Event::ChargebackRemembered(_) => {
+            "chargeback of a payment that no top-up has claimed; it is remembered".to_owned()
+        }
+        Event::TopUpReversed(e) => {
+            let by = visible(e.chargeback.as_str());
+            format!(
+                "top-up of {} for {} credits nothing: command {by} brought its chargeback before",
+                coins(e.coins),
+                e.user
+            )
+        }
+        Event::ReinstateRemembered(_) => "the chargeback that was remembered is withdrawn".to_owned(),
+        Event::ReinstateClaimed(e) => {
+            format!("dispute won: {} of {} come back, {} paid by the channel", coins(e.coins), e.user, e.paid)
+        }
+        Event::Reinstated(e) => {
+            let debt = unless_none(e.debt_paid, |n| format!(", {n} paid debt"));
+            format!("{} of {}/{} back in the wallet{debt}", coins_in(&e.restored), e.channel, e.transaction)
         }
         Event::Group(events) => events.iter().map(|event| sentence(event, zone)).collect::<Vec<_>>().join("; "),
     }

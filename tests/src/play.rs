@@ -362,7 +362,7 @@ pub(crate) fn compare_orders(model: &Model, records: &[Record]) -> Result<(), Di
         for order in record.orders() {
             let user = record.subject.user().ok_or_else(|| format!("an order of nobody: {record:?}"))?;
             let given = match order.kind {
-                OrderKind::Gift { given_at, .. } => happened(model, &order.id, given_at),
+                OrderKind::Gift { .. } => happened(model, &order.id, order.placed_at),
                 OrderKind::Game { .. } => None,
             };
             live.insert(order.id, plain(&order, user, given));
@@ -454,10 +454,10 @@ pub(crate) fn shown(answer: &Answer) -> Option<Expected> {
 /// An order of the ledger as the model has it.
 fn plain(order: &schemas::Order, user: &UserId, happened: Option<Timestamp>) -> Order {
     let about = match &order.kind {
-        OrderKind::Gift { item, value, shares, room, activity, .. } => About::Gift {
+        OrderKind::Gift { item, shares, room, activity } => About::Gift {
             item: item.clone(),
-            value: value.get().into(),
-            shares: shares.iter().map(plain_share).collect(),
+            value: shares.iter().map(|share| i128::from(share.value.get())).sum(),
+            shares: order.shares().iter().map(plain_share).collect(),
             happened,
             room: room.clone(),
             activity: activity.clone(),

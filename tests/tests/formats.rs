@@ -57,6 +57,13 @@ const STORY: &[&str] = &[
     r#"{"id":"l1","release":{"order":{"user":"u1","name":{"command":"h2"}},"reason":"provider_rejected"}}"#,
     r#"{"id":"x1","group":[{"gift":{"user":"u1","item":"rose"}},{"grant":{"user":"u1","coins":1,"reason":"r"}}]}"#,
     r#"{"id":"k1","chargeback":{"channel":"apple","transaction":"T/1:a"}}"#,
+    r#"{"id":"w1","reinstate":{"channel":"apple","transaction":"T/1:a"}}"#,
+    r#"{"id":"x2","group":[{"hold":{"user":"u1","provider":"arcade","coins":20,"deadline":"2026-01-02T00:00:00Z"}},
+        {"capture":{"order":{"user":"u1","name":{"command":"x2","part":0}},"coins":5}}]}"#,
+    r#"{"id":"k2","chargeback":{"channel":"apple","transaction":"T/2"}}"#,
+    r#"{"id":"t2","top_up":{"user":"u1","channel":"apple","transaction":"T/2","coins":10,"paid":{"currency":"CNY","amount":"0.10"}}}"#,
+    r#"{"id":"k3","chargeback":{"channel":"apple","transaction":"T/3"}}"#,
+    r#"{"id":"w3","reinstate":{"channel":"apple","transaction":"T/3"}}"#,
     r#"{"id":"b4","grant":{"user":"u1","coins":3,"expires":"2026-01-01T00:25:00Z","reason":"r"}}"#,
 ];
 
@@ -91,9 +98,14 @@ fn rejections() -> Vec<Rejection> {
     let deadline = "2026-01-01T00:00:00.000000001Z".parse().unwrap();
     let all = vec![
         Rejection::TransactionClaimed { first: first() },
-        Rejection::TransactionNotFound,
+        Rejection::NotChargedBack,
         Rejection::AlreadyChargedBack { first: first() },
         Rejection::VersionNotNext { version: 2, part: 1 },
+        Rejection::EntityFixed {
+            currency: "CNY".parse().unwrap(),
+            zone: serde_json::from_str(r#""Asia/Shanghai""#).unwrap(),
+            coins_per_unit: 100,
+        },
         Rejection::ItemNotFound,
         Rejection::ItemNotOnSale,
         Rejection::PriceChanged { price: coins },
@@ -102,12 +114,14 @@ fn rejections() -> Vec<Rejection> {
         Rejection::OrderStatus { status: Status::Released },
         Rejection::RefundNotFound,
         Rejection::AlreadyRolledBack { first: first() },
+        Rejection::DatedBefore { happened_at: deadline },
         Rejection::DeadlinePassed { deadline },
         Rejection::ExceedsLeft { left: coins },
         Rejection::InDebt { debt: coins },
         Rejection::InsufficientFunds { available: coins },
         Rejection::AmountTooLarge,
         Rejection::TooManyLots { limit: 4_096 },
+        Rejection::TooLarge { limit: 524_288 },
         Rejection::NothingToDo,
     ];
     // A member's refusal has its member's code, so it has no sample of its own name; it is checked here.
@@ -122,7 +136,7 @@ fn every_event_has_a_sample() {
     let names: BTreeSet<String> = samples().into_iter().map(|(name, _)| name).collect();
     let schema = serde_json::to_value(schemars_of_record()).unwrap();
     let kinds = schema["$defs"]["Event"]["oneOf"].as_array().unwrap();
-    assert!(kinds.len() >= 19, "the schema lists the events");
+    assert!(kinds.len() >= 24, "the schema lists the events");
     for kind in kinds {
         let kind = kind["required"][0].as_str().unwrap();
         assert!(names.contains(kind), "no sample of {kind}: add a command to STORY that makes one");
@@ -139,7 +153,7 @@ fn schemars_of_record() -> schemars::Schema {
 
 #[test]
 fn samples_encode_to_their_golden_bytes_and_back() {
-    let folder = root().join("tests/golden/v1");
+    let folder = root().join("tests/golden/v2");
     for (name, record) in samples() {
         let bytes = encoded(&record);
         let json = serde_json::to_string_pretty(&record).unwrap() + "\n";
@@ -212,7 +226,7 @@ fn a_snapshot_has_its_golden_bytes() {
     let disk = SimDisk::new(0);
     snapshot.write(&disk, "story.snap").unwrap();
     let bytes = disk.read("story.snap").unwrap();
-    let path = root().join("tests/golden/snapshot_v1/story.snap");
+    let path = root().join("tests/golden/snapshot_v2/story.snap");
     if blessing() && !path.exists() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &bytes).unwrap();
@@ -232,9 +246,12 @@ fn a_record_cut_short_or_followed_by_anything_is_no_record() {
         }
         bytes.push(0);
         assert!(decode_record(&bytes).is_err(), "{name} with a byte behind it was read");
-        bytes[0] = 2;
+        bytes[0] = 3;
         let error = decode_record(&bytes).unwrap_err().to_string();
         assert!(error.contains("use a newer release"), "{error}");
+        bytes[0] = 1;
+        let error = decode_record(&bytes).unwrap_err().to_string();
+        assert!(error.contains("from before the first release"), "{error}");
     }
 }
 

@@ -456,7 +456,7 @@ impl Author {
         if refunds.is_empty() {
             let pick = Pick { nth: refund, by: By::Number, astray: false };
             let (order, _) = self.order(&pick, &[Status::Fulfilled], own, None, play);
-            return Command::RollBackRefund(RollBackRefund { order, refund: id("c-0"), reason });
+            return Command::RollBackRefund(RollBackRefund { order, refund: id::<CommandId>("c-0").into(), reason });
         }
         let (order, refund) = refund.get(&refunds);
         let user = play.model.orders[order].user.clone();
@@ -464,7 +464,7 @@ impl Author {
         let refund = if astray == 1 { id("c-1") } else { (*refund).clone() };
         Command::RollBackRefund(RollBackRefund {
             order: OrderRef { user, name: OrderName::Number(other) },
-            refund,
+            refund: refund.into(),
             reason,
         })
     }
@@ -497,12 +497,12 @@ impl Author {
         if let By::Latest = pick.by {
             let last = self.said.last().and_then(|envelope| envelope.command.touches().cloned());
             let user = group_user.or(last).unwrap_or_else(|| user_id(0));
-            return (OrderRef { user, name: OrderName::Command(latest()) }, 50);
+            return (OrderRef { user, name: latest().into() }, 50);
         }
         let (number, order) = *pick.nth.get(choice);
         let name = match pick.by {
             By::Command => {
-                model.placed_by(*number).map_or(OrderName::Number(*number), |id| OrderName::Command(id.clone()))
+                model.placed_by(*number).map_or(OrderName::Number(*number), |id| OrderName::from(id.clone()))
             }
             By::Nobody => OrderName::Number(OrderId { part: number.part + 1, ..*number }),
             By::Number | By::Latest => OrderName::Number(*number),

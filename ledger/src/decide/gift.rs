@@ -1,12 +1,12 @@
 //! Gifts: what is charged, what the recipients are credited with, and what of it pays out.
 
-use schemas::{Coins, Event, Gift, GiftGiven, Rejection, ShareHeld, StreamerId, split_by_largest_remainder};
+use schemas::{Coins, Event, FirstShare, Gift, GiftGiven, Rejection, StreamerId, held_shares, paid_of};
 use smallvec::SmallVec;
 
-use super::Desk;
+use super::{Decided, Desk};
 
 impl Desk<'_> {
-    pub(super) fn gift(&self, gift: &Gift) -> Result<Event, Rejection> {
+    pub(super) fn gift(&self, gift: &Gift) -> Result<Decided, Rejection> {
         let (offer, item) = self.catalogue.offer(&gift.item, self.now)?;
         if gift.expected_price.is_some_and(|expected| expected != item.price) {
             return Err(Rejection::PriceChanged { price: item.price });
@@ -20,44 +20,33 @@ impl Desk<'_> {
         // Debt and missing funds come before an amount that could never be paid.
         let used = self.spend(*charged.as_ref().unwrap_or(&Coins::MAX))?;
         let (charged, value) = (charged?, value?);
-        let paid = used.iter().filter(|lot| lot.kind.is_paid()).map(|lot| lot.coins);
-        let paid = paid.fold(Coins::ZERO, |sum, coins| sum.plus(coins).expect("no more than was charged"));
-        Ok(Event::GiftGiven(GiftGiven {
+        let base = value.portion_floor(paid_of(&used), charged);
+        Ok(Decided::only(Event::GiftGiven(GiftGiven {
             item: gift.item.clone(),
             version: offer.version,
             quantity: gift.quantity,
             price: item.price,
             charged,
-            shares: shares(gift, value, value.portion_floor(paid, charged)),
+            shares: held_shares(&first_shares(gift, value), value, base),
             used,
             room: gift.room.clone(),
             combo: gift.combo.clone(),
             activity: gift.activity.clone(),
-        }))
+        })))
     }
 }
 
-/// Splits value and base among the recipients; the house receives what names nobody.
-fn shares(gift: &Gift, value: Coins, base: Coins) -> SmallVec<[ShareHeld; 1]> {
-    let single = |streamer| SmallVec::from_buf([ShareHeld { streamer, value, base }]);
+/// Splits the value among the recipients; the house receives what names nobody.
+fn first_shares(gift: &Gift, value: Coins) -> SmallVec<[FirstShare; 1]> {
+    let single = |streamer| SmallVec::from_buf([FirstShare { streamer, value }]);
     match &gift.to[..] {
         [] => single(StreamerId::house()),
         [only] => single(only.streamer.clone()),
         several => {
             let weights: Vec<u64> = several.iter().map(|r| r.weight.into()).collect();
-            let values = split_by_largest_remainder(value, &weights);
-            let bases = split_like(base, &values);
-            let each = several.iter().zip(values).zip(bases);
-            each.map(|((r, value), base)| ShareHeld { streamer: r.streamer.clone(), value, base }).collect()
+            let values = schemas::split_by_largest_remainder(value, &weights);
+            let each = several.iter().zip(values);
+            each.map(|(r, value)| FirstShare { streamer: r.streamer.clone(), value }).collect()
         }
     }
-}
-
-/// Splits `total` in proportion to `parts`; nothing if they are all zero, which only no value can be.
-pub(super) fn split_like(total: Coins, parts: &[Coins]) -> Vec<Coins> {
-    let weights: Vec<u64> = parts.iter().map(|part| part.get()).collect();
-    if weights.iter().all(|&weight| weight == 0) {
-        return vec![Coins::ZERO; parts.len()];
-    }
-    split_by_largest_remainder(total, &weights)
 }

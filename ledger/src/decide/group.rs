@@ -1,43 +1,63 @@
 //! Atomic groups: each command is decided on what the ones before it would leave, and all are
 //! taken or none.
 
-use schemas::{Combo, Command, Event, Order, Rejection};
+use std::sync::Arc;
 
-use super::{Desk, MAX_LOTS, Prefetched, within_lots};
+use schemas::{Coins, Combo, Command, CommandId, Event, Gift, LotId, Order, OrderId, OrderName, PartName, Rejection};
+
+use super::{Decided, Desk, PastRefund, Prefetched};
 use crate::state::Place;
 
-pub(super) fn group(desk: &Desk<'_>, members: &[Command]) -> Result<Event, Rejection> {
+/// Decides the commands of the group that came under `id`.
+pub(super) fn group(desk: &Desk<'_>, id: &CommandId, members: &[Command]) -> Result<Decided, Rejection> {
     let mut user = desk.user.clone();
-    let mut seen = Seen::default();
+    let mut before = Before::new(id);
     let mut events = Vec::with_capacity(members.len());
     for (part, command) in (0_u8..).zip(members) {
         let place = Place { part, ..desk.place };
-        let prefetched = seen.brought_up_to_date(&desk.prefetched.members[usize::from(part)], command);
+        let prefetched = before.bring_up_to_date(&desk.prefetched.members[usize::from(part)], command);
         let at = Desk { user: &user, prefetched: &prefetched, place, ..*desk };
-        let decided = at.decide(command).and_then(|event| {
-            seen.lots += lots_moved(&event);
-            within_lots(seen.lots)?;
-            Ok(event)
-        });
-        let event =
-            decided.map_err(|rejection| Rejection::Member { member: part.into(), rejection: Box::new(rejection) })?;
+        let Decided { event, moved } = at
+            .decide(command)
+            .map_err(|rejection| Rejection::Member { member: part.into(), rejection: Box::new(rejection) })?;
         user.apply(&event, place);
-        seen.note(command, &event, place);
+        moved.iter().for_each(|order| user.keep(order));
+        before.note(command, &event, moved, place);
         events.push(event);
     }
-    Ok(Event::Group(events))
+    Ok(Decided { event: Event::Group(events), moved: before.moved() })
 }
 
-/// What earlier members did that later ones would otherwise look up.
-#[derive(Default)]
-struct Seen<'a> {
-    combos: Vec<(&'a Combo, schemas::OrderId)>,
-    orders: Vec<Order>,
-    lots: usize,
+/// What the earlier members did, which later ones would otherwise look up.
+struct Before<'a> {
+    /// The group's own command: later members may name what earlier ones did by it.
+    id: &'a CommandId,
+    combos: Vec<(&'a Combo, OrderId)>,
+    orders: Vec<Known>,
+    refunds: Vec<PastRefund>,
+    /// The roll-backs, by order, the refund's command and its part.
+    roll_backs: Vec<(OrderId, CommandId, u8)>,
+    /// Of lapsed lots, what the roll-backs left.
+    lapsed: Vec<(LotId, Coins)>,
 }
 
-impl<'a> Seen<'a> {
-    fn brought_up_to_date(&self, found: &Prefetched, command: &Command) -> Prefetched {
+/// An order as the members so far left it.
+struct Known {
+    order: Arc<Order>,
+    /// Whether one of them placed it.
+    placed: bool,
+    /// Whether one of them moved it.
+    moved: bool,
+}
+
+impl<'a> Before<'a> {
+    fn new(id: &'a CommandId) -> Self {
+        let (combos, orders, refunds) = (Vec::new(), Vec::new(), Vec::new());
+        Self { id, combos, orders, refunds, roll_backs: Vec::new(), lapsed: Vec::new() }
+    }
+
+    /// What was found for a member, with what the members before it changed.
+    fn bring_up_to_date(&self, found: &Prefetched, command: &Command) -> Prefetched {
         let mut found = found.clone();
         if let Command::Gift(gift) = command
             && let Some(combo) = &gift.combo
@@ -45,35 +65,84 @@ impl<'a> Seen<'a> {
         {
             found.combo = Some(*order);
         }
-        if let Some(order) = &mut found.order
-            && let Some(newer) = self.orders.iter().rev().find(|seen| seen.id == order.id)
-        {
-            order.clone_from(newer);
+        if let Some(named) = command.order() {
+            found.order = match &named.name {
+                OrderName::Command(PartName { command, part }) if command == self.id => self.placed(*part),
+                OrderName::Number(number) => self.known(*number).or(found.order),
+                OrderName::Command(_) => found.order.map(|order| self.known(order.id).unwrap_or(order)),
+            };
+        }
+        if let (Command::RollBackRefund(roll_back), Some(order)) = (command, &found.order) {
+            found.refund = self.refund(found.refund, &roll_back.refund, order.id);
         }
         found
     }
 
-    fn note(&mut self, command: &'a Command, event: &Event, place: Place) {
-        if let Command::Gift(gift) = command
-            && let Some(combo) = &gift.combo
-        {
-            self.combos.push((combo, place.order()));
-        }
-        self.orders.extend(event.moved_order().cloned());
+    /// The order that a member placed: the one of that part, or the first.
+    fn placed(&self, part: Option<u8>) -> Option<Arc<Order>> {
+        let mut placed = self.orders.iter().filter(|known| known.placed);
+        placed.find(|known| part.is_none_or(|part| known.order.id.part == part)).map(|known| known.order.clone())
     }
-}
 
-/// How many pieces of lots an event names, so that a group's record stays within its size.
-fn lots_moved(event: &Event) -> usize {
-    let order = event.moved_order().map_or(0, |order| order.used.len());
-    let own = match event {
-        Event::GiftGiven(e) => e.used.len(),
-        Event::Held(e) => e.used.len(),
-        Event::Captured(e) => e.released.restored.len(),
-        Event::Released(e) => e.released.restored.len(),
-        Event::Refunded(e) => e.returned.restored.len(),
-        _ => 0,
-    };
-    debug_assert!(own <= MAX_LOTS);
-    order + own
+    fn known(&self, order: OrderId) -> Option<Arc<Order>> {
+        self.orders.iter().find(|known| known.order.id == order).map(|known| known.order.clone())
+    }
+
+    fn refund(&self, found: Option<PastRefund>, named: &PartName, order: OrderId) -> Option<PastRefund> {
+        let is_it =
+            |past: &&PastRefund| past.refunded.order == order && named.part.is_none_or(|part| part == past.part);
+        let found = if named.command == *self.id { self.refunds.iter().find(is_it).cloned() } else { found };
+        let mut past = found?;
+        if self.roll_backs.contains(&(order, named.command.clone(), past.part)) {
+            past.rolled_back = Some(self.id.clone());
+        }
+        for (lot, left) in &mut past.lapsed {
+            if let Some((_, newer)) = self.lapsed.iter().rev().find(|(seen, _)| seen == lot) {
+                *left = *newer;
+            }
+        }
+        Some(past)
+    }
+
+    fn note(&mut self, command: &'a Command, event: &Event, moved: Vec<Order>, place: Place) {
+        match event {
+            Event::GiftGiven(gift) => {
+                if let Command::Gift(Gift { combo: Some(combo), .. }) = command {
+                    self.combos.push((combo, place.order()));
+                }
+                self.place(gift.order(place.order(), place.happened_at));
+            }
+            Event::Held(held) => self.place(held.order(place.order(), place.happened_at)),
+            Event::Refunded(refunded) => self.refunds.push(PastRefund {
+                part: place.part,
+                refunded: (**refunded).clone(),
+                happened_at: place.happened_at,
+                rolled_back: None,
+                lapsed: Vec::new(),
+            }),
+            Event::RefundRolledBack(back) => {
+                self.roll_backs.push((back.order, back.refund.clone(), back.part));
+                self.lapsed.extend(back.unlapsed.iter().map(|unlapsed| (unlapsed.lot.id, unlapsed.left)));
+            }
+            _ => {}
+        }
+        for order in moved {
+            match self.orders.iter_mut().find(|known| known.order.id == order.id) {
+                Some(known) => *known = Known { order: Arc::new(order), moved: true, ..*known },
+                None => self.orders.push(Known { order: Arc::new(order), placed: false, moved: true }),
+            }
+        }
+    }
+
+    fn place(&mut self, order: Order) {
+        self.orders.push(Known { order: Arc::new(order), placed: true, moved: false });
+    }
+
+    /// The orders that were moved, by number.
+    fn moved(self) -> Vec<Order> {
+        let moved = self.orders.into_iter().filter(|known| known.moved);
+        let mut moved: Vec<Order> = moved.map(|known| Arc::unwrap_or_clone(known.order)).collect();
+        moved.sort_unstable_by_key(|order| order.id);
+        moved
+    }
 }

@@ -2,11 +2,10 @@
 
 use schemas::{
     Capture, Captured, Coins, Event, ExpireHold, HandOver, Held, Hold, Lots, Order, OrderKind, OrderStep, ReasonCode,
-    Rejection, Release, Released, Returned, Status, Unresolved,
+    Rejection, Release, Released, Returned, Status, Timestamp, Unresolved,
 };
 
-use super::Desk;
-use crate::state::take_from_behind;
+use super::{Decided, Desk};
 
 /// What can be done to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,52 +38,55 @@ fn after(status: Status, step: Step) -> Result<Status, Rejection> {
 }
 
 impl Desk<'_> {
-    pub(super) fn hold(&self, hold: &Hold) -> Result<Event, Rejection> {
+    pub(super) fn hold(&self, hold: &Hold) -> Result<Decided, Rejection> {
         if hold.deadline <= self.now {
             return Err(Rejection::DeadlinePassed { deadline: hold.deadline });
         }
         let used = self.spend(hold.coins)?;
-        Ok(Event::Held(Held { provider: hold.provider.clone(), deadline: hold.deadline, used }))
+        Ok(Decided::only(Event::Held(Held { provider: hold.provider.clone(), deadline: hold.deadline, used })))
     }
 
-    pub(super) fn send(&self) -> Result<Event, Rejection> {
+    pub(super) fn send(&self) -> Result<Decided, Rejection> {
         let order = self.called(Step::Send)?;
-        Ok(Event::Sent(Box::new(OrderStep { reason: None, order })))
+        Ok(Decided::moving(Event::Sent(OrderStep { order: order.id, reason: None }), order))
     }
 
-    pub(super) fn query(&self) -> Result<Event, Rejection> {
+    pub(super) fn query(&self) -> Result<Decided, Rejection> {
         let order = self.called(Step::Query)?;
-        Ok(Event::Queried(Box::new(OrderStep { reason: None, order })))
+        Ok(Decided::moving(Event::Queried(OrderStep { order: order.id, reason: None }), order))
     }
 
-    pub(super) fn unresolved(&self, unresolved: &Unresolved) -> Result<Event, Rejection> {
+    pub(super) fn unresolved(&self, unresolved: &Unresolved) -> Result<Decided, Rejection> {
         let order = self.stepped(Step::Unresolved)?;
-        Ok(Event::Unresolved(Box::new(OrderStep { reason: Some(unresolved.reason.clone()), order })))
+        let step = OrderStep { order: order.id, reason: Some(unresolved.reason.clone()) };
+        Ok(Decided::moving(Event::Unresolved(step), order))
     }
 
-    pub(super) fn hand_over(&self, hand_over: &HandOver) -> Result<Event, Rejection> {
+    pub(super) fn hand_over(&self, hand_over: &HandOver) -> Result<Decided, Rejection> {
         let order = self.stepped(Step::HandOver)?;
-        Ok(Event::HandedOver(Box::new(OrderStep { reason: Some(hand_over.reason.clone()), order })))
+        let step = OrderStep { order: order.id, reason: Some(hand_over.reason.clone()) };
+        Ok(Decided::moving(Event::HandedOver(step), order))
     }
 
-    pub(super) fn capture(&self, capture: &Capture) -> Result<Event, Rejection> {
+    pub(super) fn capture(&self, capture: &Capture) -> Result<Decided, Rejection> {
         let mut order = self.stepped(Step::Capture)?;
         let coins = capture.coins.unwrap_or(order.left);
         if coins > order.left {
             return Err(Rejection::ExceedsLeft { left: order.left });
         }
-        let not_captured = take_from_behind(&mut order.used, order.left.less(coins));
+        let not_captured = order.give_up(order.left.less(coins));
         order.charged = coins;
         order.left = coins;
-        Ok(Event::Captured(Box::new(Captured { released: self.give_back(not_captured), order })))
+        let captured = Captured { order: order.id, coins, released: self.give_back(not_captured) };
+        Ok(Decided::moving(Event::Captured(Box::new(captured)), order))
     }
 
-    pub(super) fn release(&self, release: &Release) -> Result<Event, Rejection> {
+    pub(super) fn release(&self, release: &Release) -> Result<Decided, Rejection> {
         Ok(self.released(self.stepped(Step::Release)?, release.reason.clone()))
     }
 
     /// The timer of a hold that was not sent before its deadline.
-    pub(super) fn expire_hold(&self, expire: &ExpireHold) -> Result<Event, Rejection> {
+    pub(super) fn expire_hold(&self, expire: &ExpireHold) -> Result<Decided, Rejection> {
         let order = self.user.open_order(expire.order).ok_or(Rejection::NothingToDo)?;
         let status = after(order.status, Step::Expire)?;
         match order.kind {
@@ -95,16 +97,18 @@ impl Desk<'_> {
         Ok(self.released(Order { status, ..order.clone() }, reason))
     }
 
-    fn released(&self, mut order: Order, reason: ReasonCode) -> Event {
-        let all = take_from_behind(&mut order.used, order.left);
+    fn released(&self, mut order: Order, reason: ReasonCode) -> Decided {
+        let all = order.give_up(order.left);
         order.left = Coins::ZERO;
-        Event::Released(Box::new(Released { reason, released: self.give_back(all), order }))
+        let released = Released { order: order.id, reason, released: self.give_back(all) };
+        Decided::moving(Event::Released(Box::new(released)), order)
     }
 
     /// The named order after `step`, if that is legal.
     pub(super) fn stepped(&self, step: Step) -> Result<Order, Rejection> {
         let order = self.order()?;
         let status = after(order.status, step)?;
+        self.not_before(order.placed_at)?;
         if let (Status::Held, Step::Send | Step::Capture, OrderKind::Game { deadline, .. }) =
             (order.status, step, &order.kind)
             && *deadline <= self.now
@@ -114,7 +118,15 @@ impl Desk<'_> {
         Ok(Order { status, ..order.clone() })
     }
 
-    /// The same for a step that calls the provider.
+    /// Refuses what is dated before that on which it follows: it would move another month.
+    pub(super) fn not_before(&self, happened_at: Timestamp) -> Result<(), Rejection> {
+        if self.place.happened_at < happened_at {
+            return Err(Rejection::DatedBefore { happened_at });
+        }
+        Ok(())
+    }
+
+    /// The order after a step that calls the provider.
     fn called(&self, step: Step) -> Result<Order, Rejection> {
         let mut order = self.stepped(step)?;
         if let OrderKind::Game { attempts, .. } = &mut order.kind {

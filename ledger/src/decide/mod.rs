@@ -13,12 +13,17 @@ mod refund;
 mod transaction;
 mod wallet;
 
-use schemas::{Coins, Command, CommandId, Event, Order, OrderId, Refunded, Rejection, Subject, Timestamp};
+use std::sync::Arc;
+
+use schemas::{
+    ChargedBack, Coins, Command, CommandId, Event, LotId, Order, OrderId, Refunded, Rejection, Subject, Timestamp,
+};
 
 use crate::state::{Catalogue, Place, State, User};
 
-/// The most pieces of lots that one command may move: at about 24 bytes each, and as a refund
-/// names each of them up to three times, they stay well below `schemas::MAX_RECORD_BYTES`.
+/// The most lots that one charge may consume, or one chargeback take: at most 24 bytes each, and three times
+/// named by the record that ends a hold, they stay below `schemas::MAX_RECORD_BYTES`. So the ledger's own
+/// commands, which cannot be refused, always have room; a caller's record is measured when it is made.
 pub const MAX_LOTS: usize = 4_096;
 
 /// A command about to be decided.
@@ -26,6 +31,8 @@ pub const MAX_LOTS: usize = 4_096;
 pub struct Request<'a> {
     /// Whose state it changes.
     pub subject: &'a Subject,
+    /// Its id.
+    pub id: &'a CommandId,
     /// When it happened, where that is not now.
     pub occurred_at: Option<Timestamp>,
     /// What is asked for.
@@ -38,11 +45,13 @@ pub struct Prefetched {
     /// Gift: the order that counted the step of the combo before.
     pub combo: Option<OrderId>,
     /// Order commands: the number of the order that a command id stands for, and its newest state.
-    pub order: Option<Order>,
-    /// Top-up and chargeback: the newest record of the transaction.
+    pub order: Option<Arc<Order>>,
+    /// Top-up, chargeback and reinstatement: the newest record of the transaction.
     pub transaction: Option<Claim>,
-    /// Take-back: the sequence of the record that credited the payment.
+    /// Take-back and give-back: the sequence of the record that credited the payment.
     pub credited: Option<u64>,
+    /// Give-back: what the chargeback took.
+    pub charged_back: Option<ChargedBack>,
     /// Roll-back: the refund.
     pub refund: Option<PastRefund>,
     /// Group: the same for each member.
@@ -61,10 +70,36 @@ pub struct Claim {
 /// A refund that stands on the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastRefund {
+    /// Its part of the group that refunded; 0 where it was alone.
+    pub part: u8,
     /// What it did.
     pub refunded: Refunded,
+    /// When it happened.
+    pub happened_at: Timestamp,
     /// The command that rolled it back, if one did.
     pub rolled_back: Option<CommandId>,
+    /// Of the lots that it restored and that have lapsed since: what of those coins no roll-back has charged again.
+    pub lapsed: Vec<(LotId, Coins)>,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// What happens.
+    pub event: Event,
+    /// The orders that it moves, as it leaves them, by number.
+    pub moved: Vec<Order>,
+}
+
+impl Decided {
+    /// What moves no order that was there before.
+    fn only(event: Event) -> Self {
+        Self { event, moved: Vec::new() }
+    }
+
+    fn moving(event: Event, order: Order) -> Self {
+        Self { event, moved: vec![order] }
+    }
 }
 
 /// Decides a command that is well formed and whose id is new.
@@ -76,13 +111,14 @@ pub fn decide(
     prefetched: &Prefetched,
     request: &Request<'_>,
     now: Timestamp,
-) -> Result<Event, Rejection> {
+) -> Result<Decided, Rejection> {
     match request.command {
-        Command::Publish(publish) => reference::publish(state, publish),
-        Command::TakeReference(take) => Ok(reference::take(take)),
-        Command::TopUp(top_up) => transaction::top_up(state, prefetched, top_up),
-        Command::Chargeback(_) => transaction::chargeback(state, prefetched),
-        Command::Group(members) => group::group(&Desk::new(state, prefetched, request, now), members),
+        Command::Publish(publish) => reference::publish(state, publish).map(Decided::only),
+        Command::TakeReference(take) => Ok(Decided::only(reference::take(take))),
+        Command::TopUp(top_up) => transaction::top_up(state, prefetched, top_up).map(Decided::only),
+        Command::Chargeback(_) => transaction::chargeback(state, prefetched).map(Decided::only),
+        Command::Reinstate(_) => transaction::reinstate(state, prefetched).map(Decided::only),
+        Command::Group(members) => group::group(&Desk::new(state, prefetched, request, now), request.id, members),
         command => Desk::new(state, prefetched, request, now).decide(command),
     }
 }
@@ -117,9 +153,9 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn decide(&self, command: &Command) -> Result<Event, Rejection> {
+    fn decide(&self, command: &Command) -> Result<Decided, Rejection> {
         match command {
-            Command::Grant(grant) => self.grant(grant),
+            Command::Grant(grant) => self.grant(grant).map(Decided::only),
             Command::Gift(gift) => self.gift(gift),
             Command::Hold(hold) => self.hold(hold),
             Command::Send(_) => self.send(),
@@ -130,14 +166,16 @@ impl<'a> Desk<'a> {
             Command::Release(release) => self.release(release),
             Command::Refund(refund) => self.refund(refund),
             Command::RollBackRefund(roll_back) => self.roll_back_refund(roll_back),
-            Command::Credit(credit) => Ok(self.credit(credit)),
-            Command::TakeBack(take_back) => Ok(self.take_back(take_back)),
-            Command::ExpireLot(expire) => self.expire_lot(expire),
+            Command::Credit(credit) => Ok(Decided::only(self.credit(credit))),
+            Command::TakeBack(take_back) => Ok(Decided::only(self.take_back(take_back))),
+            Command::GiveBack(give_back) => Ok(Decided::only(self.give_back_payment(give_back))),
+            Command::ExpireLot(expire) => self.expire_lot(expire).map(Decided::only),
             Command::ExpireHold(expire) => self.expire_hold(expire),
             Command::Publish(_)
             | Command::TakeReference(_)
             | Command::TopUp(_)
             | Command::Chargeback(_)
+            | Command::Reinstate(_)
             | Command::Group(_) => panic!("`{}` is not about one user", command.kind()),
         }
     }

@@ -1,14 +1,21 @@
 //! Versions of the reference data: published in parts under one subject, taken by every shard.
 
-use schemas::{Dispatch, Event, Publish, ReferencePublished, ReferenceTaken, Rejection, TakeReference};
+use schemas::{Change, Dispatch, Event, Publish, ReferencePublished, ReferenceTaken, Rejection, TakeReference};
 
 use crate::state::State;
 
 pub(super) fn publish(state: &State, publish: &Publish) -> Result<Event, Rejection> {
     let reference = state.reference();
     let (version, part) = (reference.version + 1, reference.parts);
-    if (publish.version, publish.part) != (version, part) {
+    // A first part starts the version anew: what was left open of it is given up.
+    if publish.version != version || (publish.part != part && publish.part != 0) {
         return Err(Rejection::VersionNotNext { version, part });
+    }
+    if let Some(entity) = reference.entity
+        && publish.changes.iter().any(|change| matches!(change, Change::Entity(other) if *other != entity))
+    {
+        let schemas::Entity { currency, zone, coins_per_unit } = entity;
+        return Err(Rejection::EntityFixed { currency, zone, coins_per_unit });
     }
     let dispatches = (0..state.shards()).map(|target| Dispatch { target, number: state.issued_to(target) + 1 });
     Ok(Event::ReferencePublished(ReferencePublished {

@@ -1,140 +1,138 @@
 //! Refunds, in part or whole, and their roll-back.
 
+use std::collections::BTreeMap;
+
 use schemas::{
-    Coins, Event, Lot, Lots, Order, OrderKind, Refund, RefundRolledBack, Refunded, Rejection, RollBackRefund,
-    ShareHeld, Status, coins_of,
+    Coins, Event, Lot, LotId, Lots, Refund, RefundRolledBack, Refunded, Rejection, RollBackRefund, Status, Unlapsed,
+    coins_of, shares_between,
 };
-use smallvec::SmallVec;
 
-use super::{Desk, gift::split_like, hold::Step, within_lots};
-use crate::state::{gather, take_from_behind};
-
-type Shares = SmallVec<[ShareHeld; 1]>;
+use super::{Decided, Desk, PastRefund, hold::Step};
+use crate::state::gather;
 
 impl Desk<'_> {
-    pub(super) fn refund(&self, refund: &Refund) -> Result<Event, Rejection> {
+    pub(super) fn refund(&self, refund: &Refund) -> Result<Decided, Rejection> {
         let mut order = self.stepped(Step::Refund)?;
         let coins = refund.coins.unwrap_or(order.left);
         if coins > order.left || coins.is_zero() {
             return Err(Rejection::ExceedsLeft { left: order.left });
         }
-        let pieces = take_from_behind(&mut order.used, coins);
+        let before = order.shares();
+        let pieces = order.give_up(coins);
         order.left = order.left.less(coins);
         if order.left.is_zero() {
             order.status = Status::Refunded;
         }
-        let taken = take_shares(&mut order);
-        let returned = self.give_back(pieces);
-        Ok(Event::Refunded(Box::new(Refunded { reason: refund.reason.clone(), coins, returned, taken, order })))
+        let refunded = Refunded {
+            order: order.id,
+            reason: refund.reason.clone(),
+            coins,
+            returned: self.give_back(pieces),
+            taken: shares_between(&order.shares(), &before),
+        };
+        Ok(Decided::moving(Event::Refunded(Box::new(refunded)), order))
     }
 
-    /// Takes the restored lots, then others in burn order; what is not there is a shortfall.
-    pub(super) fn roll_back_refund(&self, roll_back: &RollBackRefund) -> Result<Event, Rejection> {
+    /// Takes the restored lots, then others in burn order; what is not there is a shortfall. Of a restored lot
+    /// that has lapsed, before the refund or since, the coins come from `platform:expired`.
+    pub(super) fn roll_back_refund(&self, roll_back: &RollBackRefund) -> Result<Decided, Rejection> {
         let mut order = self.stepped(Step::RollBack)?;
         let past = self.prefetched.refund.as_ref();
-        let past = past.filter(|past| past.refunded.order.id == order.id).ok_or(Rejection::RefundNotFound)?;
+        let past = past.filter(|past| past.refunded.order == order.id).ok_or(Rejection::RefundNotFound)?;
         if let Some(first) = &past.rolled_back {
             return Err(Rejection::AlreadyRolledBack { first: first.clone() });
         }
-        let refunded = &past.refunded;
-        let unexpired = refunded.returned.expired.clone();
-        let wanted = refunded.coins.less(sum(&unexpired));
-        let (taken, shortfall) = self.take_restored_first(&refunded.returned.restored, wanted);
-        within_lots(order.used.len() + unexpired.len() + taken.len())?;
+        self.not_before(past.happened_at)?;
 
-        order.used.extend(unexpired.iter().chain(&taken).copied());
-        order.left = order.left.plus(refunded.coins.less(shortfall)).map_err(|_| Rejection::AmountTooLarge)?;
+        let unexpired = past.refunded.returned.expired.clone();
+        let wanted = past.refunded.coins.less(sum(&unexpired));
+        let Found { restored, unlapsed, others, shortfall } = self.find_again(past, wanted);
+
+        let before = order.shares();
+        let back: Lots = unexpired.iter().chain(&restored).copied().chain(unlapsed.iter().map(|u| u.lot)).collect();
+        order.use_again(&back, &others).map_err(|_| Rejection::AmountTooLarge)?;
+        order.left = order.left.plus(past.refunded.coins.less(shortfall)).map_err(|_| Rejection::AmountTooLarge)?;
         if order.left.is_zero() {
             order.status = Status::Refunded; // nothing was there to take: the order stays refunded
         }
-        let given = give_shares(&mut order, &refunded.taken);
-        Ok(Event::RefundRolledBack(Box::new(RefundRolledBack {
-            refund: roll_back.refund.clone(),
+        let mut taken = restored;
+        taken.extend(others);
+        let rolled_back = RefundRolledBack {
+            order: order.id,
+            refund: roll_back.refund.command.clone(),
+            part: past.part,
             reason: roll_back.reason.clone(),
             taken,
             unexpired,
+            unlapsed,
             shortfall,
-            given,
-            order,
-        })))
+            given: shares_between(&before, &order.shares()),
+        };
+        Ok(Decided::moving(Event::RefundRolledBack(Box::new(rolled_back)), order))
     }
 
-    fn take_restored_first(&self, restored: &[Lot], wanted: Coins) -> (Lots, Coins) {
-        // What can be taken; a lot that came back in several pieces stands in it once.
-        let mut there: Vec<Lot> = self.user.wallet().live(self.now).collect();
-        let mut taken = Lots::new();
-        for piece in restored {
-            if let Some(lot) = there.iter_mut().find(|lot| lot.id == piece.id) {
-                let coins = lot.coins.min(piece.coins);
-                lot.coins = lot.coins.less(coins);
-                taken.push(Lot { coins, ..*lot });
+    /// Finds `wanted` coins for the roll-back of a refund.
+    fn find_again(&self, past: &PastRefund, wanted: Coins) -> Found {
+        let wallet = self.user.wallet();
+        // Of each lot what is there, and what has lapsed with it: one that came back in pieces stands there once.
+        let restored_lots = || past.refunded.returned.restored.iter();
+        let mut there: BTreeMap<LotId, Coins> =
+            restored_lots().filter_map(|lot| wallet.same_lot(lot)).map(|lot| (lot.id, lot.coins)).collect();
+        let mut lapsed: BTreeMap<LotId, Coins> = past.lapsed.iter().copied().collect();
+        let (mut restored, mut unlapsed) = (Lots::new(), Vec::<Unlapsed>::new());
+        let mut missing = wanted;
+        for piece in restored_lots() {
+            let some = take(&mut there, piece.id, piece.coins.min(missing));
+            put(&mut restored, Lot { coins: some, ..*piece });
+            missing = missing.less(some);
+            let some = take(&mut lapsed, piece.id, piece.coins.less(some).min(missing));
+            missing = missing.less(some);
+            let left = lapsed.get(&piece.id).copied().unwrap_or_default();
+            match unlapsed.iter_mut().find(|unlapsed| unlapsed.lot.id == piece.id) {
+                Some(again) => {
+                    again.lot.coins = again.lot.coins.plus(some).expect("no more than had lapsed");
+                    again.left = left;
+                }
+                None if some.is_zero() => {}
+                None => unlapsed.push(Unlapsed { lot: Lot { coins: some, ..*piece }, left }),
             }
         }
-        let (others, shortfall) = gather(there.iter().copied(), wanted.less(sum(&taken)));
-        taken.extend(others);
-        taken.retain(|lot| !lot.coins.is_zero());
-        (taken, shortfall)
+        let rest =
+            wallet.live(self.now).map(|lot| Lot { coins: there.get(&lot.id).copied().unwrap_or(lot.coins), ..lot });
+        let (others, shortfall) = gather(rest.filter(|lot| !lot.coins.is_zero()), missing);
+        Found { restored, unlapsed, others, shortfall }
     }
 }
 
-/// Lowers the shares of a gift to what `left` of its charge is worth, and says by how much each
-/// fell. What goes is split over what is held, so that no share ever rises.
-fn take_shares(order: &mut Order) -> Shares {
-    let base_left = order.paid_base();
-    let value_left = value_left(order);
-    let OrderKind::Gift { shares, .. } = &mut order.kind else { return Shares::new() };
-    let (values, bases) = held(shares);
-    let value_gone = split_like(total(&values).less(value_left), &values);
-    let base_gone = split_like(total(&bases).less(base_left), &bases);
-    let mut taken = Shares::new();
-    for ((share, value), base) in shares.iter_mut().zip(value_gone).zip(base_gone) {
-        share.value = share.value.less(value);
-        share.base = share.base.less(base);
-        taken.push(ShareHeld { streamer: share.streamer.clone(), value, base });
+/// What is taken to roll a refund back.
+struct Found {
+    /// Of the lots that the refund had restored.
+    restored: Lots,
+    /// Of those that have lapsed since.
+    unlapsed: Vec<Unlapsed>,
+    /// Of others, for what of the restored lots was spent.
+    others: Lots,
+    /// What is not there.
+    shortfall: Coins,
+}
+
+/// Takes up to `wanted` of a lot.
+fn take(lots: &mut BTreeMap<LotId, Coins>, lot: LotId, wanted: Coins) -> Coins {
+    let Some(there) = lots.get_mut(&lot) else { return Coins::ZERO };
+    let some = wanted.min(*there);
+    *there = there.less(some);
+    some
+}
+
+/// Puts a piece to the last one, if it is of the same lot.
+fn put(lots: &mut Lots, piece: Lot) {
+    match lots.last_mut() {
+        Some(last) if last.id == piece.id => {
+            last.coins = last.coins.plus(piece.coins).expect("pieces of one amount");
+        }
+        _ if piece.coins.is_zero() => {}
+        _ => lots.push(piece),
     }
-    taken
-}
-
-/// Raises the shares to what `left` is worth again, in proportion to what the refund took of each.
-/// Where rounding had taken nothing, equally.
-fn give_shares(order: &mut Order, refund_took: &[ShareHeld]) -> Shares {
-    let base_left = order.paid_base();
-    let value_left = value_left(order);
-    let OrderKind::Gift { shares, .. } = &mut order.kind else { return Shares::new() };
-    let (values, bases) = held(shares);
-    let (took_values, took_bases) = held(refund_took);
-    let value_back = split_like_or_equally(value_left.less(total(&values)), &took_values);
-    let base_back = split_like_or_equally(base_left.less(total(&bases)), &took_bases);
-    let mut given = Shares::new();
-    for ((share, value), base) in shares.iter_mut().zip(value_back).zip(base_back) {
-        share.value = share.value.plus(value).expect("a share is at most the value of the gift");
-        share.base = share.base.plus(base).expect("a base is at most the value of the gift");
-        given.push(ShareHeld { streamer: share.streamer.clone(), value, base });
-    }
-    given
-}
-
-fn split_like_or_equally(back: Coins, took: &[Coins]) -> Vec<Coins> {
-    if total(took).is_zero() {
-        schemas::split_by_largest_remainder(back, &vec![1; took.len()])
-    } else {
-        split_like(back, took)
-    }
-}
-
-fn value_left(order: &Order) -> Coins {
-    match &order.kind {
-        OrderKind::Gift { value, .. } => order.value_left(*value, order.left),
-        OrderKind::Game { .. } => Coins::ZERO,
-    }
-}
-
-fn held(shares: &[ShareHeld]) -> (Vec<Coins>, Vec<Coins>) {
-    shares.iter().map(|share| (share.value, share.base)).unzip()
-}
-
-fn total(parts: &[Coins]) -> Coins {
-    parts.iter().fold(Coins::ZERO, |sum, part| sum.plus(*part).expect("parts of one amount"))
 }
 
 fn sum(lots: &[Lot]) -> Coins {

@@ -1,8 +1,8 @@
 //! What arrives at and leaves a wallet other than by orders.
 
 use schemas::{
-    ChargedBack, Credit, Event, ExpireLot, Grant, Granted, LotExpired, LotId, Rejection, Shard, Subject, TakeBack,
-    TopUpCredited,
+    ChargedBack, Credit, Event, ExpireLot, GiveBack, Grant, Granted, Lot, LotExpired, LotId, LotKind, Lots, Reinstated,
+    Rejection, Shard, Subject, TakeBack, TopUpCredited,
 };
 
 use super::{Desk, at_most_max};
@@ -31,8 +31,7 @@ impl Desk<'_> {
     /// What is left of the payment's own lot, then other paid lots, newest first; bonus lots stay;
     /// the rest is debt.
     pub(super) fn take_back(&self, take_back: &TakeBack) -> Event {
-        let sequence = self.prefetched.credited.expect("a chargeback follows the credit of its top-up");
-        let own = LotId { sequence, part: 0 };
+        let own = self.own_lot();
         let wallet = self.user.wallet();
         let paid = || wallet.lots().filter(|lot| lot.kind.is_paid());
         let order = paid().filter(|lot| lot.id == own).chain(paid().rev().filter(|lot| lot.id != own));
@@ -45,6 +44,34 @@ impl Desk<'_> {
             channel: take_back.channel.clone(),
             transaction: take_back.transaction.clone(),
         })
+    }
+
+    /// Never refused: the dispute was won. A debt is paid first; what is left refills the lots that the chargeback
+    /// took from, the last one taken first. What it had made debt and is paid by now goes to the payment's own lot.
+    pub(super) fn give_back_payment(&self, give_back: &GiveBack) -> Event {
+        let charged_back = self.prefetched.charged_back.as_ref().expect("a reinstatement follows its chargeback");
+        let debt_paid = at_most_max(self.user.wallet().debt()).min(give_back.coins);
+        let (mut left, mut restored) = (give_back.coins.less(debt_paid), Lots::new());
+        for lot in charged_back.taken.iter().rev() {
+            let coins = lot.coins.min(left);
+            left = left.less(coins);
+            restored.push(Lot { coins, ..*lot });
+        }
+        restored.push(Lot { id: self.own_lot(), kind: LotKind::Paid, coins: left });
+        restored.retain(|lot| !lot.coins.is_zero());
+        Event::Reinstated(Reinstated {
+            source: self.claimed_in(&give_back.channel, &give_back.transaction),
+            debt_paid,
+            restored,
+            channel: give_back.channel.clone(),
+            transaction: give_back.transaction.clone(),
+        })
+    }
+
+    /// The lot that the payment was credited as.
+    fn own_lot(&self) -> LotId {
+        let sequence = self.prefetched.credited.expect("a chargeback follows the credit of its top-up");
+        LotId { sequence, part: 0 }
     }
 
     pub(super) fn expire_lot(&self, expire: &ExpireLot) -> Result<Event, Rejection> {

@@ -119,10 +119,7 @@ impl Answer {
         let (shard, sequence, time) = (record.shard, record.sequence, record.time);
         match &record.body {
             schemas::Body::Event(event) => {
-                let order = record.events().find_map(|(part, event)| match event {
-                    Event::GiftGiven(_) | Event::Held(_) => Some(record.order_id(part)),
-                    moved => moved.moved_order().map(|order| order.id),
-                });
+                let order = record.events().find_map(|(part, event)| record.order_of(part, event));
                 let shortfall = match &**event {
                     Event::RefundRolledBack(e) => Some(e.shortfall),
                     _ => None,

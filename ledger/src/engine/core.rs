@@ -10,7 +10,10 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use schemas::{Body, Client, Command, CommandId, Digest, Origin, Record, Shard, Subject, Timestamp};
+use schemas::{
+    Body, Client, Command, CommandId, Digest, MAX_RECORD_BYTES, Origin, Record, Rejection, Shard, Subject, Timestamp,
+    encoded_len,
+};
 
 use super::{
     answer::{Answer, Unavailable},
@@ -404,32 +407,36 @@ impl Core {
     /// and its subject has had too many refusals.
     fn decided(&mut self, incoming: Incoming<'_>, prefetched: Option<&Prefetched>) -> Option<Record> {
         let time = self.next_time();
-        let request =
-            Request { subject: &incoming.subject, occurred_at: incoming.occurred_at, command: incoming.command };
+        let Incoming { id, occurred_at, command, .. } = incoming;
+        let request = Request { subject: &incoming.subject, id, occurred_at, command };
         let shard = incoming.shard;
         let state = &mut self.states[usize::from(shard)];
-        let body = match decide(state, prefetched.unwrap_or(&NOTHING), &request, time) {
-            Ok(event) => Body::Event(Box::new(event)),
-            Err(rejection) => {
-                if incoming.origin == Origin::Caller && !self.quota.take(&incoming.subject, self.now) {
-                    return None;
-                }
-                Body::Rejection(rejection)
-            }
+        let (body, moved) = match decide(state, prefetched.unwrap_or(&NOTHING), &request, time) {
+            Ok(decided) => (Body::Event(Box::new(decided.event)), decided.moved),
+            Err(rejection) => (Body::Rejection(rejection), Vec::new()),
         };
-        let record = Record {
+        let mut record = Record {
             shard,
             sequence: state.sequence() + 1,
             time,
-            occurred_at: incoming.occurred_at,
+            occurred_at,
             subject: incoming.subject,
             origin: incoming.origin,
-            id: incoming.id.clone(),
+            id: id.clone(),
             digest: incoming.digest,
             actor: incoming.actor,
             client: incoming.client,
             body,
+            moved,
         };
+        if record.may_be_large() && encoded_len(&record) > MAX_RECORD_BYTES {
+            record.moved.clear();
+            record.body = Body::Rejection(Rejection::TooLarge { limit: MAX_RECORD_BYTES as u32 });
+        }
+        let refused = matches!(record.body, Body::Rejection(_));
+        if refused && record.origin == Origin::Caller && !self.quota.take(&record.subject, self.now) {
+            return None;
+        }
         state.apply(&record);
         self.time = time;
         self.timers.note(&record);

@@ -4,9 +4,13 @@
 //! What a caller's line needs from the disk is asked of the finder, and the line is decided anew once
 //! that has come back. What was decided meanwhile stands in memory and is seen then. Two rare things
 //! cannot wait and are read at once: what a dispatched take-back names, since dispatches are taken in
-//! their order, and a chargeback in an ordered bulk, since later lines depend on whom it touches.
+//! their order, and a chargeback or reinstatement in an ordered bulk, since later lines depend on whom it touches.
 
-use schemas::{Body, Command, CommandId, Event, Key, Order, OrderId, OrderName, OrderRef, Origin, Record, Subject};
+use std::sync::Arc;
+
+use schemas::{
+    Body, Command, Event, Key, LotKind, Order, OrderId, OrderName, OrderRef, Origin, PartName, Record, Subject,
+};
 use smallvec::{SmallVec, smallvec};
 
 use super::{
@@ -165,12 +169,27 @@ impl Lookup {
     ) -> Looked<Box<Prefetched>> {
         match command {
             Command::Gift(schemas::Gift { combo: None, .. }) | Command::Grant(_) | Command::Hold(_) => Ok(None),
-            command => self.named(asker, subject, id, command).map(|found| Some(Box::new(found))),
+            command => self.named(asker, subject, id, command, &mut Vec::new()).map(|found| Some(Box::new(found))),
         }
     }
 
-    fn named(&mut self, asker: Asker, subject: &Subject, id: &str, command: &Command) -> Result<Prefetched, Miss> {
+    /// `orders`: those that were looked up for the same record before; each is looked up once.
+    fn named<'a>(
+        &mut self,
+        asker: Asker,
+        subject: &Subject,
+        id: &str,
+        command: &'a Command,
+        orders: &mut Vec<(&'a OrderRef, Option<Arc<Order>>)>,
+    ) -> Result<Prefetched, Miss> {
         let mut found = Prefetched::default();
+        if let Some(named) = command.order() {
+            found.order = match orders.iter().find(|(seen, _)| *seen == named) {
+                Some((_, order)) => order.clone(),
+                None => self.order(asker, subject, named)?.map(Arc::new),
+            };
+            orders.push((named, found.order.clone()));
+        }
         match command {
             Command::Gift(gift) => {
                 if let Some(combo) = &gift.combo {
@@ -179,7 +198,8 @@ impl Lookup {
                 }
             }
             Command::TopUp(schemas::TopUp { channel, transaction, .. })
-            | Command::Chargeback(schemas::Chargeback { channel, transaction }) => {
+            | Command::Chargeback(schemas::Chargeback { channel, transaction })
+            | Command::Reinstate(schemas::Reinstate { channel, transaction }) => {
                 let record = self.newest(asker, Key::Transaction(channel.clone(), transaction.clone()))?;
                 found.transaction = record.and_then(|record| match record.body {
                     Body::Event(event) => Some(Claim { id: record.id, event: *event }),
@@ -187,37 +207,49 @@ impl Lookup {
                 });
             }
             Command::TakeBack(take_back) => {
-                let (source, _) = parse_dispatch_id(id).expect("the dispatcher made this id");
-                let credit = dispatch_id(source, take_back.credit);
-                let record = self.newest(asker, Key::Command(subject.clone(), Origin::Dispatch, credit))?;
-                found.credited = record.map(|record| record.sequence);
+                let credited = self.dispatched(asker, subject, id, take_back.credit)?;
+                found.credited = credited.map(|record| record.sequence);
+            }
+            Command::GiveBack(give_back) => {
+                let credited = self.dispatched(asker, subject, id, give_back.credit)?;
+                found.credited = credited.map(|record| record.sequence);
+                let taken = self.dispatched(asker, subject, id, give_back.take_back)?;
+                found.charged_back = taken.and_then(|record| match record.body {
+                    Body::Event(event) => match *event {
+                        Event::ChargedBack(charged_back) => Some(charged_back),
+                        _ => None,
+                    },
+                    Body::Rejection(_) => None,
+                });
             }
             Command::RollBackRefund(roll_back) => {
-                found.order = self.order(asker, subject, &roll_back.order)?;
                 if let Some(order) = &found.order {
                     found.refund = self.refund(asker, subject, order.id, &roll_back.refund)?;
                 }
             }
             Command::Group(members) => {
                 // All of them, so that a line which waits asks for all at once.
-                let named: Vec<_> = members.iter().map(|member| self.named(asker, subject, id, member)).collect();
+                let mut each = |member| self.named(asker, subject, id, member, orders);
+                let named: Vec<_> = members.iter().map(&mut each).collect();
                 found.members = named.into_iter().collect::<Result<_, _>>()?;
             }
-            command => {
-                if let Some(order) = command.order() {
-                    found.order = self.order(asker, subject, order)?;
-                }
-            }
+            _ => {}
         }
         Ok(found)
+    }
+
+    /// The record that took the dispatch `number` from where the one that is taken under `id` comes from.
+    fn dispatched(&mut self, asker: Asker, subject: &Subject, id: &str, number: u64) -> Looked<Box<Record>> {
+        let (source, _) = parse_dispatch_id(id).expect("the dispatcher made this id");
+        self.newest(asker, Key::Command(subject.clone(), Origin::Dispatch, dispatch_id(source, number)))
     }
 
     /// The newest state of an order of this subject.
     fn order(&mut self, asker: Asker, subject: &Subject, order: &OrderRef) -> Looked<Order> {
         let placed = match &order.name {
-            OrderName::Command(id) => {
-                let record = self.newest(asker, Key::Command(subject.clone(), Origin::Caller, id.clone()))?;
-                record.and_then(|record| placed_by(&record, None))
+            OrderName::Command(PartName { command, part }) => {
+                let record = self.newest(asker, Key::Command(subject.clone(), Origin::Caller, command.clone()))?;
+                record.and_then(|record| placed_by(&record, *part))
             }
             OrderName::Number(id) => {
                 let record = self.at(asker, *id)?.filter(|record| record.subject == *subject);
@@ -226,21 +258,54 @@ impl Lookup {
         };
         let Some(placed) = placed else { return Ok(None) };
         let newest = self.newest(asker, Key::Order(placed.id))?;
-        Ok(Some(newest.and_then(|record| record.orders().filter(|o| o.id == placed.id).last()).unwrap_or(placed)))
+        Ok(Some(newest.and_then(|record| record.order(placed.id)).unwrap_or(placed)))
     }
 
-    fn refund(&mut self, asker: Asker, subject: &Subject, order: OrderId, refund: &CommandId) -> Looked<PastRefund> {
-        let record = self.newest(asker, Key::Command(subject.clone(), Origin::Caller, refund.clone()))?;
-        let refunded = record.and_then(|record| {
-            record.events().find_map(|(_, event)| match event {
-                Event::Refunded(refunded) if refunded.order.id == order => Some((**refunded).clone()),
-                _ => None,
-            })
+    fn refund(&mut self, asker: Asker, subject: &Subject, order: OrderId, named: &PartName) -> Looked<PastRefund> {
+        let key = Key::Command(subject.clone(), Origin::Caller, named.command.clone());
+        let Some(record) = self.newest(asker, key)? else { return Ok(None) };
+        let refunded = record.events().find_map(|(part, event)| match event {
+            Event::Refunded(refunded) if refunded.order == order && named.part.is_none_or(|named| named == part) => {
+                Some((part, (**refunded).clone()))
+            }
+            _ => None,
         });
-        let Some(refunded) = refunded else { return Ok(None) };
-        let rolled_back = self.newest(asker, Key::RollBack(order, refund.clone()))?.map(|record| record.id);
-        Ok(Some(PastRefund { refunded, rolled_back }))
+        let Some((part, refunded)) = refunded else { return Ok(None) };
+        let rolled_back = self.newest(asker, Key::RollBack(order, named.command.clone(), part))?;
+        let rolled_back = rolled_back.map(|record| record.id);
+        let lapsed = self.lapsed(asker, subject, &refunded)?;
+        Ok(Some(PastRefund { part, refunded, happened_at: record.happened_at(), rolled_back, lapsed }))
     }
+
+    /// What is left of the coins that lapsed with the lots which a refund restored.
+    fn lapsed(
+        &mut self,
+        asker: Asker,
+        subject: &Subject,
+        refunded: &schemas::Refunded,
+    ) -> Result<Vec<(schemas::LotId, schemas::Coins)>, Miss> {
+        let Some(user) = subject.user() else { return Ok(Vec::new()) };
+        let may_lapse = |lot: &&schemas::Lot| matches!(lot.kind, LotKind::Bonus { expires: Some(_) });
+        let restored = refunded.returned.restored.iter().filter(may_lapse);
+        // All of them, so that a line which waits asks for all at once.
+        let looked: Vec<_> = restored
+            .map(|lot| {
+                let record = self.newest(asker, Key::Lapse(user.clone(), lot.id))?;
+                Ok(record.and_then(|record| left_of_lapse(&record, lot.id)).map(|left| (lot.id, left)))
+            })
+            .collect();
+        looked.into_iter().filter_map(Result::transpose).collect()
+    }
+}
+
+/// What the record says is left of the coins that lapsed with a lot.
+fn left_of_lapse(record: &Record, lot: schemas::LotId) -> Option<schemas::Coins> {
+    let said = record.events().filter_map(|(_, event)| match event {
+        Event::LotExpired(lapsed) if lapsed.lot.id == lot => Some(lapsed.lot.coins),
+        Event::RefundRolledBack(back) => back.unlapsed.iter().find(|un| un.lot.id == lot).map(|un| un.left),
+        _ => None,
+    });
+    said.last()
 }
 
 /// The order that counted `combo`.
@@ -254,7 +319,7 @@ fn counted(record: &Record, combo: &schemas::Combo) -> Option<OrderId> {
 /// The order that the record placed: that part of a group, or the first.
 fn placed_by(record: &Record, part: Option<u8>) -> Option<Order> {
     record.events().find_map(|(at, event)| match event {
-        Event::GiftGiven(_) | Event::Held(_) if part.is_none_or(|part| part == at) => record.order_of(at, event),
+        event if part.is_none_or(|part| part == at) => record.placed_by(at, event),
         _ => None,
     })
 }

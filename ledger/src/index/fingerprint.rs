@@ -45,7 +45,12 @@ impl Fingerprinter {
             Key::Transaction(channel, transaction) => {
                 self.hash(5, &[channel.as_str().as_bytes(), transaction.as_str().as_bytes()])
             }
-            Key::RollBack(order, refund) => self.hash(6, &[&order_bytes(*order), refund.as_str().as_bytes()]),
+            Key::RollBack(order, refund, part) => {
+                self.hash(6, &[&order_bytes(*order), &[*part], refund.as_str().as_bytes()])
+            }
+            Key::Lapse(user, lot) => {
+                self.hash(7, &[&lot.sequence.to_le_bytes(), &[lot.part], user.as_str().as_bytes()])
+            }
         }
     }
 

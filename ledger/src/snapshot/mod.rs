@@ -67,7 +67,7 @@ use crate::{
 };
 
 /// The version of the format that this release writes, and the newest that it reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The folder of the snapshots.
 pub(crate) const FOLDER: &str = "snapshots";

@@ -245,6 +245,9 @@ impl<'a> Source<'a> {
             let path = self.disk.path(self.name);
             return Err(Error::NewerVersion { path, found: version, supported: VERSION });
         }
+        if version < VERSION {
+            return Err(self.damaged("the snapshot has the layout of an earlier release"));
+        }
         let shards = Shard::from_le_bytes([bytes[56], bytes[57]]);
         let (offset, users) = (u64_at(bytes, 40), u64_at(bytes, 48));
         if shards == 0 || length != header_bytes(shards) || Locator::checked(offset).is_none() {

@@ -42,6 +42,9 @@ impl Catalogue {
 
     /// Takes a part of a version; with the last one the version holds, though not before `time`.
     pub(super) fn take(&mut self, taken: &ReferenceTaken, time: Timestamp) {
+        if taken.part == 0 {
+            self.staged.clear(); // the version starts anew: what had come of it is given up
+        }
         self.staged.extend(taken.changes.iter().cloned());
         if !taken.last {
             return;

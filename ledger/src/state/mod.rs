@@ -9,13 +9,13 @@ mod wallet;
 use std::hash::BuildHasher;
 
 use hashbrown::HashMap;
-use schemas::{Event, Record, Shard, Subject, Timestamp, UserId};
+use schemas::{Change, Entity, Event, Record, ReferencePublished, Shard, Subject, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{Catalogue, Offer};
 pub use user::{Place, User};
 pub use wallet::Wallet;
-pub(crate) use wallet::{gather, take_from_behind};
+pub(crate) use wallet::gather;
 
 /// What a shard's decisions read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,23 @@ pub struct Reference {
     pub version: u64,
     /// Parts of the next one that are there.
     pub parts: u32,
+    /// The entity, once a version or a part has set it: it never changes.
+    pub entity: Option<Entity>,
+}
+
+impl Reference {
+    /// A part starts its version anew if it is the first, and goes on with it otherwise.
+    fn publish(&mut self, part: &ReferencePublished) {
+        let entity = part.changes.iter().rev().find_map(|change| match change {
+            Change::Entity(entity) => Some(*entity),
+            _ => None,
+        });
+        *self = Self {
+            version: if part.last { part.version } else { self.version },
+            parts: if part.last { 0 } else { part.part + 1 },
+            entity: self.entity.or(entity),
+        };
+    }
 }
 
 impl State {
@@ -142,16 +159,20 @@ impl State {
         for (part, event) in record.events() {
             self.apply_event(record, part, event);
         }
+        if let (Subject::User(user), [_, ..]) = (&record.subject, &record.moved[..])
+            && let Some(known) = self.users.get_mut(user)
+        {
+            record.moved.iter().for_each(|order| known.keep(order));
+            if known.is_empty() {
+                self.users.remove(user);
+            }
+        }
     }
 
     fn apply_event(&mut self, record: &Record, part: u8, event: &Event) {
         match (event, &record.subject) {
             (Event::ReferencePublished(e), _) => {
-                self.reference = if e.last {
-                    Reference { version: e.version, parts: 0 }
-                } else {
-                    Reference { version: self.reference.version, parts: e.part + 1 }
-                };
+                self.reference.publish(e);
                 for dispatch in &e.dispatches {
                     self.issue(*dispatch);
                 }
@@ -159,6 +180,8 @@ impl State {
             (Event::ReferenceTaken(e), _) => self.catalogue.take(e, record.time),
             (Event::TopUpClaimed(e), _) => self.issue(e.dispatch),
             (Event::ChargebackClaimed(e), _) => self.issue(e.dispatch),
+            (Event::ReinstateClaimed(e), _) => self.issue(e.dispatch),
+            (Event::ChargebackRemembered(_) | Event::TopUpReversed(_) | Event::ReinstateRemembered(_), _) => {}
             (event, Subject::User(user)) => {
                 let place =
                     Place { shard: record.shard, sequence: record.sequence, part, happened_at: record.happened_at() };

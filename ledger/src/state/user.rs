@@ -59,7 +59,17 @@ impl User {
         self.wallet.is_empty() && self.open.is_none()
     }
 
-    /// Applies an event of this user. Total: whatever was decided fits.
+    /// Keeps an order that was moved while coins are on hold for it, and forgets it afterwards.
+    pub(crate) fn keep(&mut self, order: &Order) {
+        if order.status.is_open() {
+            self.remember(order.clone());
+        } else {
+            self.forget(order.id);
+        }
+    }
+
+    /// Applies what an event did to the wallet of this user, and keeps the order that it placed. Total:
+    /// whatever was decided fits.
     pub(crate) fn apply(&mut self, event: &Event, place: Place) {
         match event {
             Event::TopUpCredited(e) => {
@@ -79,18 +89,14 @@ impl User {
             Event::GiftGiven(e) => self.wallet.take(&e.used),
             Event::Held(e) => {
                 self.wallet.take(&e.used);
-                self.remember(e.order(place.order()));
+                self.remember(e.order(place.order(), place.happened_at));
             }
-            Event::Sent(e) | Event::Queried(e) | Event::Unresolved(e) | Event::HandedOver(e) => {
-                self.remember(e.order.clone());
-            }
-            Event::Captured(e) => {
-                self.put_back(&e.released);
-                self.forget(e.order.id);
-            }
-            Event::Released(e) => {
-                self.put_back(&e.released);
-                self.forget(e.order.id);
+            Event::Sent(_) | Event::Queried(_) | Event::Unresolved(_) | Event::HandedOver(_) => {}
+            Event::Captured(e) => self.put_back(&e.released),
+            Event::Released(e) => self.put_back(&e.released),
+            Event::Reinstated(e) => {
+                self.wallet.pay_debt(e.debt_paid);
+                e.restored.iter().for_each(|lot| self.wallet.put(*lot));
             }
             Event::Refunded(e) => self.put_back(&e.returned),
             Event::RefundRolledBack(e) => self.wallet.take(&e.taken),
@@ -98,6 +104,10 @@ impl User {
             | Event::ReferenceTaken(_)
             | Event::TopUpClaimed(_)
             | Event::ChargebackClaimed(_)
+            | Event::ChargebackRemembered(_)
+            | Event::TopUpReversed(_)
+            | Event::ReinstateRemembered(_)
+            | Event::ReinstateClaimed(_)
             | Event::Group(_) => panic!("`{}` is no event of a user", event.kind()),
         }
     }
@@ -121,7 +131,9 @@ impl User {
 
     fn forget(&mut self, id: OrderId) {
         if let Some(open) = &mut self.open {
-            open.retain(|order| order.id != id);
+            if let Ok(at) = open.binary_search_by_key(&id, |order| order.id) {
+                open.remove(at);
+            }
             if open.is_empty() {
                 self.open = None; // a finished order costs no memory
             }

@@ -51,6 +51,11 @@ impl Wallet {
         self.packed().find(|lot| lot.id() == id).map(Packed::lot)
     }
 
+    /// What there is of the lot that `piece` is of. By its place in the burn order, so in no time.
+    pub fn same_lot(&self, piece: &Lot) -> Option<Lot> {
+        self.position(piece).map(|at| self.nth(at).lot())
+    }
+
     /// What could be spent at `now` if there were no debt.
     pub fn available(&self, now: Timestamp) -> u128 {
         self.live(now).map(|lot| u128::from(lot.coins.get())).sum()
@@ -64,7 +69,7 @@ impl Wallet {
     /// Takes coins out. Called with what a decision found there.
     pub(super) fn take(&mut self, taken: &[Lot]) {
         for piece in taken {
-            let at = self.position(piece.id).expect("a record takes only what its decision found in the wallet");
+            let at = self.position(piece).expect("a record takes only what its decision found in the wallet");
             let lot = self.at(at);
             let left = lot.coins().minus(piece.coins).expect("a record takes no more of a lot than there was");
             if left.is_zero() {
@@ -80,7 +85,7 @@ impl Wallet {
         if piece.coins.is_zero() {
             return;
         }
-        if let Some(at) = self.position(piece.id) {
+        if let Some(at) = self.position(&piece) {
             let lot = self.at(at);
             *lot = lot.with(lot.coins().plus(piece.coins).expect("a lot never exceeds what it began with"));
             return;
@@ -119,8 +124,21 @@ impl Wallet {
         self.first.iter().chain(behind).copied()
     }
 
-    fn position(&self, id: LotId) -> Option<usize> {
-        self.packed().position(|lot| lot.id() == id)
+    /// Where the lot stands that `piece` is of.
+    fn position(&self, piece: &Lot) -> Option<usize> {
+        let first = self.first?;
+        if first.id() == piece.id {
+            return Some(0);
+        }
+        let behind = self.more.as_ref().map_or(&[][..], |more| &more.lots);
+        let wanted = piece.burn_order();
+        let at = behind.binary_search_by(|lot| lot.lot().burn_order().cmp(&wanted)).ok()?;
+        Some(at + 1)
+    }
+
+    /// The n-th lot, which is there.
+    fn nth(&self, n: usize) -> Packed {
+        self.packed().nth(n).expect("a lot at a position that was just found")
     }
 
     /// The n-th lot, which is there.
@@ -164,20 +182,6 @@ pub(crate) fn gather(lots: impl Iterator<Item = Lot>, wanted: Coins) -> (Lots, C
         missing = missing.less(coins);
     }
     (pieces, missing)
-}
-
-/// Takes `wanted` coins out of `lots` from behind: the pieces in that order. There must be as many.
-pub(crate) fn take_from_behind(lots: &mut Lots, wanted: Coins) -> Lots {
-    let (pieces, missing) = gather(lots.iter().rev().copied(), wanted);
-    assert!(missing.is_zero(), "{wanted} coins of lots that hold {missing} fewer");
-    for piece in &pieces {
-        let last = lots.last_mut().expect("the pieces came from there");
-        last.coins = last.coins.less(piece.coins);
-        if last.coins.is_zero() {
-            lots.pop();
-        }
-    }
-    pieces
 }
 
 /// The lots and the debt, however they are kept.

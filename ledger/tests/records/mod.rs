@@ -43,6 +43,7 @@ pub fn record(shard: Shard, sequence: u64, bytes: usize) -> Record {
         actor: None,
         client: None,
         body: Body::Event(Box::new(event)),
+        moved: Vec::new(),
     }
 }
 

@@ -127,7 +127,8 @@ fn a_member_finds_their_place_and_neighbours() {
 fn naive(sample: &Sample, key: &BoardKey) -> Vec<(String, i128, Timestamp)> {
     let mut scores: BTreeMap<String, (i128, Timestamp)> = BTreeMap::new();
     for (user, order) in sample.gifts() {
-        let OrderKind::Gift { shares, given_at, activity, .. } = &order.kind else { continue };
+        let OrderKind::Gift { activity, .. } = &order.kind else { continue };
+        let (shares, given_at) = (order.shares(), order.placed_at);
         let counts = match &key.window {
             Window::AllTime => true,
             Window::Activity(wanted) => activity.as_ref() == Some(wanted),
@@ -139,9 +140,9 @@ fn naive(sample: &Sample, key: &BoardKey) -> Vec<(String, i128, Timestamp)> {
         };
         for (member, increase) in increases {
             if counts && increase > 0 && member != "house" {
-                let (score, reached_at) = scores.entry(member.to_owned()).or_insert((0, *given_at));
+                let (score, reached_at) = scores.entry(member.to_owned()).or_insert((0, given_at));
                 *score += increase;
-                *reached_at = (*reached_at).max(*given_at);
+                *reached_at = (*reached_at).max(given_at);
             }
         }
     }

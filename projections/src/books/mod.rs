@@ -207,20 +207,23 @@ impl<W: Write> Books<W> {
 /// What an entry is about, in ids.
 fn memo(subject: &Subject, event: &Event) -> String {
     match event {
-        Event::TopUpClaimed(_) | Event::ChargebackClaimed(_) => match subject {
-            Subject::Transaction { channel, transaction } => format!("{channel}/{transaction}"),
-            other => other.to_string(),
-        },
+        Event::TopUpClaimed(_) | Event::ChargebackClaimed(_) | Event::TopUpReversed(_) | Event::ReinstateClaimed(_) => {
+            match subject {
+                Subject::Transaction { channel, transaction } => format!("{channel}/{transaction}"),
+                other => other.to_string(),
+            }
+        }
         Event::TopUpCredited(e) => format!("{}/{}", e.channel, e.transaction),
         Event::ChargedBack(e) => format!("{}/{}", e.channel, e.transaction),
+        Event::Reinstated(e) => format!("{}/{}", e.channel, e.transaction),
         Event::Granted(e) => e.reason.to_string(),
         Event::LotExpired(e) => format!("lot {}", e.lot.id),
         Event::GiftGiven(e) => e.item.to_string(),
         Event::Held(e) => e.provider.to_string(),
-        Event::Captured(e) => format!("order {}", e.order.id),
-        Event::Released(e) => format!("{} order {}", e.reason, e.order.id),
-        Event::Refunded(e) => format!("{} order {}", e.reason, e.order.id),
-        Event::RefundRolledBack(e) => format!("{} order {}", e.reason, e.order.id),
+        Event::Captured(e) => format!("order {}", e.order),
+        Event::Released(e) => format!("{} order {}", e.reason, e.order),
+        Event::Refunded(e) => format!("{} order {}", e.reason, e.order),
+        Event::RefundRolledBack(e) => format!("{} order {}", e.reason, e.order),
         _ => String::new(),
     }
 }

@@ -53,6 +53,7 @@ impl Debts {
                     });
                 }
                 Event::TopUpCredited(credit) => self.pay(user, credit.debt_paid),
+                Event::Reinstated(reinstated) => self.pay(user, reinstated.debt_paid),
                 Event::Captured(captured) => self.pay_lots(user, &captured.released.debt_paid),
                 Event::Released(released) => self.pay_lots(user, &released.released.debt_paid),
                 Event::Refunded(refund) => self.pay_lots(user, &refund.returned.debt_paid),

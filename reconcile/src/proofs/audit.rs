@@ -253,6 +253,7 @@ fn issued(record: &Record) -> SmallVec<[(Dispatch, i128); 1]> {
     match record.event() {
         Some(Event::TopUpClaimed(e)) => [(e.dispatch, e.coins.signed())].into_iter().collect(),
         Some(Event::ChargebackClaimed(e)) => [(e.dispatch, -e.coins.signed())].into_iter().collect(),
+        Some(Event::ReinstateClaimed(e)) => [(e.dispatch, e.coins.signed())].into_iter().collect(),
         Some(Event::ReferencePublished(e)) => e.dispatches.iter().map(|dispatch| (*dispatch, 0)).collect(),
         _ => SmallVec::new(),
     }

@@ -79,6 +79,7 @@ fn forged(subject: &str, forge: impl FnOnce(&mut Record)) -> Reader {
     record.subject = subject;
     record.id = format!("forged-{}", record.sequence).parse().unwrap();
     record.origin = Origin::Caller;
+    record.moved.clear();
     forge(&mut record);
     let mut batch = vec![Vec::new(); usize::from(SHARDS)];
     batch[usize::from(shard)].push(record);
@@ -133,22 +134,23 @@ fn what_no_decision_made_is_found_with_its_place() {
         let (channel, transaction) = ("apple".parse().unwrap(), "x".parse().unwrap());
         Event::TopUpCredited(TopUpCredited { source, coins: coins(5), debt_paid: Coins::ZERO, channel, transaction })
     };
-    let captured = |charged| {
-        Event::Captured(Box::new(Captured {
-            released: Returned::default(),
-            order: Order {
-                id: OrderId { shard, sequence: 9_999, part: 0 },
-                status: Status::Fulfilled,
-                kind: OrderKind::Game {
-                    provider: "games".parse().unwrap(),
-                    deadline: Timestamp::from_nanos(0),
-                    attempts: 0,
-                },
-                charged: coins(charged),
-                left: coins(charged),
-                used: [lot(1, charged)].into_iter().collect(),
+    let captured = |record: &mut Record, charged| {
+        let order = OrderId { shard, sequence: 9_999, part: 0 };
+        record.moved.push(Order {
+            id: order,
+            status: Status::Fulfilled,
+            kind: OrderKind::Game {
+                provider: "games".parse().unwrap(),
+                deadline: Timestamp::from_nanos(0),
+                attempts: 0,
             },
-        }))
+            placed_at: Timestamp::from_nanos(0),
+            charged: coins(charged),
+            left: coins(charged),
+            used: [lot(1, charged)].into_iter().collect(),
+        });
+        let captured = Captured { order, coins: coins(charged), released: Returned::default() };
+        event(record, Event::Captured(Box::new(captured)));
     };
     let dispatched = |id: String, source| -> Forge<'_> {
         Box::new(move |record| {
@@ -160,7 +162,7 @@ fn what_no_decision_made_is_found_with_its_place() {
     let cases: Vec<(&str, Forge<'_>, &str)> = vec![
         (subject, Box::new(|r| event(r, gift([lot(9_999, 10)].into_iter().collect()))), "it takes what is not there"),
         (subject, Box::new(|r| event(r, gift(std::iter::empty().collect()))), "user:u7 holds "),
-        (subject, Box::new(|r| event(r, captured(30))), "held:"),
+        (subject, Box::new(|r| captured(r, 30)), "held:"),
         (subject, Box::new(|r| r.subject = "user:u7x".parse().unwrap()), "user:u7x belongs to shard"),
         (subject, Box::new(|r| r.subject = Subject::Reference), "belongs to shard"),
         (subject, dispatched("x".to_owned(), other), "x is no dispatch"),

@@ -142,7 +142,7 @@ fn print(out: &mut impl Write, story: &Story, past_deadline: bool, zone: Tz) -> 
     };
     writeln!(out, "{about}: charged {}, left {}", thousands(order.charged), thousands(order.left))?;
     let rows = records.iter().flat_map(|record| {
-        let own = |part, event: &schemas::Event| record.order_of(part, event).is_some_and(|moved| moved.id == order.id);
+        let own = |part, event: &schemas::Event| record.order_of(part, event) == Some(order.id);
         words::sentences(record, zone, own).into_iter().map(move |what| {
             let time = local(record.time, zone);
             vec![time, words::place(record), what, words::actor(record), record.id.to_string()]

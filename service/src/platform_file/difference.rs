@@ -352,6 +352,7 @@ mod tests {
             actor: None,
             client: None,
             body: schemas::Body::Event(Box::new(schemas::Event::ReferencePublished(published))),
+            moved: vec![],
         };
         let mut reference = Reference::new();
         reference.apply(&record);

@@ -319,8 +319,10 @@ impl Model {
             Command::Release(release) => self.release(at, &release.order),
             Command::Refund(refund) => self.refund(at, refund),
             Command::RollBackRefund(roll_back) => self.roll_back(at, roll_back),
+            Command::Reinstate(_) => panic!("the model does not know reinstatements yet"),
             Command::Credit(_)
             | Command::TakeBack(_)
+            | Command::GiveBack(_)
             | Command::TakeReference(_)
             | Command::ExpireLot(_)
             | Command::ExpireHold(_) => panic!("no caller's command"),
@@ -371,7 +373,7 @@ impl Model {
 
     fn chargeback(&mut self, at: &Place, chargeback: &Chargeback) -> Result<Done, Rejection> {
         let payment = (chargeback.channel.clone(), chargeback.transaction.clone());
-        let claim = self.claims.get_mut(&payment).ok_or(Rejection::TransactionNotFound)?;
+        let claim = self.claims.get_mut(&payment).ok_or(Rejection::NotChargedBack)?;
         if let Some(first) = &claim.charged_back_by {
             return Err(Rejection::AlreadyChargedBack { first: first.clone() });
         }

@@ -231,7 +231,7 @@ impl Model {
     fn find(&self, named: &OrderRef, allowed: &[Status]) -> Result<OrderId, Rejection> {
         let id = match &named.name {
             OrderName::Number(id) => Some(*id),
-            OrderName::Command(command) => self.placed(&Subject::User(named.user.clone()), command),
+            OrderName::Command(name) => self.placed(&Subject::User(named.user.clone()), &name.command),
         };
         let found = id.and_then(|id| self.orders.get(&id).map(|order| (id, order)));
         let (id, order) = found.filter(|(_, order)| order.user == named.user).ok_or(Rejection::OrderNotFound)?;
@@ -355,7 +355,7 @@ impl Model {
     pub(super) fn roll_back(&mut self, at: &Place, roll_back: &RollBackRefund) -> Result<Done, Rejection> {
         let id = self.find(&roll_back.order, &[Status::Fulfilled, Status::Refunded])?;
         let order = self.order(id);
-        let refund = order.refunds.iter_mut().find(|refund| refund.by == roll_back.refund);
+        let refund = order.refunds.iter_mut().find(|refund| refund.by == roll_back.refund.command);
         let refund = refund.ok_or(Rejection::RefundNotFound)?;
         if let Some(first) = &refund.rolled_back_by {
             return Err(Rejection::AlreadyRolledBack { first: first.clone() });

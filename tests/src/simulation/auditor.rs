@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Answer, State, Unavailable};
-use schemas::{Body, Command, Digest, Envelope, Event, Origin, Record, Rejection, Shard, Timestamp};
+use schemas::{Body, Command, Digest, Envelope, Event, Origin, Record, Shard, Timestamp};
 
 use crate::{
     model::{Due, Key, Model},
@@ -386,7 +386,9 @@ impl Auditor {
 /// they touch the same user, or one pays what the other found unpaid.
 fn goes_first(earlier: &Command, later: &Command, record: &Record) -> bool {
     match (&record.body, earlier, later) {
-        (Body::Rejection(Rejection::TransactionNotFound), Command::TopUp(paid), Command::Chargeback(back)) => {
+        (Body::Event(event), Command::TopUp(paid), Command::Chargeback(back))
+            if matches!(**event, Event::ChargebackRemembered(_)) =>
+        {
             (&paid.channel, &paid.transaction) == (&back.channel, &back.transaction)
         }
         (Body::Event(event), ..) => {

@@ -275,14 +275,14 @@ impl Author {
             model.orders.iter().flat_map(|(id, order)| order.refunds().map(|refund| (*id, refund))).collect();
         if refunds.is_empty() {
             let (order, _) = self.order(&[Status::Fulfilled], None, own, model);
-            return Command::RollBackRefund(RollBackRefund { order, refund: id("c0-0"), reason });
+            return Command::RollBackRefund(RollBackRefund { order, refund: id::<CommandId>("c0-0").into(), reason });
         }
         let (order, refund) = *self.dice.one_of(&refunds);
         let user = model.orders[&order].user.clone();
         let refund = if self.dice.happens(50) { id("c0-1") } else { refund.clone() };
         Command::RollBackRefund(RollBackRefund {
             order: OrderRef { user, name: OrderName::Number(order) },
-            refund,
+            refund: refund.into(),
             reason,
         })
     }
@@ -303,7 +303,7 @@ impl Author {
             if let Some((user, command)) =
                 theirs.get(last..).filter(|some| !some.is_empty()).map(|some| *self.dice.one_of(some))
             {
-                return (OrderRef { user: user.clone(), name: OrderName::Command(command.clone()) }, 50);
+                return (OrderRef { user: user.clone(), name: command.clone().into() }, 50);
             }
         }
         let any = self.dice.happens(100);
@@ -311,7 +311,7 @@ impl Author {
         let fitting: Vec<_> = theirs.filter(|(_, order)| any || statuses.contains(&order.status)).collect();
         if fitting.is_empty() {
             let user = group.cloned().unwrap_or_else(|| user_id(0));
-            return (OrderRef { user, name: OrderName::Command(own.clone()) }, 1);
+            return (OrderRef { user, name: own.clone().into() }, 1);
         }
         let (number, order) = *self.dice.one_of(&fitting);
         let astray = self.dice.happens(30);

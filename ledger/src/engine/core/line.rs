@@ -1,10 +1,7 @@
 //! What becomes of a caller's line: it waits behind an earlier one of its user, or for the finder; it is
 //! known already, or new, and then decided; it is answered from its record, or once others follow.
 
-use schemas::{
-    ChargebackClaimed, Command, Dispatch, Envelope, Event, Key, Origin, Record, Subject, Timestamp, TopUpClaimed,
-    UserId,
-};
+use schemas::{Command, Dispatch, Envelope, Event, Key, Origin, Record, Subject, Timestamp, UserId};
 
 use super::{Core, Incoming, TOLERANCE_MS, at_once};
 use crate::{
@@ -127,20 +124,20 @@ impl Core {
         Ok((at < now).then_some(at))
     }
 
-    /// The user whose later lines must wait for this one. Whom a chargeback touches only the log says, or
-    /// an earlier top-up that waits itself.
+    /// The user whose later lines must wait for this one. Whom a chargeback or its reinstatement touches only the
+    /// log says, or an earlier top-up that waits itself.
     fn touched(&mut self, slot: Slot, subject: &Subject, content: &Content) -> Result<Option<UserId>> {
         let command = &content.commands[slot.line].command;
         if let Some(user) = command.touches() {
             return Ok(Some(user.clone()));
         }
         let found = at_once(self.lookup.prefetch(Asker::AtOnce, subject, "", command))?;
-        let claim = found.and_then(|found| found.transaction).map(|claim| claim.event);
-        if let Some(
-            Event::TopUpClaimed(TopUpClaimed { user, .. }) | Event::ChargebackClaimed(ChargebackClaimed { user, .. }),
-        ) = claim
-        {
-            return Ok(Some(user));
+        let user = found.and_then(|found| found.transaction).and_then(|claim| match claim.event {
+            Event::TopUpReversed(reversed) => Some(reversed.user),
+            event => event.claimed_for().map(|(user, _)| user.clone()),
+        });
+        if user.is_some() {
+            return Ok(user);
         }
         let Subject::Transaction { channel, transaction } = subject else { return Ok(None) };
         let claim = |line: usize| match &content.commands[line].command {
@@ -155,21 +152,21 @@ impl Core {
         Ok(first.map(|(_, user)| user.clone()))
     }
 
-    /// A chargeback in an ordered bulk is decided where it stands: until then nobody knows whom it touches,
-    /// so no later line could tell whether to wait for it.
+    /// A chargeback or reinstatement in an ordered bulk is decided where it stands: until then nobody knows whom
+    /// it touches, so no later line could tell whether to wait for it.
     fn asker(&self, slot: Slot, command: &Command) -> Asker {
         match command {
-            Command::Chargeback(_) if self.bulks.is_ordered(slot) => Asker::AtOnce,
+            Command::Chargeback(_) | Command::Reinstate(_) if self.bulks.is_ordered(slot) => Asker::AtOnce,
             _ => Asker::Line(slot),
         }
     }
 
     /// Answers from the command's first record, or waits for those that follow from it.
     fn answer_from(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) -> Result<()> {
-        let dispatches: &[Dispatch] = match record.event() {
-            Some(Event::TopUpClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
-            Some(Event::ChargebackClaimed(claimed)) => std::slice::from_ref(&claimed.dispatch),
-            Some(Event::ReferencePublished(published)) => &published.dispatches,
+        let claimed = record.event().and_then(Event::claimed_for);
+        let dispatches: &[Dispatch] = match (record.event(), &claimed) {
+            (Some(Event::ReferencePublished(published)), _) => &published.dispatches,
+            (_, Some((_, dispatch))) => std::slice::from_ref(dispatch),
             _ => {
                 self.answer(slot, Answer::of(record));
                 return Ok(());
@@ -181,11 +178,7 @@ impl Core {
             return self.answer_from_last(slot, record, touches);
         }
         self.flows.wait(record, &untaken, slot);
-        let user = match record.event() {
-            Some(Event::ChargebackClaimed(claimed)) => Some(&claimed.user),
-            _ => touches,
-        };
-        if let Some(user) = user {
+        if let Some(user) = claimed.map(|(user, _)| user).or(touches) {
             self.bulks.begin_wait(slot, user, self.now);
         }
         Ok(())
@@ -193,11 +186,7 @@ impl Core {
 
     /// Answers a claim from the record that took its dispatch, and anything else from its own.
     fn answer_from_last(&mut self, slot: Slot, record: &Record, touches: Option<&UserId>) -> Result<()> {
-        let Some(
-            Event::TopUpClaimed(TopUpClaimed { user, dispatch, .. })
-            | Event::ChargebackClaimed(ChargebackClaimed { user, dispatch, .. }),
-        ) = record.event()
-        else {
+        let Some((user, dispatch)) = record.event().and_then(Event::claimed_for) else {
             self.answer(slot, Answer::of(record));
             return Ok(());
         };

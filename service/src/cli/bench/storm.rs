@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use ledger::{Answer, Engine, Lines, Taken};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use schemas::{Command, CommandId, Envelope, OrderName, OrderRef, ReasonCode, Refund, Shard};
+use schemas::{Command, CommandId, Envelope, OrderRef, ReasonCode, Refund, Shard};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -123,7 +123,7 @@ impl What {
                 actor: None,
                 client: None,
                 command: Command::Refund(Refund {
-                    order: OrderRef { user: given.user.clone(), name: OrderName::Command(gift.id) },
+                    order: OrderRef { user: given.user.clone(), name: gift.id.into() },
                     coins: None,
                     reason: ReasonCode::new("storm")?,
                 }),

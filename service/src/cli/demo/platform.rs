@@ -7,8 +7,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemas::{
     ActorId, Change, ChannelId, Chargeback, Coins, Combo, Command, CommandId, Entity, Envelope, Gift, GiftItem, Grant,
-    GuildTerms, Hold, Membership, Money, Month, OrderName, OrderRef, Recipient, Refund, RollBackRefund, RoomId,
-    StreamerTerms, Timestamp, TopUp, TransactionId, UserId, Zone,
+    GuildTerms, Hold, Membership, Money, Month, OrderRef, Recipient, Refund, RollBackRefund, RoomId, StreamerTerms,
+    Timestamp, TopUp, TransactionId, UserId, Zone,
 };
 
 /// How large it is.
@@ -169,15 +169,18 @@ impl Platform {
         let mut commands = Vec::new();
         let at = self.until.plus_millis(-3_600_000);
         for (n, (user, gift)) in gifts.iter().step_by(gifts.len() / 120).enumerate() {
-            let order = OrderRef { user: user.clone(), name: OrderName::Command(gift.clone()) };
+            let order = OrderRef { user: user.clone(), name: gift.clone().into() };
             let coins = (n % 3 == 0).then(|| Coins::new(1)).transpose()?;
             let refund = Refund { order, coins, reason: "streamer_offline".parse()? };
             commands.push(command(&format!("demo-refund-{n}"), at, Command::Refund(refund))?);
         }
         let (user, gift) = &gifts[0];
-        let order = OrderRef { user: user.clone(), name: OrderName::Command(gift.clone()) };
-        let roll_back =
-            RollBackRefund { order, refund: CommandId::new("demo-refund-0")?, reason: "refunded_by_mistake".parse()? };
+        let order = OrderRef { user: user.clone(), name: gift.clone().into() };
+        let roll_back = RollBackRefund {
+            order,
+            refund: CommandId::new("demo-refund-0")?.into(),
+            reason: "refunded_by_mistake".parse()?,
+        };
         commands.push(command("demo-roll-back-0", at, Command::RollBackRefund(roll_back))?);
         Ok(commands)
     }

@@ -1,0 +1,210 @@
+//! How callers name what earlier commands did: by its number, or by the id of the command that did it, with a
+//! part where that was an atomic group. In the same group too, of the commands before.
+//!
+//! ```json
+//! {"number":"3-17"}   {"command":"g-1"}   {"command":"g-1","part":1}
+//! ```
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+use crate::{CommandId, MAX_GROUP, OrderId};
+
+/// Names an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderName {
+    /// By its number.
+    Number(OrderId),
+    /// By the command that placed it; without a part the first order that it placed.
+    Command(PartName),
+}
+
+/// Names what a command did, or a part of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartName {
+    /// The id of the command.
+    pub command: CommandId,
+    /// The place in the group, from 0; the first that fits where absent.
+    pub part: Option<u8>,
+}
+
+impl From<CommandId> for PartName {
+    fn from(command: CommandId) -> Self {
+        Self { command, part: None }
+    }
+}
+
+impl From<CommandId> for OrderName {
+    fn from(command: CommandId) -> Self {
+        Self::Command(command.into())
+    }
+}
+
+/// All fields of both forms, as JSON has them.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<OrderId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    command: Option<CommandId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<u8>,
+}
+
+fn check_part(part: u8) -> Result<u8, String> {
+    if usize::from(part) < MAX_GROUP {
+        return Ok(part);
+    }
+    Err(format!("part {part}: a group has at most {MAX_GROUP} commands, from 0 to {}", MAX_GROUP - 1))
+}
+
+impl Serialize for OrderName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = match self {
+            Self::Number(number) => Fields { number: Some(*number), command: None, part: None },
+            Self::Command(name) => Fields { number: None, command: Some(name.command.clone()), part: name.part },
+        };
+        if serializer.is_human_readable() {
+            fields.serialize(serializer)
+        } else {
+            (fields.number, fields.command, fields.part).serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OrderName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Fields { number, command, part } = if deserializer.is_human_readable() {
+            Fields::deserialize(deserializer)?
+        } else {
+            let (number, command, part) = Deserialize::deserialize(deserializer)?;
+            Fields { number, command, part }
+        };
+        match (number, command, part) {
+            (Some(number), None, None) => Ok(Self::Number(number)),
+            (None, Some(command), part) => {
+                let part = part.map(check_part).transpose().map_err(D::Error::custom)?;
+                Ok(Self::Command(PartName { command, part }))
+            }
+            _ => Err(D::Error::custom("an order is named by its `number`, or by a `command` with or without a `part`")),
+        }
+    }
+}
+
+/// A plain text where there is no part.
+impl Serialize for PartName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (serializer.is_human_readable(), self.part) {
+            (false, part) => (&self.command, part).serialize(serializer),
+            (true, None) => self.command.serialize(serializer),
+            (true, part) => Fields { number: None, command: Some(self.command.clone()), part }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PartName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// The two forms of JSON.
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a command id, or {\"command\": \"<id>\", \"part\": <n>}")]
+        enum Form {
+            Plain(CommandId),
+            Part(OrderName),
+        }
+        if !deserializer.is_human_readable() {
+            let (command, part) = Deserialize::deserialize(deserializer)?;
+            return Ok(Self { command, part });
+        }
+        match Form::deserialize(deserializer)? {
+            Form::Plain(command) | Form::Part(OrderName::Command(Self { command, part: None })) => {
+                Ok(Self { command, part: None })
+            }
+            Form::Part(OrderName::Command(name)) => Ok(name),
+            Form::Part(OrderName::Number(_)) => {
+                Err(D::Error::custom("a refund is named by a `command`, with or without a `part`"))
+            }
+        }
+    }
+}
+
+fn by_command(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "command": generator.subschema_for::<CommandId>(),
+            "part": {
+                "type": "integer", "minimum": 0, "maximum": MAX_GROUP - 1,
+                "description": "Its place in the group, from 0; the first that fits where absent.",
+            },
+        },
+        "required": ["command"],
+        "additionalProperties": false,
+        "description": "By the command that did it.",
+    })
+}
+
+impl JsonSchema for OrderName {
+    fn schema_name() -> Cow<'static, str> {
+        "OrderName".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Names an order.",
+            "oneOf": [
+                {
+                    "type": "object",
+                    "properties": {"number": generator.subschema_for::<OrderId>()},
+                    "required": ["number"],
+                    "additionalProperties": false,
+                    "description": "By its number.",
+                },
+                by_command(generator),
+            ],
+        })
+    }
+}
+
+impl JsonSchema for PartName {
+    fn schema_name() -> Cow<'static, str> {
+        "PartName".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Names what a command did, or a part of a group.",
+            "oneOf": [generator.subschema_for::<CommandId>(), by_command(generator)],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_as_they_print() {
+        for text in [r#"{"number":"3-17.2"}"#, r#"{"command":"g-1"}"#, r#"{"command":"g-1","part":0}"#] {
+            let name: OrderName = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&name).unwrap(), text);
+            assert_eq!(postcard::from_bytes::<OrderName>(&postcard::to_stdvec(&name).unwrap()).unwrap(), name);
+        }
+        for text in [r#""r-1""#, r#"{"command":"r-1","part":63}"#] {
+            let name: PartName = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&name).unwrap(), text);
+            assert_eq!(postcard::from_bytes::<PartName>(&postcard::to_stdvec(&name).unwrap()).unwrap(), name);
+        }
+        let plain: PartName = serde_json::from_str(r#"{"command":"r-1"}"#).unwrap();
+        assert_eq!(serde_json::to_string(&plain).unwrap(), r#""r-1""#);
+    }
+
+    #[test]
+    fn what_names_nothing_is_refused() {
+        for text in ["{}", r#"{"number":"3-17","command":"c"}"#, r#"{"part":1}"#, r#"{"command":"c","part":64}"#] {
+            assert!(serde_json::from_str::<OrderName>(text).is_err(), "{text}");
+            assert!(serde_json::from_str::<PartName>(text).is_err(), "{text}");
+        }
+        assert!(serde_json::from_str::<PartName>(r#"{"number":"3-17"}"#).is_err());
+    }
+}
