@@ -27,6 +27,14 @@ pub enum Change {
 }
 
 impl Change {
+    /// The entity, where it sets one.
+    pub const fn entity(&self) -> Option<Entity> {
+        match self {
+            Self::Entity(entity) => Some(*entity),
+            Self::Item(_) | Self::WithdrawItem(_) | Self::Streamer(_) | Self::Guild(_) | Self::Membership(_) => None,
+        }
+    }
+
     /// Whether a decision reads it, so that every shard holds it; the rest stays with the reference.
     pub const fn is_read_by_decisions(&self) -> bool {
         matches!(self, Self::Item(_) | Self::WithdrawItem(_))

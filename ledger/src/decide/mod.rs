@@ -21,7 +21,7 @@ use schemas::{
 
 use crate::state::{Catalogue, Place, State, User};
 
-/// The most lots that one charge may consume, or one chargeback take: at most 24 bytes each, and three times
+/// The most lots that one charge may consume, or one chargeback take: at most 32 bytes each, and three times
 /// named by the record that ends a hold, they stay below `schemas::MAX_RECORD_BYTES`. So the ledger's own
 /// commands, which cannot be refused, always have room; a caller's record is measured when it is made.
 pub const MAX_LOTS: usize = 4_096;

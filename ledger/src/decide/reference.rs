@@ -11,10 +11,10 @@ pub(super) fn publish(state: &State, publish: &Publish) -> Result<Event, Rejecti
     if publish.version != version || (publish.part != part && publish.part != 0) {
         return Err(Rejection::VersionNotNext { version, part });
     }
-    if let Some(entity) = reference.entity
-        && publish.changes.iter().any(|change| matches!(change, Change::Entity(other) if *other != entity))
-    {
-        let schemas::Entity { currency, zone, coins_per_unit } = entity;
+    let staged = reference.staged_entity.filter(|_| publish.part > 0);
+    let mut set = publish.changes.iter().filter_map(Change::entity);
+    let fixed = reference.entity.or(staged).or_else(|| set.clone().next());
+    if let Some(schemas::Entity { currency, zone, coins_per_unit }) = fixed.filter(|fixed| set.any(|e| e != *fixed)) {
         return Err(Rejection::EntityFixed { currency, zone, coins_per_unit });
     }
     let dispatches = (0..state.shards()).map(|target| Dispatch { target, number: state.issued_to(target) + 1 });

@@ -44,6 +44,8 @@ const MAX_BATCH_RECORDS: usize = 8_192;
 const fn max_batch_bytes(max_frame_bytes: usize) -> usize {
     max_frame_bytes / 4 * 3
 }
+/// The most bytes of a caller's record: what it dispatches is said again, under another subject and id.
+const MAX_CALLERS_BYTES: usize = MAX_RECORD_BYTES - 1_024;
 /// Lines whose ids are looked up at once, so that the memory's latencies overlap.
 const PROBED_LINES: usize = 128;
 /// Timers taken in a row before callers get their turn again.
@@ -429,9 +431,11 @@ impl Core {
             body,
             moved,
         };
-        if record.may_be_large() && encoded_len(&record) > MAX_RECORD_BYTES {
+        // The ledger's own commands cannot be refused; `decide::MAX_LOTS` bounds their records.
+        if record.origin == Origin::Caller && record.may_be_large() && encoded_len(&record) > MAX_CALLERS_BYTES {
             record.moved.clear();
-            record.body = Body::Rejection(Rejection::TooLarge { limit: MAX_RECORD_BYTES as u32 });
+            let limit = MAX_CALLERS_BYTES.try_into().expect("half a megabyte");
+            record.body = Body::Rejection(Rejection::TooLarge { limit });
         }
         let refused = matches!(record.body, Body::Rejection(_));
         if refused && record.origin == Origin::Caller && !self.quota.take(&record.subject, self.now) {

@@ -42,21 +42,21 @@ pub struct Reference {
     pub version: u64,
     /// Parts of the next one that are there.
     pub parts: u32,
-    /// The entity, once a version or a part has set it: it never changes.
+    /// The entity, once a complete version has set it: it never changes.
     pub entity: Option<Entity>,
+    /// The entity that those parts set.
+    pub staged_entity: Option<Entity>,
 }
 
 impl Reference {
     /// A part starts its version anew if it is the first, and goes on with it otherwise.
     fn publish(&mut self, part: &ReferencePublished) {
-        let entity = part.changes.iter().rev().find_map(|change| match change {
-            Change::Entity(entity) => Some(*entity),
-            _ => None,
-        });
-        *self = Self {
-            version: if part.last { part.version } else { self.version },
-            parts: if part.last { 0 } else { part.part + 1 },
-            entity: self.entity.or(entity),
+        let staged = if part.part == 0 { None } else { self.staged_entity };
+        let staged = staged.or_else(|| part.changes.iter().find_map(Change::entity));
+        *self = if part.last {
+            Self { version: part.version, parts: 0, entity: self.entity.or(staged), staged_entity: None }
+        } else {
+            Self { parts: part.part + 1, staged_entity: staged, ..*self }
         };
     }
 }
