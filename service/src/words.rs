@@ -1,9 +1,15 @@
 //! What happened and how things stand, in words for people.
 
 use chrono_tz::Tz;
-use schemas::{Body, Coins, Event, GiftGiven, Lot, Order, OrderKind, Origin, Record, Returned, Status, visible};
+use schemas::{
+    Body, Coins, Event, GiftGiven, Lot, Order, OrderKind, Origin, Record, Returned, Status, Timestamp, visible,
+};
 
 use crate::{local_time::local, output::thousands};
+
+/// How far apart the times of happening and of recording are before both are told: what is dispatched is
+/// recorded some milliseconds later.
+const APART_NANOS: u64 = 1_000_000_000;
 
 /// How far an order has come.
 pub fn status(order: &Order, past_deadline: bool, zone: Tz) -> String {
@@ -40,7 +46,8 @@ pub fn sentences(record: &Record, zone: Tz, tells: impl Fn(u8, &Event) -> bool) 
             told.map(|(_, event)| sentence(event, zone)).collect()
         }
     };
-    if let (Some(occurred_at), Some(last)) = (record.occurred_at, said.last_mut()) {
+    let apart = |at: &Timestamp| at.nanos().abs_diff(record.time.nanos()) >= APART_NANOS;
+    if let (Some(occurred_at), Some(last)) = (record.occurred_at.filter(apart), said.last_mut()) {
         *last = format!("{last} (happened {})", local(occurred_at, zone));
     }
     said

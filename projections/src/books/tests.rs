@@ -79,9 +79,13 @@ fn export_from(sample: &Sample, format: Format, first: &str) -> String {
     let mut before = Accounts::new();
     let (earlier, own): (Vec<Record>, Vec<Record>) =
         sample.records().into_iter().partition(|record| record.happened_at().day_in(Tz::UTC) < first);
-    earlier.iter().for_each(|record| before.apply(record));
+    for record in &earlier {
+        before.apply(record);
+    }
     books.open(first, &before).unwrap();
-    own.iter().for_each(|record| books.write(record).unwrap());
+    for record in &own {
+        books.write(record).unwrap();
+    }
     String::from_utf8(books.finish().unwrap()).unwrap()
 }
 
