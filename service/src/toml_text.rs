@@ -21,7 +21,7 @@ impl TomlText {
     /// Reads the file at `path`, which `what` it is.
     pub fn read(path: &Path, what: &str) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {what}{}", path.display()))?;
-        Ok(Self::new(text, path.display().to_string()))
+        Ok(Self::new(text, format!("{what}{}", path.display())))
     }
 
     /// The `text` of `file`.

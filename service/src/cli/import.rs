@@ -1,32 +1,23 @@
 //! `import`: gifts of a CSV file, with the top-ups that the mapping lays before them.
-//!
-//! A chunk's top-ups go first and are waited for, then its gifts. Ids are made from the rows, so a
-//! row that was taken is not taken twice; how far a file was read is stored with the ledger's
-//! position, so that an interrupted import goes on from there.
 
-use std::{fs, path::PathBuf};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use ledger::{Answer, Engine, Lines, log::Head};
+use anyhow::{Result, bail};
+use ledger::{Engine, SystemClock};
+use projections::Reference;
 use replay::AsOf;
-use schemas::{Change, Envelope, ItemId, Shard, visible};
-use serde::{Deserialize, Serialize};
+use schemas::{Change, Coins, Shard, Timestamp};
 
 use super::{
     Ended, Global,
     apply::{Pruning, apply},
 };
 use crate::{
-    import::{Mapping, Position, Row, Rows},
+    import::{BookmarkFile, Imported, Importing, Mapping, Rows, Stopped, looked_at},
     ledger_dir::{LedgerDir, shell_quoted},
     output::{Progress, json_line, say, stdout, thousands},
     platform_file,
 };
-
-/// Rows submitted at once.
-const CHUNK: usize = 8_189;
-/// Refused rows that are printed; the rest is counted.
-const SHOWN: u64 = 20;
 
 /// Import gifts from a CSV file, plain or gzipped. Can be interrupted and repeated.
 #[derive(Debug, clap::Args)]
@@ -36,8 +27,14 @@ pub struct Import {
     /// How its columns become gifts (TOML).
     #[arg(long, value_name = "FILE")]
     mapping: PathBuf,
+    /// What stands before each gift's id, in the place of the mapping's.
+    #[arg(long, value_name = "PREFIX")]
+    id_prefix: Option<String>,
+    /// Only read the file, and say what its rows would be.
+    #[arg(long)]
+    dry_run: bool,
     /// Apply this platform file first.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     platform: Option<PathBuf>,
     #[command(flatten)]
     pruning: Pruning,
@@ -49,221 +46,147 @@ pub struct Import {
     shards: Option<Shard>,
 }
 
-/// What an import did.
-#[derive(Debug, Default, Serialize)]
-struct Imported {
-    /// Rows of the file that were read now.
-    rows: u64,
-    /// Rows that an earlier import had read.
-    resumed_after: u64,
-    gifts: u64,
-    /// Rows that were refused, those of an earlier import of the file included.
-    refused: u64,
-    /// Records that the log has gained.
-    records_added: u64,
-}
-
-/// How far a file was imported, and where the ledger stood then.
-#[derive(Debug, Serialize, Deserialize)]
-struct Bookmark {
-    file: Position,
-    /// Rows up to there that were refused.
-    refused: u64,
-    ledger: Head,
-}
-
 impl Import {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let mapping = Mapping::read(&self.mapping)?;
+        let mapping = Mapping::read(&self.mapping, self.id_prefix.as_deref())?;
         let rows = Rows::open(&self.file, &mapping)?;
+        if self.dry_run {
+            let imported = looked_at(rows, &SystemClock)?;
+            print(&imported, true, global.json)?;
+            return Ok(Ended::with(imported.counts.all_well()));
+        }
         if self.platform.is_none() && self.pruning.is_asked() {
             bail!("--prune is about the items that a platform file does not name; name the file with --platform");
         }
         let wanted = self.platform.as_deref().map(platform_file::read).transpose()?;
         let ledger = global.ledger();
         let engine = if wanted.is_some() { ledger.start_or_make(self.shards)? } else { ledger.start(self.shards)? };
-        let imported = self.import(&engine, &ledger, rows, &mapping.gift.item, wanted.as_deref());
+        let imported = self.import(&engine, &ledger, rows, &mapping, wanted.as_deref());
         engine.close()?;
-        let imported = imported?;
-        if global.json {
-            json_line(&mut stdout(), &imported)?;
-        } else {
-            say(&format_args!(
-                "{} rows read, {} gifts on the log, {} refused, {} records added",
-                thousands(imported.rows),
-                thousands(imported.gifts),
-                thousands(imported.refused),
-                thousands(imported.records_added)
-            ))?;
-            if imported.resumed_after > 0 {
-                say(&format_args!("{} rows were read by an earlier import", thousands(imported.resumed_after)))?;
-            }
+        let (imported, stopped) = imported?;
+        print(&imported, false, global.json)?;
+        if let Some(stopped) = stopped {
+            return Err(stopped.into());
         }
-        Ok(Ended::with(imported.refused == 0))
+        Ok(Ended::with(imported.counts.all_well() && imported.refused_before == 0))
     }
 
     fn import(
         &self,
         engine: &Engine,
         ledger: &LedgerDir,
-        mut rows: Rows,
-        item: &ItemId,
+        rows: Rows,
+        mapping: &Mapping,
         wanted: Option<&[Change]>,
-    ) -> Result<Imported> {
-        let before = records(&engine.reader().head());
+    ) -> Result<(Imported, Option<Stopped>)> {
         if let Some(wanted) = wanted {
-            apply(engine, ledger, wanted, self.pruning, &self.typed(ledger), |_| Ok(()))?;
+            apply(engine, ledger, wanted, self.pruning, &self.typed(ledger, " --prune --yes"), |_| Ok(()))?;
         }
-        check_item(ledger, item)?;
-        let bookmark = BookmarkFile::of(ledger, &self.file)?;
-        let mut imported = Imported::default();
-        if !self.from_start
-            && let Some(read) = bookmark.read(engine)?
-        {
-            rows.resume(&read.file)?;
-            imported.resumed_after = read.file.rows;
-            imported.refused = read.refused;
-        }
+        let (reference, clock) = ledger.reference(AsOf::End)?;
+        check_platform(&reference, clock, mapping)?;
+        let bookmark = BookmarkFile::of(ledger, &self.file, mapping)?;
+        let anew = self.typed(ledger, " --from-start");
+        let read_before = if self.from_start { None } else { bookmark.read(engine, &anew)? };
         let bytes = rows.progress();
         let progress = Progress::bytes(bytes.total(), "importing");
-        loop {
-            let chunk: Vec<Row> = rows.by_ref().take(CHUNK).collect::<Result<_>>()?;
-            if chunk.is_empty() {
-                break;
-            }
-            imported.rows += chunk.len() as u64;
-            import_chunk(engine, chunk, &mut imported)?;
-            let reader = engine.reader();
-            let head = reader.head();
-            reader.store_position("import", &head)?;
-            bookmark.store(&Bookmark { file: rows.reached(), refused: imported.refused, ledger: head })?;
-            progress.set(bytes.read());
-        }
-        imported.records_added = records(&engine.reader().head()) - before;
-        Ok(imported)
+        let importing = Importing::new(engine, &SystemClock, rows, &bookmark, read_before, &anew)?;
+        importing.run(|| progress.set(bytes.read()))
     }
-}
 
-impl Import {
-    /// The command that withdraws items without asking.
-    fn typed(&self, ledger: &LedgerDir) -> String {
-        let quoted = |path: &std::path::Path| shell_quoted(&path.display().to_string());
+    /// The same command with something more.
+    fn typed(&self, ledger: &LedgerDir, more: &str) -> String {
+        let quoted = |path: &Path| shell_quoted(&path.display().to_string());
         let platform = self.platform.as_deref().map(|path| format!(" --platform {}", quoted(path))).unwrap_or_default();
+        let prefix = self.id_prefix.as_deref().map(|prefix| format!(" --id-prefix {}", shell_quoted(prefix)));
         ledger.typed(&format!(
-            "import {} --mapping {}{platform} --prune --yes",
+            "import {} --mapping {}{}{platform}{more}",
             quoted(&self.file),
-            quoted(&self.mapping)
+            quoted(&self.mapping),
+            prefix.unwrap_or_default()
         ))
     }
 }
 
 /// A refusal uses an id up, so what every row needs must be there before the first.
-fn check_item(ledger: &LedgerDir, item: &ItemId) -> Result<()> {
-    let (reference, clock) = ledger.reference(AsOf::End)?;
-    if reference.at(clock).on_sale(item).is_some() {
-        return Ok(());
-    }
-    let scheduled = reference.scheduled(clock);
-    let next = scheduled.iter().find(|next| matches!(next.change, Change::Item(new) if new.item == *item));
-    if let Some(next) = next {
+fn check_platform(reference: &Reference, clock: Timestamp, mapping: &Mapping) -> Result<()> {
+    let item = &mapping.gift.item;
+    let in_force = reference.at(clock);
+    let Some(sold) = in_force.on_sale(item) else {
+        let scheduled = reference.scheduled(clock);
+        let next = scheduled.iter().find(|next| matches!(next.change, Change::Item(new) if new.item == *item));
+        if let Some(next) = next {
+            bail!(
+                "item {item}, which the mapping names, is not on sale before {}, when version {} of the reference data \
+                 holds: import then, or apply a platform that sells it now",
+                next.from,
+                next.version
+            );
+        }
         bail!(
-            "item {item}, which the mapping names, is not on sale before {}, when version {} of the reference data \
-             holds: import then, or apply a platform that sells it now",
-            next.from,
-            next.version
+            "item {item}, which the mapping names, is not on sale: apply the platform first, or name it with --platform"
+        );
+    };
+    if sold.price != Coins::new(1)? {
+        bail!(
+            "item {item}, which the mapping names, costs {} coins: an item of 1 coin is needed, a gift is as many of it \
+             as the amount has coins",
+            sold.price
         );
     }
-    bail!("item {item}, which the mapping names, is not on sale: apply the platform first, or name it with --platform");
-}
-
-fn import_chunk(engine: &Engine, chunk: Vec<Row>, imported: &mut Imported) -> Result<()> {
-    let mut top_ups: Vec<(u64, Envelope)> = Vec::new();
-    let mut gifts: Vec<(u64, Envelope)> = Vec::with_capacity(chunk.len());
-    for row in chunk {
-        top_ups.extend(row.top_up.map(|top_up| (row.line, top_up)));
-        gifts.push((row.line, row.gift));
+    if let Some(entity) = in_force.entity().filter(|entity| entity.currency != mapping.amount.currency) {
+        bail!(
+            "the mapping's amounts are in {} ([amount] currency), and the entity's books in {}: coins of one are not \
+             coins of the other",
+            mapping.amount.currency,
+            entity.currency
+        );
     }
-    submit(engine, top_ups, imported)?;
-    imported.gifts += submit(engine, gifts, imported)?;
     Ok(())
 }
 
-/// How many were taken.
-fn submit(engine: &Engine, lines: Vec<(u64, Envelope)>, imported: &mut Imported) -> Result<u64> {
-    let (numbers, commands): (Vec<u64>, Vec<Envelope>) = lines.into_iter().unzip();
-    let ids: Vec<_> = commands.iter().map(|command| command.id.clone()).collect();
-    let mut taken = 0;
-    for ((line, id), answer) in numbers.into_iter().zip(ids).zip(engine.execute(commands, Lines::Independent)) {
-        let why = match answer {
-            Answer::Taken(_) => {
-                taken += 1;
-                continue;
-            }
-            Answer::Unavailable(why) => {
-                return Err(why).with_context(|| format!("line {line}; import again and it goes on from here"));
-            }
-            Answer::Refused(refused) => refused.message,
-            Answer::Conflict { shard, sequence } => {
-                format!("the id stands for another command, in record {shard}-{sequence}")
-            }
-            Answer::Malformed { message } => message,
-        };
-        imported.refused += 1;
-        if imported.refused <= SHOWN {
-            eprintln!("giftledger: line {line}, {}: {}", visible(id.as_str()), visible(&why));
+fn print(imported: &Imported, dry_run: bool, json: bool) -> Result<()> {
+    if json {
+        return json_line(&mut stdout(), imported);
+    }
+    let counts = &imported.counts;
+    let codes: Vec<String> =
+        counts.refused_by_code.iter().map(|(code, count)| format!("{} {code}", thousands(count))).collect();
+    let lines = |lines: &[u64], all: u64| {
+        let more = if (lines.len() as u64) < all { ", …" } else { "" };
+        let lines: Vec<String> = lines.iter().map(u64::to_string).collect();
+        format!("line {}{more}", lines.join(", "))
+    };
+    let taken = if dry_run { "gifts" } else { "taken" };
+    let rows = [
+        ("rows read", counts.rows, String::new()),
+        (taken, counts.taken, format!("{} coins", thousands(imported.coins))),
+        ("already there", counts.already_there, "on the log before".to_owned()),
+        ("repeated", counts.repeated, "the id and content of an earlier row: the same gift".to_owned()),
+        ("left out", counts.left_out, "by the mapping".to_owned()),
+        ("refused", counts.refused, codes.join(", ")),
+        ("conflicts", counts.conflicts, "their ids stand for something else".to_owned()),
+        ("malformed", counts.malformed, lines(&imported.malformed_lines, counts.malformed)),
+        ("left for next time", counts.left_for_next_time, lines(&imported.left_lines, counts.left_for_next_time)),
+    ];
+    let mut text = String::new();
+    for (what, count, detail) in rows {
+        if count > 0 || what == "rows read" || what == taken {
+            let detail = if count > 0 && !detail.is_empty() { format!("   {detail}") } else { String::new() };
+            text += &format!("{what:<18} {:>12}{detail}\n", thousands(count));
         }
     }
-    Ok(taken)
-}
-
-fn records(head: &Head) -> u64 {
-    head.shards.iter().map(|shard| shard.sequence).sum()
-}
-
-/// Where a file's bookmark lies: `imports/<name>.json` in the ledger's folder.
-struct BookmarkFile(PathBuf);
-
-impl BookmarkFile {
-    fn of(ledger: &LedgerDir, file: &std::path::Path) -> Result<Self> {
-        let name = file.file_name().with_context(|| format!("{} is not a file", file.display()))?;
-        let folder = ledger.path().join("imports");
-        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-        let mut name = name.to_owned();
-        name.push(".json");
-        Ok(Self(folder.join(name)))
-    }
-
-    /// How far the file was read, if the ledger still has what was made of it.
-    fn read(&self, engine: &Engine) -> Result<Option<Bookmark>> {
-        let path = self.0.display();
-        let text = match fs::read(&self.0) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("reading {path}")),
-        };
-        let bookmark: Bookmark = serde_json::from_slice(&text)
-            .with_context(|| format!("{path} is damaged; import with --from-start, no row is taken twice"))?;
-        let mut reader = engine.reader();
-        if bookmark.ledger.lineage != reader.head().lineage {
-            let (expected, found) = (reader.head().lineage, bookmark.ledger.lineage);
-            return Err(ledger::Error::ForeignLineage { path: self.0.clone(), expected, found })
-                .context("remove the bookmark and import again, no row is taken twice");
+    if imported.resumed_after > 0 {
+        text += &format!("{} rows were read by an earlier import", thousands(imported.resumed_after));
+        if imported.refused_before > 0 {
+            text += &format!(", of which {} were refused", thousands(imported.refused_before));
         }
-        for (shard, stored) in (0..).zip(&bookmark.ledger.shards) {
-            if reader.hash_at(shard, stored.sequence)? != Some(stored.hash) {
-                let (name, sequence) = (path.to_string(), stored.sequence);
-                return Err(ledger::Error::HashMismatch { name, shard, sequence }.into());
-            }
-        }
-        Ok(Some(bookmark))
+        text += "\n";
     }
-
-    /// Stores it so that a crash leaves the old one or the new one.
-    fn store(&self, bookmark: &Bookmark) -> Result<()> {
-        let draft = self.0.with_extension("draft");
-        fs::write(&draft, serde_json::to_vec(bookmark)?)
-            .and_then(|()| fs::File::open(&draft)?.sync_all())
-            .and_then(|()| fs::rename(&draft, &self.0))
-            .with_context(|| format!("writing {}", self.0.display()))
+    if !dry_run {
+        text += &format!("{} records were added\n", thousands(imported.records_added));
     }
+    if counts.malformed > 0 {
+        text += "Correct the file, or the mapping, and import it again; rows that were taken are not taken twice\n";
+    }
+    say(&text)
 }

@@ -161,3 +161,12 @@ impl Cli {
         }
     }
 }
+
+/// Sells what imports need, for their tests.
+#[cfg(test)]
+pub fn sell_donations(engine: &ledger::Engine, ledger: &LedgerDir) {
+    let one = schemas::Coins::new(1).expect("one coin");
+    let item = "donation".parse().expect("an item id");
+    let donation = schemas::GiftItem { item, price: one, value: one, from: None, until: None };
+    apply::apply_changes(engine, ledger, &[schemas::Change::Item(donation)]).expect("it is taken");
+}

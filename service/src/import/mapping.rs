@@ -1,70 +1,122 @@
 //! What the columns of a file of gifts mean: a TOML file of the user's.
 //!
 //! ```toml
+//! [file]                     # all of it optional
+//! encoding = "GB18030"       # GBK, UTF-16LE, windows-1252 …; UTF-8 where absent and no byte-order mark says more
+//! delimiter = ";"            # a comma where absent; "\t" is a tab
+//! quote = "'"                # around fields; a double quote where absent, "" where nothing is quoted
+//! skip_lines = 23            # before the header
+//! comment = "#"              # lines that begin with it are passed over
+//! end = ["合计"]             # the table ends before a row whose first field begins with one of these
+//! trim = " \t`"              # taken from both ends of every field; spaces and tabs where absent
+//!
 //! [columns]                  # the titles in the file's header
-//! gift = "gift_id"           # the gift's id, once in the file
-//! time = "occurred_at"       # RFC 3339
+//! gift = "gift_id"           # the gift's id, once in the file; absent where rows are numbered
+//! time = "occurred_at"       # or several that are read with a space between: ["Date", "Time"]
 //! sender = "sender"
 //! amount = "amount_usd"
+//! currency = "currency"      # optional: must be the one of [amount] in every row
 //! room = "room"              # optional, as are the two below
 //! streamers = "streamers"    # without it, or empty: the house
 //! activity = "campaign"
+//!
+//! [[only]]                   # optional: rows that do not have it are left out; each must hold
+//! column = "状态"
+//! equals = "支付成功"        # or in = ["a", "b"], or not = "a"
+//!
+//! [time]                     # RFC 3339 where absent
+//! format = "%d.%m.%Y %H:%M"  # strftime; or several, tried one after the other
+//! zone = "Europe/Berlin"     # of a format that does not say an offset; of a time that comes twice, the first
 //!
 //! [streamers]
 //! separator = "|"            # between several; they share equally
 //!
 //! [amount]
-//! currency = "USD"
+//! currency = "USD"           # the entity's, where one is published
 //! decimals = 2               # 12.34 is 1,234 coins; the currency's own where absent
+//! decimal_mark = ","         # a point where absent
+//! thousands_mark = "."       # none where absent
+//! sign = ["¥", "CNY"]        # may stand before or behind an amount
+//! negative = "skip"          # rows with a negative amount are left out; malformed where absent ("refuse")
 //!
 //! [gift]
 //! item = "donation"          # sold at 1 coin; a gift is as many of it as the amount has coins
 //! id_prefix = "gift-"        # before the gift's id; empty where absent
+//! number_rows = true         # for a file without ids: id_prefix and the row's number are the gift's id
 //! actor = "import"           # who the records name as having acted
 //!
 //! [top_up]                   # optional: lays a top-up of the same amount before each gift
-//! channel = "overlay"        # its transaction is the gift's id
+//! channel = "overlay"        # its transaction is the gift's id in the file, or in a numbered one as it stands
 //! id_prefix = "topup-"
 //! actor = "overlay"
 //! ```
+//!
+//! An id is never made from what a row says besides: two rows alike are two gifts if their ids, or their
+//! numbers, differ.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use encoding_rs::Encoding;
+use reconcile::Layout;
 use schemas::{ActorId, ChannelId, Currency, ItemId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-/// How the rows of a file become commands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use super::{
+    amount::{AmountMapping, Negative},
+    time::TimeMapping,
+};
+use crate::toml_text::TomlText;
+
+/// How the rows of a file become commands: all that determines them, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mapping {
     /// The mapping's file, for messages.
-    pub file: String,
+    #[serde(skip)]
+    pub name: String,
+    /// Where the table is.
+    pub file: FileMapping,
     /// The titles of the columns.
     pub columns: Columns,
+    /// Which rows count.
+    pub only: Vec<Only>,
+    /// How times are written.
+    pub time: TimeMapping,
     /// What stands between several streamers.
     pub separator: String,
-    /// The currency of the amounts.
-    pub currency: Currency,
-    /// Decimals of an amount that make coins.
-    pub decimals: u32,
+    /// How amounts are written.
+    pub amount: AmountMapping,
     /// The gifts.
     pub gift: GiftMapping,
     /// The top-up before each gift, where one is laid.
     pub top_up: Option<TopUpMapping>,
 }
 
+/// Where the table of a file is, and how it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileMapping {
+    encoding: Option<&'static str>,
+    delimiter: char,
+    quote: Option<char>,
+    skip_lines: u64,
+    comment: Option<char>,
+    end: Vec<String>,
+    trim: String,
+}
+
 /// The titles of the columns.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Columns {
-    /// The gift's id.
-    pub gift: String,
-    /// When it was given.
-    pub time: String,
+    /// The gift's id; none where rows are numbered.
+    pub gift: Option<String>,
+    /// When it was given: one column, or several.
+    pub time: Vec<String>,
     /// Who paid.
     pub sender: String,
     /// How much.
     pub amount: String,
+    /// In which currency.
+    pub currency: Option<String>,
     /// In which room.
     pub room: Option<String>,
     /// To whom.
@@ -73,27 +125,34 @@ pub struct Columns {
     pub activity: Option<String>,
 }
 
+/// A condition that a row must meet to count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Only {
+    /// The column that it is about.
+    pub column: String,
+    /// What must stand there.
+    pub any_of: Vec<String>,
+    /// What must not stand there.
+    pub none_of: Vec<String>,
+}
+
 /// The gifts that the rows become.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GiftMapping {
     /// The item, sold at 1 coin.
     pub item: ItemId,
     /// What stands before the row's id in the command's.
-    #[serde(default)]
     pub id_prefix: String,
     /// Who acted.
     pub actor: ActorId,
 }
 
 /// The top-ups that are laid before the gifts, because the file has none.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopUpMapping {
     /// The channel; the transaction is the row's id.
     pub channel: ChannelId,
     /// What stands before the row's id in the command's.
-    #[serde(default)]
     pub id_prefix: String,
     /// Who acted.
     pub actor: ActorId,
@@ -102,12 +161,67 @@ pub struct TopUpMapping {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MappingFile {
-    columns: Columns,
+    #[serde(default)]
+    file: FileSection,
+    #[serde(default)]
+    columns: ColumnsSection,
+    #[serde(default)]
+    only: Vec<OnlySection>,
+    #[serde(default)]
+    time: TimeSection,
     #[serde(default)]
     streamers: StreamersSection,
+    #[serde(default)]
     amount: AmountSection,
-    gift: GiftMapping,
-    top_up: Option<TopUpMapping>,
+    #[serde(default)]
+    gift: GiftSection,
+    top_up: Option<TopUpSection>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSection {
+    encoding: Option<String>,
+    delimiter: Option<char>,
+    quote: Option<String>,
+    #[serde(default)]
+    skip_lines: u64,
+    comment: Option<char>,
+    #[serde(default)]
+    end: OneOrMany,
+    trim: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnsSection {
+    gift: Option<String>,
+    time: Option<OneOrMany>,
+    sender: Option<String>,
+    amount: Option<String>,
+    currency: Option<String>,
+    room: Option<String>,
+    streamers: Option<String>,
+    activity: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnlySection {
+    column: String,
+    equals: Option<String>,
+    #[serde(default)]
+    r#in: Vec<String>,
+    #[serde(default)]
+    not: OneOrMany,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimeSection {
+    #[serde(default)]
+    format: OneOrMany,
+    zone: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -116,46 +230,277 @@ struct StreamersSection {
     separator: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AmountSection {
-    currency: Currency,
+    currency: Option<Currency>,
     decimals: Option<u32>,
+    decimal_mark: Option<char>,
+    thousands_mark: Option<char>,
+    #[serde(default)]
+    sign: OneOrMany,
+    #[serde(default)]
+    negative: Negative,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GiftSection {
+    item: Option<ItemId>,
+    #[serde(default)]
+    id_prefix: String,
+    #[serde(default)]
+    number_rows: bool,
+    actor: Option<ActorId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TopUpSection {
+    channel: Option<ChannelId>,
+    #[serde(default)]
+    id_prefix: String,
+    actor: Option<ActorId>,
+}
+
+/// A word, or several.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a text, or a list of texts")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl From<OneOrMany> for Vec<String> {
+    fn from(words: OneOrMany) -> Self {
+        match words {
+            OneOrMany::One(word) => vec![word],
+            OneOrMany::Many(words) => words,
+        }
+    }
 }
 
 /// The longest prefix of an id: half of what an id may have.
 const MAX_PREFIX_BYTES: usize = 32;
 const DEFAULT_SEPARATOR: &str = "|";
 
+/// The required keys that a mapping has not.
+#[derive(Default)]
+struct Missing(Vec<&'static str>);
+
+impl Missing {
+    /// A required value, where it is there; a stand-in that nobody sees, where it is not.
+    fn unless<T>(&mut self, key: &'static str, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.0.push(key);
+        }
+        value
+    }
+}
+
 impl Mapping {
-    /// Reads a mapping's file.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading the mapping {}", path.display()))?;
-        Self::parse(&text, &path.display().to_string())
+    /// Reads a mapping's file; `id_prefix` stands in the place of its own.
+    pub fn read(path: &Path, id_prefix: Option<&str>) -> Result<Self> {
+        Self::of(&TomlText::read(path, "the mapping ")?, &path.display().to_string(), id_prefix)
     }
 
     /// Reads a mapping from the `text` of `file`.
+    #[cfg(test)]
     pub fn parse(text: &str, file: &str) -> Result<Self> {
-        let parsed: MappingFile = toml::from_str(text).map_err(|e| anyhow::anyhow!("the mapping {file}: {e}"))?;
-        let MappingFile { columns, streamers, amount, gift, top_up } = parsed;
+        Self::of(&TomlText::new(text, format!("the mapping {file}")), file, None)
+    }
+
+    fn of(text: &TomlText, name: &str, id_prefix: Option<&str>) -> Result<Self> {
+        Self::from_sections(text.parse()?, name, id_prefix).with_context(|| format!("the mapping {name}"))
+    }
+
+    fn from_sections(sections: MappingFile, name: &str, id_prefix: Option<&str>) -> Result<Self> {
+        let MappingFile { file, columns, only, time, streamers, amount, gift, top_up } = sections;
+        let mut missing = Missing::default();
+        let numbered = gift.number_rows;
+        let id = if numbered { columns.gift } else { missing.unless("[columns] gift", columns.gift) };
+        let times = missing.unless("[columns] time", columns.time);
+        let sender = missing.unless("[columns] sender", columns.sender);
+        let amounts = missing.unless("[columns] amount", columns.amount);
+        let currency = missing.unless("[amount] currency", amount.currency);
+        let item = missing.unless("[gift] item", gift.item);
+        let actor = missing.unless("[gift] actor", gift.actor);
+        let top_up = top_up.map(|top_up| {
+            let channel = missing.unless("[top_up] channel", top_up.channel);
+            let actor = missing.unless("[top_up] actor", top_up.actor);
+            let id_prefix = top_up.id_prefix;
+            Some(TopUpMapping { channel: channel?, id_prefix, actor: actor? })
+        });
+        let (Some(time_columns), Some(sender), Some(amounts), Some(currency), Some(item), Some(actor), true) =
+            (times, sender, amounts, currency, item, actor, missing.0.is_empty())
+        else {
+            bail!("it lacks {}", missing.0.join(", "));
+        };
+        let columns = Columns {
+            gift: id,
+            time: time_columns.into(),
+            sender,
+            amount: amounts,
+            currency: columns.currency,
+            room: columns.room,
+            streamers: columns.streamers,
+            activity: columns.activity,
+        };
         let separator = streamers.separator.unwrap_or_else(|| DEFAULT_SEPARATOR.to_owned());
         if separator.is_empty() {
-            bail!("the mapping {file}: [streamers] separator must not be empty");
+            bail!("[streamers] separator must not be empty");
         }
-        let scale = amount.currency.scale();
-        let decimals = amount.decimals.unwrap_or(scale);
-        if decimals > scale {
-            let currency = amount.currency;
-            bail!("the mapping {file}: [amount] decimals is {decimals}, and {currency} has {scale}");
+        if columns.time.is_empty() {
+            bail!("[columns] time names no column");
         }
-        let top_up_prefix = top_up.as_ref().map(|top_up| ("top_up", &top_up.id_prefix));
-        for (section, prefix) in [("gift", &gift.id_prefix)].into_iter().chain(top_up_prefix) {
+        let id_prefix = id_prefix.map_or(gift.id_prefix, str::to_owned);
+        let gift = GiftMapping { item, id_prefix, actor };
+        let mapping = Self {
+            name: name.to_owned(),
+            file: file.mapping()?,
+            columns,
+            only: only.into_iter().map(OnlySection::only).collect::<Result<_>>()?,
+            time: TimeMapping::new(time.format.into(), time.zone.as_deref())?,
+            separator,
+            amount: amount_mapping(amount.decimals, currency, amount)?,
+            gift,
+            top_up: top_up.flatten(),
+        };
+        mapping.check_ids(numbered)?;
+        Ok(mapping)
+    }
+
+    fn check_ids(&self, numbered: bool) -> Result<()> {
+        let top_up_prefix = self.top_up.as_ref().map(|top_up| ("top_up", &top_up.id_prefix));
+        for (section, prefix) in [("gift", &self.gift.id_prefix)].into_iter().chain(top_up_prefix) {
             if prefix.len() > MAX_PREFIX_BYTES {
-                let bytes = prefix.len();
-                bail!("the mapping {file}: [{section}] id_prefix has {bytes} bytes, more than {MAX_PREFIX_BYTES}");
+                bail!("[{section}] id_prefix has {} bytes, more than {MAX_PREFIX_BYTES}", prefix.len());
             }
         }
-        Ok(Self { file: file.to_owned(), columns, separator, currency: amount.currency, decimals, gift, top_up })
+        if numbered && self.columns.gift.is_some() {
+            bail!("[gift] number_rows is for files without ids, and [columns] gift names their column");
+        }
+        if numbered && self.gift.id_prefix.is_empty() {
+            bail!(
+                "[gift] id_prefix is missing: the rows are numbered, so it must tell this file's gifts from those of \
+                 every other, such as \"2026-11-\"; name it there or with --id-prefix"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn amount_mapping(decimals: Option<u32>, currency: Currency, amount: AmountSection) -> Result<AmountMapping> {
+    let scale = currency.scale();
+    let decimals = decimals.unwrap_or(scale);
+    if decimals > scale {
+        bail!("[amount] decimals is {decimals}, and {currency} has {scale}");
+    }
+    let (decimal_mark, thousands_mark) = (amount.decimal_mark.unwrap_or('.'), amount.thousands_mark);
+    if thousands_mark == Some(decimal_mark) {
+        bail!("[amount] decimal_mark and thousands_mark are both {decimal_mark:?}; name the decimal_mark");
+    }
+    let is_mark = |c: char| !c.is_alphanumeric() && !['-', '+'].contains(&c);
+    if let Some(wrong) = [Some(decimal_mark), thousands_mark].into_iter().flatten().find(|&c| !is_mark(c)) {
+        bail!("[amount] {wrong:?} is no mark between digits");
+    }
+    let signs: Vec<String> = amount.sign.into();
+    if signs.iter().any(|sign| sign.trim() != sign || sign.is_empty() || sign.contains(|c: char| c.is_ascii_digit())) {
+        bail!("[amount] sign is what stands beside the digits, without blanks and digits, such as \"¥\"");
+    }
+    let negative = amount.negative;
+    Ok(AmountMapping { currency, decimals, decimal_mark, thousands_mark, signs, negative })
+}
+
+impl FileSection {
+    fn mapping(self) -> Result<FileMapping> {
+        let encoding = self.encoding.map(|label| {
+            let encoding = Encoding::for_label_no_replacement(label.as_bytes());
+            encoding.with_context(|| {
+                format!("[file] encoding {label:?} is not known; UTF-8, GBK, GB18030, UTF-16LE, windows-1252 are some")
+            })
+        });
+        let ascii = |key: &str, c: char| -> Result<char> {
+            if !c.is_ascii() || c == '\n' || c == '\r' {
+                bail!("[file] {key} must be one ASCII character, not {c:?}");
+            }
+            Ok(c)
+        };
+        let quote = match self.quote.as_deref() {
+            None => Some('"'),
+            Some("") => None,
+            Some(quote) => {
+                let mut characters = quote.chars();
+                let (Some(quote), None) = (characters.next(), characters.next()) else {
+                    bail!("[file] quote must be one character, or empty where nothing is quoted, not {quote:?}");
+                };
+                Some(ascii("quote", quote)?)
+            }
+        };
+        let delimiter = ascii("delimiter", self.delimiter.unwrap_or(','))?;
+        if quote == Some(delimiter) {
+            bail!("[file] delimiter and quote are both {delimiter:?}");
+        }
+        let end: Vec<String> = self.end.into();
+        if end.iter().any(String::is_empty) {
+            bail!("[file] end must not be empty: every row begins with nothing");
+        }
+        Ok(FileMapping {
+            encoding: encoding.transpose()?.map(Encoding::name),
+            delimiter,
+            quote,
+            skip_lines: self.skip_lines,
+            comment: self.comment.map(|comment| ascii("comment", comment)).transpose()?,
+            end,
+            trim: self.trim.unwrap_or_else(|| Layout::default().trim),
+        })
+    }
+}
+
+impl FileMapping {
+    /// The encoding that was named.
+    pub fn encoding(&self) -> Option<&'static Encoding> {
+        self.encoding.and_then(|name| Encoding::for_label(name.as_bytes()))
+    }
+
+    /// Where the table is in a text that was in `encoding`.
+    pub fn layout(&self, encoding: &'static Encoding) -> Layout {
+        let byte = |c: char| u8::try_from(c).unwrap_or(b',');
+        Layout {
+            delimiter: byte(self.delimiter),
+            quote: self.quote.map(byte),
+            skip_lines: self.skip_lines,
+            comment: self.comment.map(byte),
+            end: self.end.clone(),
+            trim: self.trim.clone(),
+            encoding: encoding.name().to_owned(),
+        }
+    }
+}
+
+impl OnlySection {
+    fn only(self) -> Result<Only> {
+        let column = self.column;
+        let any_of: Vec<String> = self.equals.into_iter().chain(self.r#in).collect();
+        let none_of: Vec<String> = self.not.into();
+        if any_of.is_empty() == none_of.is_empty() {
+            bail!("[[only]] column {column:?} takes one of equals, in and not");
+        }
+        Ok(Only { column, any_of, none_of })
+    }
+}
+
+impl Only {
+    /// Whether a row counts that has `field` there.
+    pub fn holds(&self, field: &str) -> bool {
+        let has = |words: &[String]| words.iter().any(|word| word == field);
+        (self.any_of.is_empty() || has(&self.any_of)) && !has(&self.none_of)
     }
 }
 
@@ -169,7 +514,8 @@ mod tests {
     #[test]
     fn the_shipped_mapping_reads() {
         let mapping = Mapping::parse(include_str!("../../../docs/marathon/mapping.toml"), "mapping.toml").unwrap();
-        assert_eq!((mapping.currency.code(), mapping.decimals, mapping.separator.as_str()), ("USD", 2, "|"));
+        let amount = &mapping.amount;
+        assert_eq!((amount.currency.code(), amount.decimals, mapping.separator.as_str()), ("USD", 2, "|"));
         assert_eq!(mapping.columns.activity.as_deref(), Some("campaign"));
         assert_eq!((mapping.gift.item.as_str(), mapping.gift.id_prefix.as_str()), ("donation", "gift-"));
         let top_up = mapping.top_up.unwrap();
@@ -182,8 +528,29 @@ mod tests {
     #[test]
     fn what_is_left_out_has_a_default() {
         let mapping = Mapping::parse(SMALLEST, "m.toml").unwrap();
-        assert_eq!((mapping.decimals, mapping.separator.as_str(), mapping.gift.id_prefix.as_str()), (0, "|", ""));
+        assert_eq!((mapping.amount.decimals, mapping.separator.as_str(), &*mapping.gift.id_prefix), (0, "|", ""));
         assert_eq!((mapping.columns.room, mapping.columns.streamers, mapping.top_up), (None, None, None));
+        assert_eq!(mapping.file.layout(encoding_rs::UTF_8), Layout::default());
+        assert_eq!((mapping.amount.decimal_mark, mapping.amount.negative), ('.', Negative::Refuse));
+    }
+
+    /// One that is written by somebody who begins is not sent back once for each key.
+    #[test]
+    fn all_missing_keys_are_named_at_once() {
+        for (text, said) in [
+            (
+                "",
+                "the mapping m.toml: it lacks [columns] gift, [columns] time, [columns] sender, [columns] amount, \
+                 [amount] currency, [gift] item, [gift] actor",
+            ),
+            (
+                "[gift]\nitem = 'x'\n[top_up]\n[columns]\ngift = 'i'\ntime = 't'\nsender = 's'\n[amount]\ncurrency = 'EUR'",
+                "the mapping m.toml: it lacks [columns] amount, [gift] actor, [top_up] channel, [top_up] actor",
+            ),
+        ] {
+            let error = Mapping::parse(text, "m.toml").unwrap_err();
+            assert_eq!(format!("{error:#}"), said);
+        }
     }
 
     #[test]
@@ -192,26 +559,43 @@ mod tests {
             assert!(SMALLEST.contains(old), "{old}");
             SMALLEST.replace(old, new)
         };
+        let file = |of: &str| format!("[file]\n{of}\n{SMALLEST}");
+        let only = |of: &str| format!("{SMALLEST}[[only]]\ncolumn = 'c'\n{of}\n");
+        let amount = |of: &str| with("'JPY'", &format!("'JPY'\n{of}"));
         for (text, said) in [
-            (with("sender = 's'\n", ""), vec!["line 1", "[columns]", "missing field `sender`"]),
-            (with("item = 'x'", "item = 'a b'"), vec!["line 9", "item = 'a b'", "' ' in \"a b\": an item id"]),
-            (with("[gift]", "[gift]\ncolour = 1"), vec!["colour = 1", "unknown field `colour`", "`item`"]),
+            (with("item = 'x'", "item = 'a b'"), vec!["line 9 (item = 'a b'): ", "' ' in \"a b\": an item id"]),
+            (with("[gift]", "[gift]\ncolour = 1"), vec!["(colour = 1): unknown field `colour`", "`item`"]),
             (with("[gift]", "[present]"), vec!["unknown field `present`"]),
-            (with("currency = 'JPY'", "currency = 'Yen'"), vec!["currency = 'Yen'", "is not a currency code"]),
-            (with("'JPY'", "'JPY'\ndecimals = 2"), vec!["[amount] decimals is 2, and JPY has 0"]),
-            (with("'JPY'", "'JPY'\ndecimals = -1"), vec!["decimals = -1", "expected u32"]),
+            (with("currency = 'JPY'", "currency = 'Yen'"), vec!["(currency = 'Yen')", "is not a currency code"]),
+            (amount("decimals = 2"), vec!["[amount] decimals is 2, and JPY has 0"]),
+            (amount("decimals = -1"), vec!["decimals = -1", "expected u32"]),
+            (amount("thousands_mark = '.'"), vec!["decimal_mark and thousands_mark are both '.'"]),
+            (amount("decimal_mark = '0'"), vec!["[amount] '0' is no mark between digits"]),
+            (amount("sign = ['¥', '']"), vec!["[amount] sign is what stands beside the digits"]),
+            (amount("negative = 'refund'"), vec!["(negative = 'refund')", "`refuse` or `skip`"]),
             (with("[gift]", "[streamers]\nseparator = ''\n[gift]"), vec!["[streamers] separator must not be empty"]),
             (with("[gift]", &format!("[gift]\nid_prefix = '{}'", "x".repeat(33))), vec!["[gift] id_prefix has 33"]),
-            (with("[gift]", "[top_up]\nactor = 'a'\n[gift]"), vec!["[top_up]", "missing field `channel`"]),
+            (with("[gift]", "[gift]\nnumber_rows = true"), vec!["[gift] number_rows is for files without ids"]),
+            (with("[gift]", "[gift]\nnumber_rows = true").replace("gift = 'i'\n", ""), vec!["such as \"2026-11-\""]),
+            (with("time = 't'", "time = []"), vec!["[columns] time names no column"]),
+            (with("time = 't'", "time = 1"), vec!["(time = 1): ", "a text, or a list of texts"]),
+            (format!("{SMALLEST}[time]\nformat = '%Y'"), vec!["[time] zone is missing"]),
+            (file("encoding = 'klingon'"), vec!["[file] encoding \"klingon\" is not known"]),
+            (file("delimiter = '；'"), vec!["[file] delimiter must be one ASCII character"]),
+            (file("delimiter = '\"'"), vec!["delimiter and quote are both"]),
+            (file("quote = 'ab'"), vec!["[file] quote must be one character"]),
+            (file("end = ''"), vec!["[file] end must not be empty"]),
+            (file("skip_lines = -1"), vec!["(skip_lines = -1)"]),
+            (only(""), vec!["[[only]] column \"c\" takes one of equals, in and not"]),
+            (only("equals = 'a'\nnot = 'b'"), vec!["takes one of equals, in and not"]),
             ("[columns".to_owned(), vec!["line 1", "unclosed table"]),
-            (String::new(), vec!["missing field `columns`"]),
         ] {
-            let error = Mapping::parse(&text, "m.toml").unwrap_err().to_string();
-            for said in said.into_iter().chain(["the mapping m.toml: "]) {
+            let error = format!("{:#}", Mapping::parse(&text, "m.toml").unwrap_err());
+            for said in said.into_iter().chain(["the mapping m.toml"]) {
                 assert!(error.contains(said), "{text}\n{error}\nlacks {said:?}");
             }
         }
-        let error = Mapping::read(Path::new("no/such.toml")).unwrap_err().to_string();
+        let error = Mapping::read(Path::new("no/such.toml"), None).unwrap_err().to_string();
         assert_eq!(error, "reading the mapping no/such.toml");
     }
 }

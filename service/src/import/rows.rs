@@ -1,31 +1,44 @@
-//! Reads a file of gifts, plain or compressed with gzip, row by row in constant memory, and makes
-//! the commands of each row.
+//! Reads a file of gifts row by row in constant memory, and makes the commands of each row.
 //!
 //! A [`Position`] says how far the rows were taken, with a hash over everything up to there: header
 //! and rows, each field with its length before it, chained as [`schemas::Chain`] chains records. It
-//! does not depend on compression or line ends. Whoever resumes gives it back, and a file that is
+//! does not depend on compression, encoding or line ends. Whoever resumes gives it back, and a file that is
 //! another one up to there is refused.
 
-use std::{
-    fs::File,
-    io::{self, BufReader, Read},
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use flate2::bufread::MultiGzDecoder;
-use reconcile::{Line, Table, coins_from_decimal};
+use reconcile::{Line, Table};
 use schemas::{
     ActivityId, ActorId, Chain, Coins, Command, CommandId, Envelope, Gift, Hash, Money, Origin, Recipient, RoomId,
     StreamerId, Timestamp, TopUp, TransactionId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
-use super::mapping::Mapping;
+use super::{
+    amount::{Amount, Negative},
+    mapping::Mapping,
+    source::{self, Progress, Source, open_source},
+};
+
+/// What a row of the file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A gift.
+    Gift(Box<Row>),
+    /// One that the mapping leaves out.
+    LeftOut {
+        /// The line on which it begins.
+        line: u64,
+    },
+    /// Nothing that could become a command.
+    Malformed {
+        /// The line on which it begins.
+        line: u64,
+        /// Where and what is wrong.
+        why: String,
+    },
+}
 
 /// What one row became.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +49,8 @@ pub struct Row {
     pub top_up: Option<Envelope>,
     /// The gift.
     pub gift: Envelope,
+    /// What it comes to.
+    pub coins: Coins,
 }
 
 /// How far a file was read.
@@ -58,33 +73,22 @@ pub struct Rows {
     places: Places,
     progress: Progress,
     chain: Chain,
-    taken: u64,
+    read: u64,
     bytes: Vec<u8>,
-}
-
-/// Bytes of a file, decompressed where it is compressed.
-pub type Source = Box<dyn Read + Send>;
-
-/// How many of a file's bytes were read, as they lie on disk; a clone shows the same count.
-#[derive(Debug, Clone, Default)]
-pub struct Progress {
-    read: Arc<AtomicU64>,
-    total: u64,
 }
 
 /// Where the mapped columns are.
 struct Places {
-    gift: usize,
-    time: usize,
+    gift: Option<usize>,
+    time: Vec<usize>,
     sender: usize,
     amount: usize,
+    currency: Option<usize>,
     room: Option<usize>,
     streamers: Option<usize>,
     activity: Option<usize>,
+    only: Vec<usize>,
 }
-
-/// What to do about a wrong row.
-const ADVICE: &str = "correct the file and import it again; rows that were taken are not taken twice";
 
 impl Rows {
     /// Opens `path`, reads its header and finds the mapped columns.
@@ -97,15 +101,17 @@ impl Rows {
 
     /// The rows of `source`, called `file` in messages.
     pub fn of_source(source: Source, file: &str, mapping: &Mapping) -> Result<Self> {
-        let table = Table::open(source, file)?;
+        let (source, encoding) =
+            source::decoded(source, mapping.file.encoding()).with_context(|| format!("reading {file}"))?;
+        let table = Table::open_with(source, file, mapping.file.layout(encoding))?;
         let mut rows = Self {
             file: file.to_owned(),
-            places: Places::of(&table, mapping)?,
+            places: Places::of(&table, file, mapping)?,
             table,
             mapping: mapping.clone(),
             progress: Progress::default(),
             chain: Chain::new(),
-            taken: 0,
+            read: 0,
             bytes: Vec::new(),
         };
         put_fields(&mut rows.bytes, rows.table.header().iter().map(String::as_str));
@@ -113,20 +119,32 @@ impl Rows {
         Ok(rows)
     }
 
-    /// The next row; nothing at the end of the file. Behind a row that was wrong comes the next one;
-    /// behind a file that could not be read on, nothing.
-    pub fn next_row(&mut self) -> Result<Option<Row>> {
-        let line = self.table.next_line().map_err(|e| match e {
-            reconcile::Error::Fields { .. } | reconcile::Error::Value { .. } => with_advice(&e),
-            unreadable => unreadable.into(),
-        })?;
-        let Some(line) = line else { return Ok(None) };
-        let row = row(&line, &self.places, &self.mapping).map_err(|e| with_advice(&e))?;
+    /// The file as messages name it.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The next row; nothing at the end of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read on; nothing comes behind that.
+    pub fn next_row(&mut self) -> Result<Option<Found>> {
+        let line = match self.table.next_line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(None),
+            Err(error @ (reconcile::Error::Fields { line, .. } | reconcile::Error::Value { line, .. })) => {
+                self.read += 1;
+                return Ok(Some(Found::Malformed { line, why: error.to_string() }));
+            }
+            Err(unreadable) => return Err(unreadable.into()),
+        };
         self.bytes.clear();
         put_fields(&mut self.bytes, line.fields());
         self.chain.push(&self.bytes, 1);
-        self.taken += 1;
-        Ok(Some(row))
+        self.read += 1;
+        let found = found(&line, self.read, &self.places, &self.mapping);
+        let malformed = |why: anyhow::Error| Found::Malformed { line: line.number, why: why.to_string() };
+        Ok(Some(found.unwrap_or_else(malformed)))
     }
 
     /// Passes over the rows that an earlier run has read, to `position`, without making commands.
@@ -134,19 +152,19 @@ impl Rows {
     /// # Errors
     /// If this file is another one up to there, or ends before.
     pub fn resume(&mut self, position: &Position) -> Result<()> {
-        while self.taken < position.rows {
+        while self.read < position.rows {
             let Some(line) = self.table.next_line()? else {
                 bail!(
                     "{} has {} rows, and {} of it were read before: it is not the same file any more",
                     self.file,
-                    self.taken,
+                    self.read,
                     position.rows
                 );
             };
             self.bytes.clear();
             put_fields(&mut self.bytes, line.fields());
             self.chain.push(&self.bytes, 1);
-            self.taken += 1;
+            self.read += 1;
         }
         if self.reached().hash != position.hash {
             bail!(
@@ -158,10 +176,9 @@ impl Rows {
         Ok(())
     }
 
-    /// How far the rows were read. Tells nothing once a row was wrong: a wrong row is not counted, so
-    /// a resume begins with it.
+    /// How far the rows were read. Good for a resume as long as every row up to there was one.
     pub fn reached(&self) -> Position {
-        Position { line: self.table.line(), rows: self.taken, hash: self.chain.hash() }
+        Position { line: self.table.line(), rows: self.read, hash: self.chain.hash() }
     }
 
     /// For a progress bar.
@@ -171,48 +188,74 @@ impl Rows {
 }
 
 impl Iterator for Rows {
-    type Item = Result<Row>;
+    type Item = Result<Found>;
 
-    fn next(&mut self) -> Option<Result<Row>> {
+    fn next(&mut self) -> Option<Result<Found>> {
         self.next_row().transpose()
     }
 }
 
 impl Places {
-    fn of(table: &Table<Source>, mapping: &Mapping) -> Result<Self> {
-        let place = |key: &str, title: &str| {
-            table.column(title).with_context(|| format!("[columns] {key} of the mapping {} does not fit", mapping.file))
+    /// Finds the mapped columns, or says all that are not there.
+    fn of(table: &Table<Source>, file: &str, mapping: &Mapping) -> Result<Self> {
+        let (mut wrong, mut columns) = (Vec::new(), String::new());
+        let mut place = |key: &str, title: &str| {
+            let found = table.column(title);
+            if let Err(reconcile::Error::Column { found, columns: has, .. }) = &found {
+                wrong.push(format!("{found} named {title:?} ({key})"));
+                columns.clone_from(has);
+            }
+            found.unwrap_or_default()
         };
-        let optional = |key: &str, title: &Option<String>| title.as_ref().map(|title| place(key, title)).transpose();
-        let columns = &mapping.columns;
-        Ok(Self {
-            gift: place("gift", &columns.gift)?,
-            time: place("time", &columns.time)?,
-            sender: place("sender", &columns.sender)?,
-            amount: place("amount", &columns.amount)?,
-            room: optional("room", &columns.room)?,
-            streamers: optional("streamers", &columns.streamers)?,
-            activity: optional("activity", &columns.activity)?,
-        })
+        let of = &mapping.columns;
+        let mut optional = |key: &str, title: &Option<String>| title.as_ref().map(|title| place(key, title));
+        let gift = optional("[columns] gift", &of.gift);
+        let currency = optional("[columns] currency", &of.currency);
+        let room = optional("[columns] room", &of.room);
+        let streamers = optional("[columns] streamers", &of.streamers);
+        let activity = optional("[columns] activity", &of.activity);
+        let time = of.time.iter().map(|title| place("[columns] time", title)).collect();
+        let sender = place("[columns] sender", &of.sender);
+        let amount = place("[columns] amount", &of.amount);
+        let only = mapping.only.iter().map(|only| place("[[only]] column", &only.column)).collect();
+        if !wrong.is_empty() {
+            bail!(
+                "the mapping {} does not fit: {file} has {}; its columns are {columns}",
+                mapping.name,
+                wrong.join(", ")
+            );
+        }
+        Ok(Self { gift, time, sender, amount, currency, room, streamers, activity, only })
     }
 }
 
-fn with_advice(why: &impl std::fmt::Display) -> anyhow::Error {
-    anyhow::anyhow!("{why}; {ADVICE}")
+fn found(line: &Line<'_>, number: u64, places: &Places, mapping: &Mapping) -> Result<Found> {
+    let mut conditions = mapping.only.iter().zip(&places.only);
+    if !conditions.all(|(only, &place)| only.holds(line.field(place))) {
+        return Ok(Found::LeftOut { line: line.number });
+    }
+    if let Some(place) = places.currency
+        && line.field(place) != mapping.amount.currency.code()
+    {
+        let why = format!("the amounts are in {}, says the mapping: [amount] currency", mapping.amount.currency);
+        return Err(line.wrong(place, why).into());
+    }
+    let amount = mapping.amount.read(line.field(places.amount)).map_err(|why| line.wrong(places.amount, why))?;
+    match (amount, mapping.amount.negative) {
+        (Amount::Coins(coins), _) => Ok(Found::Gift(Box::new(row(line, number, coins, places, mapping)?))),
+        (Amount::Negative, Negative::Skip) => Ok(Found::LeftOut { line: line.number }),
+        (Amount::Negative, Negative::Refuse) => {
+            let why =
+                "an amount must not be negative; [amount] negative = \"skip\" in the mapping leaves such rows out";
+            Err(line.wrong(places.amount, why).into())
+        }
+    }
 }
 
-fn row(line: &Line<'_>, places: &Places, mapping: &Mapping) -> Result<Row> {
-    let id = line.field(places.gift);
-    let command_id = |prefix: &str| {
-        if id.is_empty() {
-            return Err(line.wrong(places.gift, "a gift's id must not be empty"));
-        }
-        CommandId::new(&format!("{prefix}{id}")).map_err(|e| line.wrong(places.gift, e.to_string()))
-    };
-    let time: Timestamp = read(line, places.time)?;
+fn row(line: &Line<'_>, number: u64, coins: Coins, places: &Places, mapping: &Mapping) -> Result<Row> {
+    let id = Id::of(line, number, places, mapping)?;
+    let time = time(line, places, mapping)?;
     let user: UserId = read(line, places.sender)?;
-    let coins = coins_from_decimal(line.field(places.amount), mapping.decimals)
-        .map_err(|why| line.wrong(places.amount, why))?;
     if coins.is_zero() {
         return Err(line.wrong(places.amount, "a gift of nothing is no gift; leave the row out").into());
     }
@@ -230,24 +273,71 @@ fn row(line: &Line<'_>, places: &Places, mapping: &Mapping) -> Result<Row> {
         command.check(Origin::Caller).map_err(|why| anyhow::anyhow!("{}, line {}: {why}", line.file(), line.number))?;
         Ok(Envelope { id, occurred_at: Some(time), actor: Some(actor.clone()), client: None, command })
     };
-    let gift = envelope(command_id(&mapping.gift.id_prefix)?, &mapping.gift.actor, gift)?;
-    let Some(laid) = &mapping.top_up else { return Ok(Row { line: line.number, top_up: None, gift }) };
+    let gift = envelope(id.gift()?, &mapping.gift.actor, gift)?;
+    let Some(laid) = &mapping.top_up else { return Ok(Row { line: line.number, top_up: None, gift, coins }) };
     let top_up = Command::TopUp(TopUp {
         user,
         channel: laid.channel.clone(),
-        transaction: read::<TransactionId>(line, places.gift)?,
+        transaction: id.transaction()?,
         coins,
         paid: paid(coins, mapping).map_err(|e| line.wrong(places.amount, e.to_string()))?,
     });
-    let top_up = Some(envelope(command_id(&laid.id_prefix)?, &laid.actor, top_up)?);
-    Ok(Row { line: line.number, top_up, gift })
+    let top_up = Some(envelope(id.with_prefix(&laid.id_prefix)?, &laid.actor, top_up)?);
+    Ok(Row { line: line.number, top_up, gift, coins })
+}
+
+/// What a row is called: by its id in the file, or by its number.
+enum Id<'a> {
+    Named { line: &'a Line<'a>, place: usize, prefix: &'a str },
+    Numbered(String),
+}
+
+impl<'a> Id<'a> {
+    fn of(line: &'a Line<'_>, number: u64, places: &Places, mapping: &'a Mapping) -> Result<Self> {
+        let prefix = mapping.gift.id_prefix.as_str();
+        let Some(place) = places.gift else { return Ok(Self::Numbered(format!("{prefix}{number}"))) };
+        if line.field(place).is_empty() {
+            return Err(line.wrong(place, "a gift's id must not be empty").into());
+        }
+        Ok(Self::Named { line, place, prefix })
+    }
+
+    fn gift(&self) -> Result<CommandId> {
+        match self {
+            Self::Named { prefix, .. } => self.with_prefix(prefix),
+            Self::Numbered(_) => self.with_prefix(""),
+        }
+    }
+
+    fn with_prefix(&self, prefix: &str) -> Result<CommandId> {
+        match self {
+            Self::Named { line, place, .. } => {
+                let id = CommandId::new(&format!("{prefix}{}", line.field(*place)));
+                id.map_err(|e| line.wrong(*place, e.to_string()).into())
+            }
+            Self::Numbered(id) => Ok(CommandId::new(&format!("{prefix}{id}"))?),
+        }
+    }
+
+    fn transaction(&self) -> Result<TransactionId> {
+        match self {
+            Self::Named { line, place, .. } => read(line, *place),
+            Self::Numbered(id) => Ok(id.parse()?),
+        }
+    }
+}
+
+fn time(line: &Line<'_>, places: &Places, mapping: &Mapping) -> Result<Timestamp> {
+    let fields: Vec<&str> = places.time.iter().map(|&place| line.field(place)).collect();
+    mapping.time.read(&fields.join(" ")).map_err(|why| line.wrong(places.time[0], why).into())
 }
 
 /// Coins are the amount at the mapping's decimals, money is it at the currency's.
 fn paid(coins: Coins, mapping: &Mapping) -> Result<Money> {
-    let factor = 10_i64.checked_pow(mapping.currency.scale() - mapping.decimals);
+    let currency = mapping.amount.currency;
+    let factor = 10_i64.checked_pow(currency.scale() - mapping.amount.decimals);
     let minor = factor.and_then(|factor| i64::try_from(coins.get()).ok()?.checked_mul(factor));
-    Ok(Money::from_minor(mapping.currency, minor.context("beyond what an amount of money can be")?))
+    Ok(Money::from_minor(currency, minor.context("beyond what an amount of money can be")?))
 }
 
 /// The streamers of a row; one that is named twice has twice the weight.
@@ -258,7 +348,7 @@ fn recipients(line: &Line<'_>, places: &Places, separator: &str) -> Result<Vec<R
         return Ok(recipients);
     };
     for streamer in list.split(separator) {
-        let streamer = StreamerId::new(streamer).map_err(|e| line.wrong(place, e.to_string()))?;
+        let streamer = StreamerId::new(streamer.trim()).map_err(|e| line.wrong(place, e.to_string()))?;
         match recipients.iter_mut().find(|recipient| recipient.streamer == streamer) {
             Some(recipient) => recipient.weight += 1,
             None => recipients.push(Recipient { streamer, weight: 1 }),
@@ -286,72 +376,11 @@ fn put_fields<'a>(bytes: &mut Vec<u8>, fields: impl Iterator<Item = &'a str>) {
     }
 }
 
-/// Opens a file that may be compressed with gzip, which its first two bytes tell, not its name.
-pub fn open_source(path: &Path) -> Result<(Source, Progress)> {
-    let opening = || format!("opening {}", path.display());
-    let file = File::open(path).with_context(opening)?;
-    let total = file.metadata().with_context(opening)?.len();
-    let progress = Progress { read: Arc::default(), total };
-    let source = uncompressed(Counted { file, progress: progress.clone() });
-    Ok((source.with_context(|| format!("reading {}", path.display()))?, progress))
-}
-
-fn uncompressed(reader: impl Read + Send + 'static) -> io::Result<Source> {
-    let mut reader = BufReader::with_capacity(1 << 16, reader);
-    let mut first = Vec::with_capacity(2);
-    reader.by_ref().take(2).read_to_end(&mut first)?;
-    let is_gzip = first == [0x1f, 0x8b];
-    let whole = io::Cursor::new(first).chain(reader);
-    Ok(if is_gzip { Box::new(Gunzip(MultiGzDecoder::new(whole))) } else { Box::new(whole) })
-}
-
-/// Decompresses, and says in words what the decoder's errors mean for whoever has the file.
-struct Gunzip<R>(MultiGzDecoder<R>);
-
-impl<R: io::BufRead> Read for Gunzip<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                io::Error::new(e.kind(), "its gzip data ends before its end: the file is cut off, get it whole")
-            }
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                io::Error::new(e.kind(), format!("its gzip data is damaged ({e}): get the file again"))
-            }
-            _ => e,
-        })
-    }
-}
-
-impl Progress {
-    /// Bytes read so far.
-    pub fn read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of the file when it was opened.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-}
-
-struct Counted {
-    file: File,
-    progress: Progress,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read(buffer)?;
-        self.progress.read.fetch_add(length as u64, Ordering::Relaxed);
-        Ok(length)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{self, Write};
 
-    use super::*;
+    use super::{super::source::uncompressed, *};
 
     const HEADER: &str = "gift_id,campaign,occurred_at,sender,amount_usd,room,streamers\n";
 
@@ -365,6 +394,15 @@ mod tests {
 
     fn rows(bytes: impl Into<Vec<u8>>) -> Rows {
         Rows::of_source(source(bytes), "gifts.csv", &mapping()).unwrap()
+    }
+
+    fn gift(found: Option<Found>) -> Row {
+        let Some(Found::Gift(row)) = found else { panic!("no gift: {found:?}") };
+        *row
+    }
+
+    fn gifts(rows: Rows) -> Vec<Row> {
+        rows.map(|found| gift(Some(found.unwrap()))).collect()
     }
 
     fn gzip(text: &str) -> Vec<u8> {
@@ -382,7 +420,7 @@ mod tests {
     fn a_row_becomes_a_top_up_and_a_gift() {
         let text =
             HEADER.to_owned() + "3293,SGDQ2011,2011-08-04T19:01:38.250Z,u_1,50.05,sgdq2011-blaster,s_1|s_2|s_1\n";
-        let row = rows(text).next_row().unwrap().unwrap();
+        let row = gift(rows(text).next_row().unwrap());
         assert_eq!(row.line, 2);
         assert_eq!(
             json(&row).lines().collect::<Vec<_>>(),
@@ -396,26 +434,27 @@ mod tests {
     #[test]
     fn what_a_row_leaves_out_is_left_out() {
         let text = HEADER.to_owned() + "1,,2011-08-04T19:01:38+02:00,anonymous,1,,\n";
-        let row = rows(text).next_row().unwrap().unwrap();
-        let Command::Gift(gift) = &row.gift.command else { panic!("{row:?}") };
-        assert_eq!((gift.to.len(), &gift.room, &gift.activity, gift.quantity), (0, &None, &None, 100));
+        let row = gift(rows(text).next_row().unwrap());
+        let Command::Gift(given) = &row.gift.command else { panic!("{row:?}") };
+        assert_eq!((given.to.len(), &given.room, &given.activity, given.quantity), (0, &None, &None, 100));
         let bare = Mapping { top_up: None, ..mapping() };
         let text = HEADER.to_owned() + "1,,2011-08-04T19:01:38+02:00,anonymous,1,,\n";
-        let alone = Rows::of_source(source(text), "gifts.csv", &bare).unwrap().next().unwrap().unwrap();
+        let alone = gift(Rows::of_source(source(text), "gifts.csv", &bare).unwrap().next_row().unwrap());
         assert_eq!(alone, Row { top_up: None, ..row });
     }
 
     #[test]
     fn coins_coarser_than_the_currency_are_paid_in_full() {
-        let tenths = Mapping { decimals: 1, ..mapping() };
+        let mut tenths = mapping();
+        tenths.amount.decimals = 1;
         let text = HEADER.to_owned() + "1,,2011-08-04T19:01:38Z,u,12.30,,\n";
-        let row = Rows::of_source(source(text), "gifts.csv", &tenths).unwrap().next().unwrap().unwrap();
+        let row = gift(Rows::of_source(source(text), "gifts.csv", &tenths).unwrap().next_row().unwrap());
         let Some(Command::TopUp(top_up)) = row.top_up.map(|t| t.command) else { panic!("no top-up") };
         assert_eq!((top_up.coins.get(), top_up.paid.to_string().as_str()), (123, "12.30 USD"));
     }
 
     #[test]
-    fn a_wrong_row_says_where_what_and_what_to_do() {
+    fn a_wrong_row_says_where_and_what() {
         let many: Vec<String> = (0..65).map(|n| format!("s{n}")).collect();
         let many = format!("1,c,2011-08-04T19:01:38Z,u,1,r,{}", many.join("|"));
         for (row, said) in [
@@ -451,11 +490,12 @@ mod tests {
             let good = "2,c,2011-08-04T19:01:38Z,u,1,r,s\n";
             let mut rows = rows(format!("{HEADER}{good}{row}\n{good}"));
             assert!(rows.next_row().is_ok());
-            let error = rows.next_row().unwrap_err().to_string();
-            for said in [said, "gifts.csv, line 3", "; correct the file and import it again"] {
-                assert!(error.contains(said), "{row}: {error}");
+            let found = rows.next_row().unwrap().unwrap();
+            let Found::Malformed { line: 3, why } = &found else { panic!("{row}: {found:?}") };
+            for said in [said, "gifts.csv, line 3"] {
+                assert!(why.contains(said), "{row}: {why}");
             }
-            assert_eq!(rows.next_row().unwrap().unwrap().line, 4, "{row}: the next row is lost");
+            assert_eq!(gift(rows.next_row().unwrap()).line, 4, "{row}: the next row is lost");
         }
     }
 
@@ -464,8 +504,10 @@ mod tests {
         let error = Rows::of_source(source("gift_id,amount\n1,2\n"), "gifts.csv", &mapping()).err().unwrap();
         assert_eq!(
             format!("{error:#}"),
-            "[columns] time of the mapping mapping.toml does not fit: \
-             gifts.csv has no column named \"occurred_at\"; its columns are gift_id, amount"
+            "the mapping mapping.toml does not fit: gifts.csv has no column named \"room\" ([columns] room), \
+             no column named \"streamers\" ([columns] streamers), no column named \"campaign\" ([columns] activity), \
+             no column named \"occurred_at\" ([columns] time), no column named \"sender\" ([columns] sender), \
+             no column named \"amount_usd\" ([columns] amount); its columns are gift_id, amount"
         );
         let error = Rows::of_source(source(""), "gifts.csv", &mapping()).err().unwrap();
         assert!(format!("{error:#}").ends_with("the file is empty"), "{error:#}");
@@ -481,7 +523,7 @@ mod tests {
     #[test]
     fn content_tells_what_is_compressed() {
         let folder = tempfile::tempdir().unwrap();
-        let plain: Vec<Row> = rows(long()).map(Result::unwrap).collect();
+        let plain = gifts(rows(long()));
         assert_eq!(plain.len(), 5000);
         let members = [gzip(&long()[..1000]), gzip(&long()[1000..])].concat();
         for (name, bytes) in
@@ -489,9 +531,10 @@ mod tests {
         {
             let path = folder.path().join(name);
             std::fs::write(&path, &bytes).unwrap();
-            let mut rows = Rows::open(&path, &mapping()).unwrap();
-            assert_eq!(rows.by_ref().map(Result::unwrap).collect::<Vec<_>>(), plain, "{name}");
-            assert_eq!([rows.progress().read(), rows.progress().total()], [bytes.len() as u64; 2], "{name}");
+            let rows = Rows::open(&path, &mapping()).unwrap();
+            let progress = rows.progress();
+            assert_eq!(gifts(rows), plain, "{name}");
+            assert_eq!([progress.read(), progress.total()], [bytes.len() as u64; 2], "{name}");
         }
     }
 
@@ -509,7 +552,7 @@ mod tests {
             };
             let error = format!("{error:#}");
             assert!(error.contains("the file is cut off, get it whole"), "{length}: {error}");
-            assert!(error.starts_with("reading gifts.csv.gz after line "), "{length}: {error}");
+            assert!(error.starts_with("reading gifts.csv.gz"), "{length}: {error}");
         }
         let mut damaged = whole.clone();
         let middle = whole.len() / 2;
@@ -565,5 +608,132 @@ mod tests {
     fn rows_can_move_to_another_thread() {
         fn sent<T: Send>() {}
         sent::<Rows>();
+    }
+
+    /// A mapping for a statement: its `[file]` and the sections that are added, and what it replaces.
+    fn statement(sections: &str, columns: &str, amount: &str) -> Mapping {
+        let text = format!(
+            "{sections}\n[columns]\n{columns}\n[amount]\n{amount}\n[gift]\nitem = 'donation'\nactor = 'import'\n{}",
+            if columns.contains("gift = ") { "" } else { "id_prefix = '2026-12-'\nnumber_rows = true\n" }
+        );
+        Mapping::parse(&text, "m.toml").unwrap()
+    }
+
+    /// Time, sender, coins of each gift; `-` of a row that is left out.
+    fn told(bytes: &[u8], mapping: &Mapping) -> Vec<String> {
+        let rows = Rows::of_source(source(bytes), "statement.csv", mapping).unwrap();
+        let told = |found| match found {
+            Found::Gift(row) => {
+                let Command::Gift(gift) = &row.gift.command else { panic!("{row:?}") };
+                format!("{} {} {} {}", row.gift.id, row.gift.occurred_at.unwrap(), gift.user, row.coins)
+            }
+            Found::LeftOut { line } => format!("- {line}"),
+            Found::Malformed { why, .. } => panic!("{why}"),
+        };
+        rows.map(|found| told(found.unwrap())).collect()
+    }
+
+    fn encoded(text: &str, label: &str) -> Vec<u8> {
+        let (bytes, _, unmappable) = encoding_rs::Encoding::for_label(label.as_bytes()).unwrap().encode(text);
+        assert!(!unmappable);
+        bytes.into_owned()
+    }
+
+    /// As WeChat, Alipay, PayPal, Venmo and a German bank write them: what is public of them needs no
+    /// preparation, only a mapping.
+    #[test]
+    fn statements_are_read_as_they_come() {
+        let preamble: String = (1..=23).map(|n| format!("支付宝交易明细, \"第{n}行\n")).collect();
+        let alipay = preamble.clone()
+            + "交易时间,交易分类,对方账号,收/支,金额,状态,订单号,\r\n"
+            + "2026-11-01 08:00:00,转账,a_1,收入,28.16,成功,\"2026110100\t\",\r\n"
+            + "2026-11-01 09:00:00,餐饮,a_2,支出,5.00,成功,2026110101\t,\r\n"
+            + "2026-11-01 10:00:00,转账,a_3,收入,7.00,失败,2026110102\t,\r\n"
+            + "------------------------------------------------\r\n共3笔\r\n";
+        let alipay_mapping = statement(
+            "[file]\nencoding = 'GB18030'\nskip_lines = 23\nend = '----'\n\
+             [time]\nformat = '%Y-%m-%d %H:%M:%S'\nzone = 'Asia/Shanghai'\n\
+             [[only]]\ncolumn = '收/支'\nequals = '收入'\n[[only]]\ncolumn = '状态'\nin = ['成功', '完成']\n",
+            "gift = '订单号'\ntime = '交易时间'\nsender = '对方账号'\namount = '金额'",
+            "currency = 'CNY'",
+        );
+        let wechat = "\u{feff}交易时间,用户标识,微信订单号,货币种类,金额\n`2026-11-01 08:00:00,`o_1,`42000,`CNY,`¥28.16\n\
+                      `2026-11-01 08:00:01,`o_2,`42001,`CNY,`¥1.00\n总交易单数,总额\n`2,`29.16\n";
+        let wechat_mapping = statement(
+            "[file]\ntrim = ' \t`'\nend = ['总交易单数']\n\
+             [time]\nformat = '%Y-%m-%d %H:%M:%S'\nzone = 'Asia/Shanghai'\n",
+            "gift = '微信订单号'\ntime = '交易时间'\nsender = '用户标识'\namount = '金额'\ncurrency = '货币种类'",
+            "currency = 'CNY'\nsign = '¥'",
+        );
+        let paypal = "\u{feff}\"Date\",\"Time\",\"From\",\"Gross\",\"ID\"\r\n\
+                      \"07/04/2026\",\"13:02:03\",\"p1\",\"12,500.00\t\",\"8AB\"\r\n\
+                      \"07/05/2026\",\"00:00:00\",\"p2\",\"-1,000.00\",\"8AC\"\r\n";
+        let paypal_mapping = statement(
+            "[time]\nformat = '%m/%d/%Y %H:%M:%S'\nzone = 'America/Los_Angeles'\n",
+            "gift = 'ID'\ntime = ['Date', 'Time']\nsender = 'From'\namount = 'Gross'",
+            "currency = 'USD'\nthousands_mark = ','\nnegative = 'skip'",
+        );
+        let venmo = "Account Statement\r\rID\tDatetime\tFrom\tAmount\r1\t2026-07-04T13:02:03+00:00\tv1\t- $220.00\r\
+                     2\t2026-07-04T13:02:04+00:00\tv2\t+ $1,220.00\r";
+        let venmo_mapping = statement(
+            "[file]\nskip_lines = 2\ndelimiter = \"\\t\"\n",
+            "gift = 'ID'\ntime = 'Datetime'\nsender = 'From'\namount = 'Amount'",
+            "currency = 'USD'\nthousands_mark = ','\nsign = '$'\nnegative = 'skip'",
+        );
+        let german = "Buchungstag;Auftraggeber;Betrag;Währung\r\n24.12.2026;müller;1.234,56 €;EUR\r\n\
+                      24.12.2026;müller;1.234,56 €;EUR\r\n";
+        let german_mapping = statement(
+            "[file]\nencoding = 'windows-1252'\ndelimiter = ';'\n\
+             [time]\nformat = '%d.%m.%Y'\nzone = 'Europe/Berlin'\n",
+            "time = 'Buchungstag'\nsender = 'Auftraggeber'\namount = 'Betrag'\ncurrency = 'Währung'",
+            "currency = 'EUR'\ndecimal_mark = ','\nthousands_mark = '.'\nsign = '€'",
+        );
+        let utf_16 = format!("\u{feff}{}", wechat.trim_start_matches('\u{feff}'));
+        let utf_16: Vec<u8> = utf_16.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let of_wechat = &["42000 2026-11-01T00:00:00Z o_1 2816", "42001 2026-11-01T00:00:01Z o_2 100"];
+        let cases: [(&str, Vec<u8>, &Mapping, &[&str]); 6] = [
+            (
+                "a preamble of 23 lines in GB18030, a filter, a trailer",
+                encoded(&alipay, "gb18030"),
+                &alipay_mapping,
+                &["2026110100 2026-11-01T00:00:00Z a_1 2816", "- 26", "- 27"],
+            ),
+            ("backticks and a yuan sign", wechat.as_bytes().to_vec(), &wechat_mapping, of_wechat),
+            ("the same in UTF-16", utf_16, &wechat_mapping, of_wechat),
+            (
+                "thousands, a tab behind, date and time apart",
+                paypal.as_bytes().to_vec(),
+                &paypal_mapping,
+                &["8AB 2026-07-04T20:02:03Z p1 1250000", "- 3"],
+            ),
+            (
+                "CR alone, tabs, minus before the dollar",
+                venmo.as_bytes().to_vec(),
+                &venmo_mapping,
+                &["- 4", "2 2026-07-04T13:02:04Z v2 122000"],
+            ),
+            (
+                "semicolons, decimal commas, no ids: two rows alike are two gifts",
+                encoded(&german.replace("müller", "mueller"), "windows-1252"),
+                &german_mapping,
+                &["2026-12-1 2026-12-23T23:00:00Z mueller 123456", "2026-12-2 2026-12-23T23:00:00Z mueller 123456"],
+            ),
+        ];
+        for (what, bytes, mapping, expected) in cases {
+            assert_eq!(told(&bytes, mapping), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_row_in_another_currency_is_malformed() {
+        let mapping =
+            statement("", "gift = 'i'\ntime = 't'\nsender = 's'\namount = 'a'\ncurrency = 'c'", "currency = 'USD'");
+        let text = "i,t,s,a,c\n1,2026-07-04T13:02:03Z,u,5,EUR\n";
+        let found = Rows::of_source(source(text), "f.csv", &mapping).unwrap().next_row().unwrap();
+        let Some(Found::Malformed { why, .. }) = found else { panic!("{found:?}") };
+        assert_eq!(
+            why,
+            "f.csv, line 2, column \"c\", value \"EUR\": the amounts are in USD, says the mapping: [amount] currency"
+        );
     }
 }
