@@ -20,7 +20,7 @@ pub(super) fn publish(state: &State, publish: &Publish) -> Result<Event, Rejecti
     let dispatches = (0..state.shards()).map(|target| Dispatch { target, number: state.issued_to(target) + 1 });
     Ok(Event::ReferencePublished(ReferencePublished {
         version,
-        part,
+        part: publish.part, // 0 where it starts anew, whatever part was next
         last: publish.last,
         from: publish.from,
         changes: publish.changes.clone(),

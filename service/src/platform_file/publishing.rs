@@ -354,6 +354,40 @@ mod tests {
         }
     }
 
+    /// Another file gives up what was begun and says so; what was given up holds nowhere.
+    #[test]
+    fn another_file_gives_up_what_was_left_open() {
+        let (first, second) = (items(0..7, 5), items(3..6, 6));
+        for stopped in 1..4 {
+            let ledger = Ledger::new();
+            ledger.apply(&first, Some(stopped));
+            let applied = ledger.apply(&second, None).unwrap();
+            let said =
+                format!("version 1 was left open after {stopped} of 4 parts by an earlier apply; it is given up");
+            assert!(applied.to_string().starts_with(&said), "{applied}");
+            assert_eq!(ledger.items(), ["item-3 6", "item-4 6", "item-5 6"], "stopped after {stopped}");
+            assert_eq!(ledger.sold(), vec![ledger.items(); 3]);
+        }
+    }
+
+    /// First one file, then the other, then the first again: each start is another one.
+    #[test]
+    fn a_version_may_be_begun_again_and_again() {
+        let (first, second) = (items(0..7, 5), items(3..9, 6));
+        let ledger = Ledger::new();
+        for _ in 0..3 {
+            ledger.apply(&first, Some(2));
+            ledger.apply(&second, Some(1));
+        }
+        ledger.apply(&second, Some(1)); // goes on: two of its three parts are there
+        let applied = ledger.apply(&second, None).unwrap();
+        assert_eq!((applied.version, applied.resumed_at_part), (1, Some(2)));
+        let sold: Vec<String> = (3..9).map(|n| format!("item-{n} 6")).collect();
+        assert_eq!((ledger.items(), ledger.sold()), (sold.clone(), vec![sold; 3]));
+        let next = ledger.apply(&first, None).unwrap();
+        assert_eq!((next.version, next.resumed_at_part, next.given_up), (2, None, None));
+    }
+
     /// With ids of the longest kind a part is bounded by its bytes, else by its changes.
     #[test]
     fn parts_are_bounded_by_changes_and_bytes() {
