@@ -28,7 +28,7 @@ struct Gift {
     value: i128,
     /// Recipients in the order named, with their first shares.
     first: Vec<(String, i128)>,
-    /// Refunds by command, each with its coins and whether it stands.
+    /// Refunds by name in JSON, each with its coins and whether it stands.
     refunds: Vec<(String, i128, bool)>,
 }
 
@@ -130,10 +130,18 @@ impl Story {
 
     fn step(&mut self) {
         match self.random.random_range(0..8) {
+            0 if self.random.random_range(0..3) == 0 => self.grant(),
             0..=2 => self.give(),
-            3..=5 => self.refund(),
+            3 | 4 => self.refund(),
+            5 => self.refund_several(),
             _ => self.roll_back(),
         }
+    }
+
+    /// Some bonus coins, which burn first and pay nothing out.
+    fn grant(&mut self) {
+        let (id, user, coins) = (self.id("b"), self.random.random_range(0..USERS), self.random.random_range(1..9));
+        self.take(&format!(r#"{{"id":"{id}","grant":{{"user":"u{user}","coins":{coins},"reason":"r"}}}}"#));
     }
 
     fn give(&mut self) {
@@ -175,7 +183,32 @@ impl Story {
         self.take(&format!(
             r#"{{"id":"{id}","refund":{{"order":{{"user":"{user}","name":{{"command":"{gift}"}}}},"coins":{coins},"reason":"r"}}}}"#
         ));
-        self.gifts[at].refunds.push((id, coins, true));
+        self.gifts[at].refunds.push((format!("\"{id}\""), coins, true));
+    }
+
+    /// Several refunds of one user in one record, of one gift more than once too.
+    fn refund_several(&mut self) {
+        let id = self.id("rr");
+        let user = format!("u{}", self.random.random_range(0..USERS));
+        let mut members = Vec::new();
+        for _ in 0..4 {
+            let left: Vec<usize> =
+                (0..self.gifts.len()).filter(|&n| self.gifts[n].user == user && self.gifts[n].left() > 0).collect();
+            if left.is_empty() {
+                break;
+            }
+            let at = left[self.random.random_range(0..left.len())];
+            let coins = self.random.random_range(1..=self.gifts[at].left());
+            let gift = &self.gifts[at].id;
+            let part = members.len();
+            members.push(format!(
+                r#"{{"refund":{{"order":{{"user":"{user}","name":{{"command":"{gift}"}}}},"coins":{coins},"reason":"r"}}}}"#
+            ));
+            self.gifts[at].refunds.push((format!(r#"{{"command":"{id}","part":{part}}}"#), coins, true));
+        }
+        if !members.is_empty() {
+            self.take(&format!(r#"{{"id":"{id}","group":[{}]}}"#, members.join(",")));
+        }
     }
 
     fn roll_back(&mut self) {
@@ -191,7 +224,7 @@ impl Story {
         let Gift { id: gift, user, refunds, .. } = &self.gifts[at];
         let refunded = &refunds[refund].0;
         self.take(&format!(
-            r#"{{"id":"{id}","roll_back_refund":{{"order":{{"user":"{user}","name":{{"command":"{gift}"}}}},"refund":"{refunded}","reason":"r"}}}}"#
+            r#"{{"id":"{id}","roll_back_refund":{{"order":{{"user":"{user}","name":{{"command":"{gift}"}}}},"refund":{refunded},"reason":"r"}}}}"#
         ));
         self.gifts[at].refunds[refund].2 = false;
     }
@@ -223,21 +256,35 @@ impl Story {
                 assert_eq!(shown(&alone), expected, "alone, {at}");
             }
         }
-        // Only paid coins were spent, so all that a recipient holds pays out.
+        // Over all days, what was given less what was taken is what recipients hold.
         let mut held: BTreeMap<String, (i64, i128)> = BTreeMap::new();
-        for (streamer, value) in self.gifts.iter().flat_map(Gift::held) {
+        for (streamer, value) in self.gifts.iter().flat_map(Gift::held).filter(|(_, value)| *value > 0) {
             let (gifts, sum) = held.entry(streamer.to_owned()).or_default();
-            (*gifts, *sum) = (*gifts + i64::from(value > 0), *sum + value);
+            (*gifts, *sum) = (*gifts + 1, *sum + value);
         }
-        let mut tallied: BTreeMap<String, (i64, i128)> = BTreeMap::new();
+        let mut bases: BTreeMap<String, i128> = BTreeMap::new();
+        let mut orders = BTreeMap::new();
+        records
+            .iter()
+            .flat_map(|record| record.orders().collect::<Vec<_>>())
+            .for_each(|order| drop(orders.insert(order.id, order)));
+        for share in orders.values().flat_map(schemas::Order::shares).filter(|share| !share.base.is_zero()) {
+            *bases.entry(share.streamer.to_string()).or_default() += share.base.signed();
+        }
+        let (mut tallied, mut paid) = (BTreeMap::new(), BTreeMap::new());
         for line in tallies.lines() {
-            assert!(line.given == "2026-01-01".parse().unwrap(), "{line:?}");
-            let (gifts, sum) = tallied.entry(line.streamer.to_string()).or_default();
-            (*gifts, *sum) = (*gifts + line.tally.gifts, *sum + line.tally.base);
+            let (gifts, sum): &mut (i64, i128) = tallied.entry(line.streamer.to_string()).or_default();
+            (*gifts, *sum) = (*gifts + line.tally.gifts, *sum + line.tally.value);
+            *paid.entry(line.streamer.to_string()).or_default() += line.tally.base;
+            assert_eq!(line.given.to_string(), "2026-01-01", "under the day of the gift");
         }
-        held.retain(|_, sums| *sums != (0, 0));
         tallied.retain(|_, sums| *sums != (0, 0));
+        paid.retain(|_, base| *base != 0);
         assert_eq!(tallied, held, "{at}");
+        assert_eq!(paid, bases, "{at}");
+        for (streamer, base) in &paid {
+            assert!(*base <= held[streamer].1, "{streamer} is paid for more than they hold, {at}");
+        }
     }
 }
 
@@ -284,7 +331,7 @@ fn an_increase_that_was_refunded_counts_as_never_made() {
     story.take(&format!(
         r#"{{"id":"r","refund":{{"order":{{"user":"u3","name":{{"command":"{third}"}}}},"reason":"r"}}}}"#
     ));
-    story.gifts[2].refunds.push(("r".to_owned(), 40, true));
+    story.gifts[2].refunds.push((r#""r""#.to_owned(), 40, true));
     story.check("after the refund");
     assert_eq!(
         naive(&story.gifts, Members::Streamers, |_| true),
