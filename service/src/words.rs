@@ -63,6 +63,14 @@ pub fn actor(record: &Record) -> String {
     }
 }
 
+/// The app that the user had, where the caller told: `ios com.example.live 5.2`.
+pub fn client(record: &Record) -> String {
+    let client = record.client.as_deref();
+    let told = client.map(|client| [&client.device, &client.package, &client.version]);
+    let told: Vec<&str> = told.into_iter().flatten().flatten().map(schemas::ReasonCode::as_str).collect();
+    told.join(" ")
+}
+
 /// Where a record stands.
 pub fn place(record: &Record) -> String {
     format!("{}-{}", record.shard, record.sequence)
@@ -113,8 +121,7 @@ fn sentence(event: &Event, zone: Tz) -> String {
         Event::RefundRolledBack(e) => {
             let lapsed = e.unexpired.iter().chain(e.unlapsed.iter().map(|unlapsed| &unlapsed.lot));
             let lapsed: i128 = lapsed.map(|lot| lot.coins.signed()).sum();
-            let lapsed =
-                if lapsed == 0 { String::new() } else { format!(", {} coins that had lapsed", thousands(lapsed)) };
+            let lapsed = if lapsed == 0 { String::new() } else { format!(", {} that had lapsed", counted(lapsed)) };
             let short = unless_none(e.shortfall, |n| format!(", {n} were not there"));
             let refund = visible(e.refund.as_str());
             format!("refund {refund} rolled back: {}; {} taken{lapsed}{short}", e.reason, coins_in(&e.taken))
@@ -177,9 +184,13 @@ fn unless_none(coins: Coins, say: impl Fn(String) -> String) -> String {
 }
 
 fn coins(coins: Coins) -> String {
-    format!("{} coins", thousands(coins))
+    counted(coins.signed())
 }
 
 fn coins_in(lots: &[Lot]) -> String {
-    format!("{} coins", thousands(lots.iter().map(|lot| lot.coins.signed()).sum::<i128>()))
+    counted(lots.iter().map(|lot| lot.coins.signed()).sum())
+}
+
+fn counted(coins: i128) -> String {
+    if coins == 1 { "1 coin".to_owned() } else { format!("{} coins", thousands(coins)) }
 }

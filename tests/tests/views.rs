@@ -266,7 +266,7 @@ fn two_refunds_in_one_second_by_two_agents_are_told_apart() {
         &[
             VERSION_1,
             &top_up("1", "u1", 100),
-            r#"{"id":"g1","gift":{"user":"u1","item":"rose","quantity":100,"to":[{"streamer":"s1"}],"room":"r7"}}"#,
+            r#"{"id":"g1","client":{"device":"ios","version":"5.2"},"gift":{"user":"u1","item":"rose","quantity":100,"to":[{"streamer":"s1"}],"room":"r7"}}"#,
             &refund("r1", "support-ann", "wrong_gift"),
             &refund("r2", "support-bob", "double_tap"),
         ],
@@ -288,6 +288,28 @@ fn two_refunds_in_one_second_by_two_agents_are_told_apart() {
         assert!(shown.contains("100 rose for 100 coins to s1, room r7"), "{shown}");
         assert!(!shown.contains("Refunded") && !shown.contains("GiftGiven") && !shown.contains("Fulfilled"), "{shown}");
     }
+}
+
+#[test]
+fn an_order_says_what_each_recipient_holds_and_from_which_app_it_came() {
+    let world = World::in_folder(2);
+    let books = Books::of(
+        &world,
+        &[
+            VERSION_1,
+            &top_up("1", "u1", 4),
+            r#"{"id":"g1","client":{"device":"ios","version":"5.2"},"gift":{"user":"u1","item":"rose","quantity":4,"to":[{"streamer":"s1","weight":6},{"streamer":"s2","weight":6},{"streamer":"s3","weight":2}]}}"#,
+            r#"{"id":"r1","actor":"ann","refund":{"order":{"user":"u1","name":{"command":"g1"}},"coins":1,"reason":"wrong_gift"}}"#,
+        ],
+    );
+    // DOMAIN: 6 : 6 : 2 of 4 is 2, 2, 0; and of the 3 that are left 1, 2, 0.
+    let order = ["order", "--user", "u1", "--command", "g1"];
+    let values: Vec<Value> =
+        books.json(&order)["held"].as_array().unwrap().iter().map(|share| share["value"].clone()).collect();
+    assert_eq!(values, [1, 2, 0].map(Value::from));
+    let shown = books.run(&order, DONE);
+    assert!(shown.contains("s2 holds 2 of its value, of which 2 pay out"), "{shown}");
+    assert!(shown.contains("ios 5.2") && shown.contains("4 rose for 4 coins to s1 (2), s2 (2), s3 (0)"), "{shown}");
 }
 
 #[test]

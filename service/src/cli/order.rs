@@ -41,6 +41,8 @@ struct Shown<'a> {
     as_of: Timestamp,
     /// Whether it was not sent by its deadline, so that its coins come back.
     past_deadline: bool,
+    /// What each recipient of a gift holds of it.
+    held: Vec<schemas::ShareHeld>,
     records: &'a [Record],
 }
 
@@ -61,7 +63,8 @@ impl Order {
         let mut out = stdout();
         if global.json {
             let Story { order, user, records } = &story;
-            json_line(&mut out, &Shown { order, user: user.as_ref(), as_of: clock, past_deadline, records })?;
+            let held = order.shares().into_iter().collect();
+            json_line(&mut out, &Shown { order, user: user.as_ref(), as_of: clock, past_deadline, held, records })?;
         } else {
             let zone = global.ledger().shown_zone(as_of)?;
             print(&mut out, &story, past_deadline, zone)?;
@@ -141,14 +144,18 @@ fn print(out: &mut impl Write, story: &Story, past_deadline: bool, zone: Tz) -> 
         }
     };
     writeln!(out, "{about}: charged {}, left {}", thousands(order.charged), thousands(order.left))?;
+    for share in order.shares() {
+        let (value, base) = (thousands(share.value), thousands(share.base));
+        writeln!(out, "{} holds {value} of its value, of which {base} pay out", share.streamer)?;
+    }
     let rows = records.iter().flat_map(|record| {
         let own = |part, event: &schemas::Event| record.order_of(part, event) == Some(order.id);
         words::sentences(record, zone, own).into_iter().map(move |what| {
             let time = local(record.time, zone);
-            vec![time, words::place(record), what, words::actor(record), record.id.to_string()]
+            vec![time, words::place(record), what, words::actor(record), words::client(record), record.id.to_string()]
         })
     });
-    let header = [&*titled("recorded", zone), "record", "what", "by", "command"];
+    let header = [&*titled("recorded", zone), "record", "what", "by", "client", "command"];
     writeln!(out, "{}", table(&header, &[], rows))?;
     Ok(())
 }

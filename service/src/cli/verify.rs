@@ -54,7 +54,7 @@ impl Verify {
         if global.json {
             json_line(&mut stdout(), &proof)?;
             for note in &notes {
-                eprintln!("giftledger: {note}");
+                eprintln!("giftledger: {}", visible(note));
             }
         } else if self.quiet {
             say(&verdict(&proof))?;

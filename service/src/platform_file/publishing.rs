@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn items(of: std::ops::Range<u32>, price: u32) -> String {
-        of.map(|n| format!("[[item]]\nitem = 'item-{n}'\nprice = {price}\n")).collect()
+        of.map(|n| format!("[[item]]\nitem = 'item-{n}'\nprice = {price}\n")).collect::<Vec<_>>().concat()
     }
 
     /// A version of four parts that is stopped after each goes on with the same file.
