@@ -252,7 +252,9 @@ impl Story {
                 };
                 assert_eq!(boards.board(&key).map(shown).unwrap_or_default(), expected, "{key:?} {at}");
                 let mut alone = Board::new(key);
-                records.iter().for_each(|record| alone.apply(record));
+                for record in &records {
+                    alone.apply(record);
+                }
                 assert_eq!(shown(&alone), expected, "alone, {at}");
             }
         }

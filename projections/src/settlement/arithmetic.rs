@@ -17,7 +17,7 @@ const WHOLE: i128 = 1_000_000;
 ///
 /// # Errors
 /// If it is beyond what [`Money`] holds.
-pub fn share_towards_zero(base: i128, share: Share, entity: &Entity) -> Result<Money> {
+pub fn share_towards_zero(base: i128, share: Share, entity: Entity) -> Result<Money> {
     money(base * millionths(share) * minor_units(entity) / parts(entity), entity.currency)
 }
 
@@ -25,7 +25,7 @@ pub fn share_towards_zero(base: i128, share: Share, entity: &Entity) -> Result<M
 ///
 /// # Errors
 /// If it is beyond what [`Money`] holds.
-pub fn worth_floor(base: i128, entity: &Entity) -> Result<Money> {
+pub fn worth_floor(base: i128, entity: Entity) -> Result<Money> {
     money((base * WHOLE * minor_units(entity)).div_euclid(parts(entity)), entity.currency)
 }
 
@@ -66,7 +66,7 @@ impl Kept {
 
     /// All of it, to the minor unit downwards: what the worth of the base loses to the minor unit,
     /// the platform loses.
-    pub fn floor(&self, entity: &Entity) -> Result<Money> {
+    pub fn floor(&self, entity: Entity) -> Result<Money> {
         let exact = (self.unpaid + self.earned) * minor_units(entity) - self.paid * parts(entity);
         money(exact.div_euclid(parts(entity)), entity.currency)
     }
@@ -84,11 +84,11 @@ pub(super) fn money(minor: i128, currency: Currency) -> Result<Money> {
 }
 
 /// Into how many equal parts a minor unit's worth of coins is cut: coins per unit × 10⁶.
-fn parts(entity: &Entity) -> i128 {
+fn parts(entity: Entity) -> i128 {
     i128::from(entity.coins_per_unit) * WHOLE
 }
 
-fn minor_units(entity: &Entity) -> i128 {
+fn minor_units(entity: Entity) -> i128 {
     10_i128.pow(entity.currency.scale())
 }
 
@@ -125,7 +125,7 @@ mod tests {
             (9_007_199_254_740_990, "0.999999", "CNY", 100, "90071902475417.35 CNY"),
         ];
         for (base, share, currency, per_unit, expected) in cases {
-            let amount = share_towards_zero(base, share.parse().unwrap(), &entity(currency, per_unit)).unwrap();
+            let amount = share_towards_zero(base, share.parse().unwrap(), entity(currency, per_unit)).unwrap();
             assert_eq!(amount.to_string(), expected, "{base} at {share}, {per_unit} per {currency}");
         }
     }
@@ -135,13 +135,13 @@ mod tests {
         for (base, expected) in
             [(130_000, "619.04 USD"), (-130_000, "-619.05 USD"), (210, "1.00 USD"), (-1, "-0.01 USD")]
         {
-            assert_eq!(worth_floor(base, &entity("USD", 210)).unwrap().to_string(), expected, "{base}");
+            assert_eq!(worth_floor(base, entity("USD", 210)).unwrap().to_string(), expected, "{base}");
         }
     }
 
     #[test]
     fn an_amount_beyond_money_is_an_error() {
-        let error = worth_floor(1 << 70, &entity("USD", 1)).unwrap_err();
+        let error = worth_floor(1 << 70, entity("USD", 1)).unwrap_err();
         assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
     }
 

@@ -136,7 +136,7 @@ impl Payout {
 /// # Panics
 /// If it does not tie, which would be a bug that must not pay anyone.
 pub fn payout(month: Month, tallies: &Tallies, reference: &InForce) -> Result<Payout> {
-    let entity = reference.entity().ok_or(Error::NoEntity)?;
+    let entity = *reference.entity().ok_or(Error::NoEntity)?;
     if entity.coins_per_unit == 0 {
         return Err(Error::NoCoinsPerUnit);
     }
@@ -182,7 +182,7 @@ pub fn payout(month: Month, tallies: &Tallies, reference: &InForce) -> Result<Pa
     })
 }
 
-fn check(base: i128, streamers: Money, guilds: Money, platform: Money, entity: &Entity) -> Result<Check> {
+fn check(base: i128, streamers: Money, guilds: Money, platform: Money, entity: Entity) -> Result<Check> {
     let worth = worth_floor(base, entity)?;
     let less = [streamers, guilds, platform].map(|part| -i128::from(part.minor()));
     let difference = arithmetic::money(i128::from(worth.minor()) + less.iter().sum::<i128>(), entity.currency)?;
