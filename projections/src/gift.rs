@@ -151,10 +151,28 @@ mod tests {
         let records = sample.records();
         assert_eq!(shown(&records[0]), ["a 0→6 base 0→5", "b 0→2 base 0→1"]);
         assert_eq!(shown(&records[1]), ["a 6→3 base 5→2", "b 2→1 base 1→0"]);
-        assert_eq!(shown(&records[2]), ["a 3→6 base 2→6", "b 1→2 base 0→0"]);
+        assert_eq!(shown(&records[2]), ["a 3→6 base 2→5", "b 1→2 base 0→1"], "the first shares again");
         let charged = |record| gift_changes(record).map(|change| change.charged).next();
         assert_eq!(charged(&records[1]), Some(Step { before: 4, after: 2 }));
         assert_eq!(charged(&records[2]), Some(Step { before: 2, after: 4 }));
         assert!(gift_changes(&records[1]).all(|change| change.given_at == at(1, 0)));
+    }
+
+    /// Values only fall with a refund; which of the recipients the paid base left falls to may change.
+    #[test]
+    fn a_single_base_may_rise_by_a_coin_with_a_refund() {
+        let mut sample = Sample::new(1);
+        let gift = sample.gift("u1", at(1, 0), &[("a", 1), ("b", 1), ("c", 5)], 5, 2);
+        sample.refund(gift, 2, at(2, 0));
+        sample.refund(gift, 1, at(3, 0));
+        let records = sample.records();
+        assert_eq!(shown(&records[2]), ["a 1→0 base 1→0", "b 1→1 base 0→1", "c 3→3 base 2→1"]);
+        let mut tallies = crate::Tallies::new(chrono_tz::Tz::UTC);
+        for record in &records {
+            tallies.apply(record);
+        }
+        let last = tallies.lines().filter(|line| line.booked.to_string() == "2026-11-03");
+        let bases: Vec<_> = last.map(|line| (line.streamer.to_string(), line.tally.base)).collect();
+        assert_eq!(bases, [("a".to_owned(), -1), ("b".to_owned(), 1), ("c".to_owned(), -1)]);
     }
 }
