@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -142,6 +144,21 @@ impl Status {
     /// Whether coins are on hold, so that the order stands in the state of its user.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Held | Self::Sent | Self::Unknown | Self::Manual)
+    }
+}
+
+/// As in sentences: `the order is released`.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Held => "held",
+            Self::Sent => "sent",
+            Self::Unknown => "unknown",
+            Self::Manual => "with a person",
+            Self::Fulfilled => "fulfilled",
+            Self::Released => "released",
+            Self::Refunded => "refunded",
+        })
     }
 }
 

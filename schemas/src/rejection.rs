@@ -67,7 +67,7 @@ pub enum Rejection {
     #[error("the user has no such order")]
     OrderNotFound,
     /// The order's status does not allow the step.
-    #[error("the order is {status:?}, which does not allow this")]
+    #[error("the order is {status}, which does not allow this")]
     OrderStatus {
         /// The status.
         status: Status,

@@ -113,6 +113,11 @@ impl LedgerDir {
         Ok(Reader::open(self.disk())?)
     }
 
+    /// The clock of an answer about a moment: the one place where a question asks for the time.
+    pub fn clock(reader: &mut Reader, as_of: AsOf) -> Result<Timestamp> {
+        Ok(as_of.clock(reader, SystemClock.now())?)
+    }
+
     /// Gives every record up to `as_of` to `visit`, in the order of their times. Returns the clock of
     /// the answer that is made of them.
     pub fn fold(&self, as_of: AsOf, visit: impl FnMut(&Record) -> Result<()>) -> Result<Timestamp> {
@@ -125,7 +130,7 @@ impl LedgerDir {
         as_of: AsOf,
         mut visit: impl FnMut(&Record) -> Result<()>,
     ) -> Result<Timestamp> {
-        let clock = as_of.clock(reader, SystemClock.now())?;
+        let clock = Self::clock(reader, as_of)?;
         let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
         let progress = Progress::records(total, "folding");
         fold(reader, as_of, |record| {
@@ -150,7 +155,7 @@ impl LedgerDir {
     /// change, so the log is read up to where it was published, which is near its start.
     pub fn shown_zone(&self, as_of: AsOf) -> Result<Tz> {
         let mut reader = self.read()?;
-        let clock = as_of.clock(&mut reader, SystemClock.now())?;
+        let clock = Self::clock(&mut reader, as_of)?;
         let mut reference = Reference::new();
         for record in replay::records(&mut reader, as_of)? {
             let record = record?;

@@ -20,20 +20,11 @@ pub fn status(order: &Order, past_deadline: bool, zone: Tz) -> String {
         (Status::Held, OrderKind::Game { deadline, provider, .. }) => {
             format!("held for {provider} until {}", local(*deadline, zone))
         }
-        (status, _) => status_word(status).to_owned(),
-    }
-}
-
-/// A status by itself.
-pub fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Held => "held",
-        Status::Sent => "sent to the provider, no answer yet",
-        Status::Unknown => "unknown: the provider is asked again",
-        Status::Manual => "with a person",
-        Status::Fulfilled => "fulfilled",
-        Status::Released => "released: it ended without a charge",
-        Status::Refunded => "refunded in whole",
+        (Status::Sent, _) => "sent to the provider, no answer yet".to_owned(),
+        (Status::Unknown, _) => "unknown: the provider is asked again".to_owned(),
+        (Status::Released, _) => "released: it ended without a charge".to_owned(),
+        (Status::Refunded, _) => "refunded in whole".to_owned(),
+        (status, _) => status.to_string(),
     }
 }
 

@@ -313,6 +313,25 @@ fn an_order_says_what_each_recipient_holds_and_from_which_app_it_came() {
 }
 
 #[test]
+fn an_order_of_a_group_is_found_by_its_part() {
+    let world = World::in_folder(1);
+    let gift = |quantity: u32| {
+        format!(r#"{{"gift":{{"user":"u1","item":"rose","quantity":{quantity},"to":[{{"streamer":"s1"}}]}}}}"#)
+    };
+    let group = format!(r#"{{"id":"g","group":[{},{}]}}"#, gift(1), gift(2));
+    let books = Books::of(&world, &[VERSION_1, &top_up("1", "u1", 9), &group]);
+    let charged = |part: &[&str]| {
+        books.json(&[&["order", "--user", "u1", "--command", "g"], part].concat())["order"]["charged"].clone()
+    };
+    assert_eq!((charged(&[]), charged(&["--part", "0"]), charged(&["--part", "1"])), (1.into(), 1.into(), 2.into()));
+    let none = books.run(&["order", "--user", "u1", "--command", "g", "--part", "2"], FAULT);
+    assert!(none.contains("no part 2 of command g of user u1 placed an order"), "{none}");
+    // Only what happened to it, and not to its neighbours in the group.
+    let shown = books.run(&["order", "--user", "u1", "--command", "g", "--part", "1"], DONE);
+    assert!(shown.contains("2 rose for 2 coins") && !shown.contains("1 rose for 1 coin"), "{shown}");
+}
+
+#[test]
 fn text_of_others_steers_no_terminal() {
     let world = World::in_folder(1);
     let unseen = "a\\nb\\u001b[2J\\u202ec\\u009b1m\\u007f";

@@ -27,6 +27,9 @@ pub struct Order {
     /// The command that placed it, with --user.
     #[arg(long, requires = "user", value_name = "ID")]
     command: Option<CommandId>,
+    /// Which order of the command's group: its place there, from 0; the first that it placed where absent.
+    #[arg(long, requires = "command", value_name = "N")]
+    part: Option<u8>,
     /// As of a time or a position `<shard>-<sequence>`.
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<AsOf>,
@@ -81,7 +84,8 @@ impl Order {
         };
         match (&self.number, &self.user, &self.command) {
             (None, Some(user), Some(command)) => {
-                format!("no command {} of user {user} placed an order{moment}", visible(command.as_str()))
+                let part = self.part.map(|part| format!("part {part} of ")).unwrap_or_default();
+                format!("no {part}command {} of user {user} placed an order{moment}", visible(command.as_str()))
             }
             (number, ..) => {
                 let number = number.map(|n| n.to_string()).unwrap_or_default();
@@ -122,7 +126,7 @@ impl Order {
                 record.subject == Subject::User(user.clone())
                     && record.id == *command
                     && record.origin == schemas::Origin::Caller
-                    && order == record.order_id(order.part)
+                    && order == record.order_id(self.part.unwrap_or(order.part))
             }
             _ => false,
         }

@@ -3,10 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
-use ledger::{
-    Clock, SystemClock,
-    log::{Head, ShardHead},
-};
+use ledger::log::{Head, ShardHead};
 use projections::{Payout, Reference, Tallies, payout};
 use replay::AsOf;
 use schemas::{Hash, Money, Month, Timestamp};
@@ -15,6 +12,7 @@ use serde::Serialize;
 use super::{Ended, Global};
 use crate::{
     ledger_dir::LedgerDir,
+    local_time::local,
     output::{json_line, say, stdout, table, thousands},
 };
 
@@ -52,10 +50,11 @@ impl Settle {
         } else {
             print(&payout, usize::MAX)?;
             let records: u64 = position.shards.iter().map(|shard| shard.sequence).sum();
-            let version = payout.reference_version;
+            let (version, zone) = (payout.reference_version, payout.zone);
+            let holds = format!("{} ({})", local(as_of, zone), zone.name());
             say(&format_args!(
                 "calculated from the first {} records of ledger {}, by version {version} of the terms, which holds at \
-                 {as_of}; --json names each shard's position and hash",
+                 {holds}; --json names each shard's position and hash",
                 thousands(records),
                 position.lineage
             ))?;
@@ -75,7 +74,7 @@ pub struct Calculated {
 /// Folds the terms, then the tallies in their zone, both up to the same place.
 pub fn calculate(ledger: &LedgerDir, month: Month, as_of: AsOf) -> Result<Calculated> {
     let mut reader = ledger.read()?;
-    let clock = as_of.clock(&mut reader, SystemClock.now())?;
+    let clock = LedgerDir::clock(&mut reader, as_of)?;
     let mut reference = Reference::new();
     let mut position: Vec<ShardHead> = vec![ShardHead::default(); reader.shards().into()];
     for record in replay::records(&mut reader, as_of)? {
