@@ -1,8 +1,8 @@
 //! What arrives at and leaves a wallet other than by orders.
 
 use schemas::{
-    ChargedBack, Credit, Event, ExpireLot, GiveBack, Grant, Granted, Lot, LotExpired, LotId, LotKind, Lots, Reinstated,
-    Rejection, Shard, Subject, TakeBack, TopUpCredited,
+    ChargedBack, Coins, Credit, Event, ExpireLot, GiveBack, Grant, Granted, Lot, LotExpired, LotId, LotKind, Lots,
+    Reinstated, Rejection, Shard, Subject, TakeBack, TopUpCredited,
 };
 
 use super::{Desk, at_most_max};
@@ -33,8 +33,10 @@ impl Desk<'_> {
     pub(super) fn take_back(&self, take_back: &TakeBack) -> Event {
         let own = self.own_lot();
         let wallet = self.user.wallet();
-        let paid = || wallet.lots().filter(|lot| lot.kind.is_paid());
-        let order = paid().filter(|lot| lot.id == own).chain(paid().rev().filter(|lot| lot.id != own));
+        let first = wallet.same_lot(&Lot { id: own, kind: LotKind::Paid, coins: Coins::ZERO });
+        // Paid lots burn last, the newest at the end.
+        let others = wallet.lots().rev().take_while(|lot| lot.kind.is_paid()).filter(|lot| lot.id != own);
+        let order = first.into_iter().chain(others);
         // Beyond the lots that one record holds, the rest is debt as well: it is paid by the next top-up.
         let (taken, debt) = gather(order.take(super::MAX_LOTS), take_back.coins);
         Event::ChargedBack(ChargedBack {
