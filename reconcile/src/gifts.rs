@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn files_say_what_is_wrong_and_where() {
-        let long = format!("gift_id,amount\n{},1\n", "x".repeat(60));
+        let long = format!("gift_id,amount\n{},1\n", "x".repeat(196));
         for (csv, said) in [
             ("", "their.csv has no column named \"gift_id\"; its columns are "),
             ("gift_id,sum\n", "their.csv has no column named \"amount\"; its columns are gift_id, sum"),
@@ -367,7 +367,7 @@ mod tests {
                 "their.csv, line 3, column \"amount\", value \"x\": not a decimal amount",
             ),
             ("gift_id,amount\n,1\n", "line 2, column \"gift_id\", value \"\": an id must not be empty"),
-            (&long, "a command id has at most 64 bytes, this one has 65"),
+            (&long, "a command id has at most 200 bytes, this one has 201"),
         ] {
             let error = against(csv, &[]).unwrap_err();
             assert!(error.contains(said), "{csv:?}: {error}");

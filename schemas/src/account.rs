@@ -170,7 +170,7 @@ impl Serialize for Account {
 }
 impl<'de> Deserialize<'de> for Account {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor { expected: "account", parse: str::parse })
+        deserializer.deserialize_str(TextVisitor { expected: "an account such as user:<id>", parse: str::parse })
     }
 }
 

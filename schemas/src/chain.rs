@@ -104,7 +104,7 @@ impl Serialize for Hash {
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            deserializer.deserialize_str(TextVisitor { expected: "hash", parse: str::parse })
+            deserializer.deserialize_str(TextVisitor { expected: "a hash of 64 hexadecimal digits", parse: str::parse })
         } else {
             <[u8; 32]>::deserialize(deserializer).map(Self)
         }

@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 
+use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::{
-    ActivityId, ChannelId, Coins, CommandId, ItemId, LotId, Money, OrderId, OrderName, Origin, PartName, ProviderId,
-    ReasonCode, RoomId, Shard, StreamerId, Subject, Timestamp, TransactionId, UserId, reference::Change,
+    ActivityId, ChannelId, Coins, CommandId, ItemId, LotId, Malformed, Money, OrderId, OrderName, Origin, PartName,
+    ProviderId, ReasonCode, RoomId, Shard, StreamerId, Subject, Timestamp, TransactionId, UserId, reference::Change,
+    time::is_kept,
 };
 
 /// Everything that can be asked of the ledger.
@@ -47,18 +49,25 @@ pub enum Command {
     /// Take a refund back.
     RollBackRefund(RollBackRefund),
     /// Several commands of one subject: all or none.
+    #[schemars(schema_with = "crate::json::group_members")]
     Group(Vec<Command>),
     /// Dispatched by a top-up: the coins arrive at the user.
+    #[schemars(skip)]
     Credit(Credit),
     /// Dispatched by a chargeback: the coins leave the user.
+    #[schemars(skip)]
     TakeBack(TakeBack),
     /// Dispatched by a reinstatement: the coins that a chargeback took come back.
+    #[schemars(skip)]
     GiveBack(GiveBack),
     /// Dispatched by a publish: a shard takes a version.
+    #[schemars(skip)]
     TakeReference(TakeReference),
     /// A timer: a lot has lapsed.
+    #[schemars(skip)]
     ExpireLot(ExpireLot),
     /// A timer: a hold was not sent before its deadline.
+    #[schemars(skip)]
     ExpireHold(ExpireHold),
 }
 
@@ -75,6 +84,7 @@ pub struct Publish {
     /// From when the version holds, at the earliest.
     pub from: Timestamp,
     /// What changes; at most 1,000 a part.
+    #[schemars(length(max = MAX_CHANGES_A_PART))]
     pub changes: Vec<Change>,
 }
 
@@ -89,8 +99,10 @@ pub struct TopUp {
     /// The channel's number of the payment.
     pub transaction: TransactionId,
     /// The coins bought.
+    #[schemars(extend("minimum" = 1))]
     pub coins: Coins,
-    /// What was paid.
+    /// What was paid; not negative.
+    #[schemars(extend("properties" = {"amount": {"pattern": "^[^-]"}}))]
     pub paid: Money,
 }
 
@@ -121,6 +133,7 @@ pub struct Grant {
     /// Who receives them.
     pub user: UserId,
     /// How many.
+    #[schemars(extend("minimum" = 1))]
     pub coins: Coins,
     /// When they lapse; never where absent.
     #[serde(default)]
@@ -137,12 +150,12 @@ pub struct Gift {
     pub user: UserId,
     /// What is given.
     pub item: ItemId,
-    /// How many.
-    #[serde(default = "one")]
+    /// How many; 1 where absent.
+    #[serde(default = "one", deserialize_with = "quantity")]
+    #[schemars(schema_with = "crate::json::one_or_more")]
     pub quantity: u64,
-    /// Who receives it; the house where empty.
-    #[serde(default)]
-    #[schemars(with = "Vec<Recipient>")]
+    /// Who receives it. `[]` is the house, which nobody is paid for; it must be said.
+    #[schemars(with = "Vec<Recipient>", length(max = MAX_RECIPIENTS))]
     pub to: SmallVec<[Recipient; 1]>,
     /// Where.
     #[serde(default)]
@@ -163,9 +176,11 @@ pub struct Gift {
 #[serde(deny_unknown_fields)]
 pub struct Recipient {
     /// Who.
+    #[schemars(extend("not" = {"const": "house"}))]
     pub streamer: StreamerId,
-    /// Their weight among the recipients.
-    #[serde(default = "one_weight")]
+    /// Their weight among the recipients; 1 where absent.
+    #[serde(default = "one_weight", deserialize_with = "weight")]
+    #[schemars(with = "Option<u32>")]
     pub weight: u32,
 }
 
@@ -185,6 +200,12 @@ fn one() -> u64 {
 fn one_weight() -> u32 {
     1
 }
+fn quantity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    crate::json::or(deserializer, one())
+}
+fn weight<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    crate::json::or(deserializer, one_weight())
+}
 
 /// Coins held for a third party's delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -195,6 +216,7 @@ pub struct Hold {
     /// Who delivers.
     pub provider: ProviderId,
     /// How much is held.
+    #[schemars(extend("minimum" = 1))]
     pub coins: Coins,
     /// Until when the order must be sent or captured.
     pub deadline: Timestamp,
@@ -254,6 +276,7 @@ pub struct Capture {
     pub order: OrderRef,
     /// How much of the hold; all of it where absent. The rest is released.
     #[serde(default)]
+    #[schemars(extend("minimum" = 1))]
     pub coins: Option<Coins>,
 }
 
@@ -275,6 +298,7 @@ pub struct Refund {
     pub order: OrderRef,
     /// How much; everything that is left where absent.
     #[serde(default)]
+    #[schemars(extend("minimum" = 1))]
     pub coins: Option<Coins>,
     /// Why.
     pub reason: ReasonCode,
@@ -370,12 +394,12 @@ pub struct ExpireHold {
     pub order: OrderId,
 }
 
-/// The most changes in one part of a version: with 250 bytes each a part stays under 256 KiB, half
-/// of what a record may have.
+/// The most changes in one part of a version: with the longest ids, 450 bytes each, a part stays under
+/// what a record may have.
 pub const MAX_CHANGES_A_PART: usize = 1_000;
 /// The most commands in an atomic group. Each takes at most 4 KiB of its record without lots.
 pub const MAX_GROUP: usize = 64;
-/// The most recipients of one gift: 64 ids of 64 bytes are 4 KiB of a record.
+/// The most recipients of one gift: with usual ids some kilobytes of a record.
 pub const MAX_RECIPIENTS: usize = 64;
 
 impl Command {
@@ -383,21 +407,22 @@ impl Command {
     ///
     /// # Errors
     /// Says what is malformed, in words for whoever wrote the command.
-    pub fn check(&self, origin: Origin) -> Result<Subject, String> {
+    pub fn check(&self, origin: Origin) -> Result<Subject, Malformed> {
         if origin != self.origin() {
-            return Err(format!("`{}` is the ledger's own command and cannot be submitted", self.kind()));
+            return Err(Malformed::rule(self.kind(), "it is the ledger's own command and cannot be submitted"));
         }
-        self.check_fields()?;
+        self.check_fields().map_err(|e| e.below(self.kind()))?;
         self.subject()
     }
 
-    fn check_fields(&self) -> Result<(), String> {
+    /// With paths from the command's own object on.
+    fn check_fields(&self) -> Result<(), Malformed> {
         match self {
             Self::Publish(publish) => publish.check(),
             Self::TopUp(top_up) => {
                 positive("coins", top_up.coins)?;
                 if top_up.paid.minor() < 0 {
-                    return Err(format!("paid must not be negative, it is {}", top_up.paid));
+                    return Err(Malformed::value("paid.amount", top_up.paid, "an amount of at least 0"));
                 }
                 Ok(())
             }
@@ -417,7 +442,7 @@ impl Command {
     /// # Errors
     /// If it is a group of none or of several: [`Self::check`] finds that first.
     #[inline]
-    pub fn subject(&self) -> Result<Subject, String> {
+    pub fn subject(&self) -> Result<Subject, Malformed> {
         let user = |user: &UserId| Ok(Subject::User(user.clone()));
         match self {
             Self::Publish(_) => Ok(Subject::Reference),
@@ -445,11 +470,13 @@ impl Command {
             Self::TakeReference(c) => Ok(Subject::Shard(c.shard)),
             Self::Group(members) => {
                 let mut subjects = members.iter().map(Self::subject);
-                let first = subjects.next().unwrap_or_else(|| Err("a group must not be empty".to_owned()))?;
-                for other in subjects {
+                let empty = || Err(Malformed::rule("group", "it must not be empty"));
+                let first = subjects.next().unwrap_or_else(empty)?;
+                for (i, other) in (1..).zip(subjects) {
                     let other = other?;
                     if other != first {
-                        return Err(format!("a group has one subject, this one has {first} and {other}"));
+                        let problem = format!("a group has one subject, this one has {first} and {other}");
+                        return Err(Malformed::rule(format!("group[{i}]"), problem));
                     }
                 }
                 Ok(first)
@@ -524,48 +551,58 @@ impl Command {
     }
 }
 
-fn positive(what: &str, coins: Coins) -> Result<(), String> {
-    if coins.is_zero() { Err(format!("{what} must be at least 1")) } else { Ok(()) }
+fn positive(path: &str, coins: Coins) -> Result<(), Malformed> {
+    if coins.is_zero() { Err(Malformed::value(path, coins, "at least 1 coin")) } else { Ok(()) }
 }
 
-fn check_group(members: &[Command]) -> Result<(), String> {
+/// Nobody may be called what a gift without recipients goes to.
+fn no_house(path: &str, streamer: &StreamerId) -> Result<(), Malformed> {
+    if streamer.is_house() {
+        let allowed = "any other streamer id: `house` is reserved, a gift goes to the house with `to` empty: []";
+        return Err(Malformed::value(path, format!("{:?}", streamer.as_str()), allowed));
+    }
+    Ok(())
+}
+
+fn day(path: &str, day: NaiveDate) -> Result<(), Malformed> {
+    if is_kept(day) { Ok(()) } else { Err(Malformed::value(path, day, "a day from 1970-01-01 to 2261-12-31")) }
+}
+
+/// What can be part of a group, by its name in JSON.
+pub(crate) const GROUPED: [&str; 8] =
+    ["grant", "gift", "hold", "send", "capture", "release", "refund", "roll_back_refund"];
+
+fn check_group(members: &[Command]) -> Result<(), Malformed> {
     if members.is_empty() || members.len() > MAX_GROUP {
-        return Err(format!("a group has 1 to {MAX_GROUP} commands, this one has {}", members.len()));
+        let found = format!("{} commands", members.len());
+        return Err(Malformed::value("", found, format!("1 to {MAX_GROUP} commands")));
     }
     for (i, member) in members.iter().enumerate() {
-        let grouped = matches!(
-            member,
-            Command::Grant(_)
-                | Command::Gift(_)
-                | Command::Hold(_)
-                | Command::Send(_)
-                | Command::Capture(_)
-                | Command::Release(_)
-                | Command::Refund(_)
-                | Command::RollBackRefund(_)
-        );
-        if !grouped {
-            return Err(format!("command {i} of the group: `{}` cannot be part of a group", member.kind()));
+        if !GROUPED.contains(&member.kind()) {
+            return Err(Malformed::value("", member.kind(), format!("one of {}", GROUPED.join(", "))).at(i));
         }
-        member.check_fields().map_err(|e| format!("command {i} of the group: {e}"))?;
+        member.check_fields().map_err(|e| e.below(member.kind()).at(i))?;
     }
     Ok(())
 }
 
 impl Gift {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Malformed> {
         if self.quantity == 0 {
-            return Err("quantity must be at least 1".to_owned());
+            return Err(Malformed::value("quantity", 0, "at least 1"));
         }
         if self.to.len() > MAX_RECIPIENTS {
-            return Err(format!("a gift has at most {MAX_RECIPIENTS} recipients, this one has {}", self.to.len()));
+            let found = format!("{} recipients", self.to.len());
+            return Err(Malformed::value("to", found, format!("at most {MAX_RECIPIENTS}")));
         }
         if !self.to.is_empty() && self.to.iter().all(|r| r.weight == 0) {
-            return Err("the weights of the recipients are all 0".to_owned());
+            return Err(Malformed::rule("to", "the weights of the recipients are all 0; one must be above"));
         }
         for (i, recipient) in self.to.iter().enumerate() {
+            no_house("streamer", &recipient.streamer).map_err(|e| e.at(i).below("to"))?;
             if self.to[..i].iter().any(|earlier| earlier.streamer == recipient.streamer) {
-                return Err(format!("streamer {} is named twice; use weights", recipient.streamer));
+                let problem = format!("streamer {} is named twice; use weights", recipient.streamer);
+                return Err(Malformed::rule("streamer", problem).at(i).below("to"));
             }
         }
         Ok(())
@@ -573,34 +610,51 @@ impl Gift {
 }
 
 impl Publish {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Malformed> {
         if self.changes.len() > MAX_CHANGES_A_PART {
-            return Err(format!(
-                "a part has at most {MAX_CHANGES_A_PART} changes, this one has {}",
-                self.changes.len()
-            ));
+            let found = format!("{} changes", self.changes.len());
+            return Err(Malformed::value("changes", found, format!("at most {MAX_CHANGES_A_PART} in a part")));
         }
         let mut earlier = HashMap::with_capacity(self.changes.len());
-        for (at, change) in self.changes.iter().enumerate() {
+        for (i, change) in self.changes.iter().enumerate() {
             let title = change.title();
             if let Some(first) = earlier.get(&title) {
-                return Err(format!("changes[{at}]: {title} is changed by changes[{first}] already; say it once"));
+                let problem = format!("{title} is changed by changes[{first}] already; say it once");
+                return Err(Malformed::rule("", problem).at(i).below("changes"));
             }
-            earlier.insert(title, at);
-            match change {
-                Change::Item(item) => {
-                    positive("price", item.price).map_err(|e| format!("item {}: {e}", item.item))?;
-                    if item.from.zip(item.until).is_some_and(|(from, until)| until <= from) {
-                        return Err(format!("item {}: it would be on sale until before it is from", item.item));
-                    }
-                }
-                Change::Entity(entity) if entity.coins_per_unit == 0 => {
-                    return Err("entity: coins_per_unit must be at least 1".to_owned());
-                }
-                _ => {}
-            }
+            earlier.insert(title, i);
+            change.check().map_err(|e| e.at(i).below("changes"))?;
         }
         Ok(())
+    }
+}
+
+impl Change {
+    /// # Errors
+    /// What of it needs no other change and no state to be seen as wrong, with its path from the change on.
+    pub fn check(&self) -> Result<(), Malformed> {
+        match self {
+            Self::Item(item) => {
+                positive("item.price", item.price)?;
+                if let Some((from, until)) = item.from.zip(item.until).filter(|(from, until)| until <= from) {
+                    return Err(Malformed::value("item.until", until, format!("a time after its `from`, {from}")));
+                }
+                Ok(())
+            }
+            Self::Entity(entity) if entity.coins_per_unit == 0 => {
+                Err(Malformed::value("entity.coins_per_unit", 0, "at least 1"))
+            }
+            Self::Streamer(terms) => {
+                terms.streamer.as_ref().map_or(Ok(()), |streamer| no_house("streamer.streamer", streamer))?;
+                day("streamer.from", terms.from)
+            }
+            Self::Guild(terms) => day("guild.from", terms.from),
+            Self::Membership(membership) => {
+                no_house("membership.streamer", &membership.streamer)?;
+                day("membership.from", membership.from)
+            }
+            Self::Entity(_) | Self::WithdrawItem(_) => Ok(()),
+        }
     }
 }
 
@@ -610,38 +664,64 @@ mod tests {
 
     #[test]
     fn checks_need_no_state() {
-        let publish = |changes: &str| {
-            format!(
-                r#"{{"publish":{{"version":1,"part":0,"last":true,"from":"2026-11-01T00:00:00Z","changes":[{changes}]}}}}"#
-            )
+        let gift = |of: &str| format!(r#"{{"gift":{{"user":"u1","item":"rose",{of}}}}}"#);
+        let publish = |change: &str| {
+            let of = r#""version":1,"part":0,"last":true,"from":"2026-01-01T00:00:00Z""#;
+            format!(r#"{{"publish":{{{of},"changes":[{change}]}}}}"#)
         };
-        for (command, said) in [
-            (r#"{"grant":{"user":"u1","coins":0,"reason":"r"}}"#, "coins must be at least 1"),
-            (r#"{"gift":{"user":"u1","item":"rose","quantity":0}}"#, "quantity must be at least 1"),
-            (r#"{"gift":{"user":"u1","item":"rose","to":[{"streamer":"s","weight":0}]}}"#, "all 0"),
-            (r#"{"gift":{"user":"u1","item":"rose","to":[{"streamer":"s"},{"streamer":"s"}]}}"#, "named twice"),
-            (r#"{"group":[]}"#, "a group has 1 to 64 commands"),
-            (&publish(r#"{"item":{"item":"rose","price":0,"value":1}}"#), "item rose: price must be at least 1"),
+        let house = "`house` is reserved, a gift goes to the house with `to` empty: []";
+        for (command, path, said) in [
+            (r#"{"grant":{"user":"u1","coins":0,"reason":"r"}}"#.to_owned(), "grant.coins", "at least 1"),
+            (gift(r#""to":[],"quantity":0"#), "gift.quantity", "found 0; allowed is at least 1"),
+            (gift(r#""to":[{"streamer":"s","weight":0}]"#), "gift.to", "all 0"),
+            (gift(r#""to":[{"streamer":"s"},{"streamer":"s"}]"#), "gift.to[1].streamer", "named twice"),
+            (gift(r#""to":[{"streamer":"s"},{"streamer":"house"}]"#), "gift.to[1].streamer", house),
             (
-                &publish(r#"{"item":{"item":"rose","price":1,"value":1}},{"withdraw_item":"rose"}"#),
-                "changes[1]: item rose is changed by changes[0] already",
+                publish(r#"{"streamer":{"streamer":"house","share":"0.45","from":"2026-01-01"}}"#),
+                "publish.changes[0].streamer.streamer",
+                house,
             ),
             (
-                &publish(
+                publish(r#"{"membership":{"streamer":"house","guild":"g","from":"2026-01-01"}}"#),
+                "publish.changes[0].membership.streamer",
+                house,
+            ),
+            (publish(r#"{"item":{"item":"i","price":0,"value":1}}"#), "publish.changes[0].item.price", "at least 1"),
+            (
+                publish(r#"{"item":{"item":"rose","price":1,"value":1}},{"withdraw_item":"rose"}"#),
+                "publish.changes[1]",
+                "item rose is changed by changes[0] already",
+            ),
+            (
+                publish(
                     r#"{"membership":{"streamer":"s","guild":"g","from":"2026-11-01"}},{"membership":{"streamer":"s","guild":"h","from":"2026-11-01"}}"#,
                 ),
-                "changes[1]: membership of streamer s from 2026-11-01 is changed by changes[0] already",
+                "publish.changes[1]",
+                "membership of streamer s from 2026-11-01 is changed by changes[0] already",
             ),
+            (r#"{"group":[]}"#.to_owned(), "group", "found 0 commands; allowed is 1 to 64"),
             (
-                r#"{"group":[{"grant":{"user":"a","coins":1,"reason":"r"}},{"grant":{"user":"b","coins":1,"reason":"r"}}]}"#,
+                r#"{"group":[{"grant":{"user":"a","coins":1,"reason":"r"}},{"grant":{"user":"b","coins":1,"reason":"r"}}]}"#
+                    .to_owned(),
+                "group[1]",
                 "a group has one subject, this one has user:a and user:b",
             ),
-            (r#"{"group":[{"group":[]}]}"#, "`group` cannot be part of a group"),
-            (r#"{"credit":{"user":"u","coins":1,"channel":"c","transaction":"t"}}"#, "the ledger's own command"),
+            (r#"{"group":[{"group":[]}]}"#.to_owned(), "group[0]", "found group; allowed is one of grant, gift"),
+            (
+                r#"{"group":[{"grant":{"user":"a","coins":0,"reason":"r"}}]}"#.to_owned(),
+                "group[0].grant.coins",
+                "found 0",
+            ),
+            (
+                r#"{"credit":{"user":"u","coins":1,"channel":"c","transaction":"t"}}"#.to_owned(),
+                "credit",
+                "the ledger's own command",
+            ),
         ] {
-            let command: Command = serde_json::from_str(command).unwrap();
+            let command: Command = serde_json::from_str(&command).unwrap();
             let error = command.check(Origin::Caller).unwrap_err();
-            assert!(error.contains(said), "{command:?}: {error}");
+            assert!(error.message.contains(said), "{command:?}: {error}");
+            assert_eq!(error.path.as_deref(), Some(path), "{error}");
         }
     }
 }

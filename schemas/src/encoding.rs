@@ -258,7 +258,8 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            deserializer.deserialize_str(TextVisitor { expected: "digest", parse: str::parse })
+            deserializer
+                .deserialize_str(TextVisitor { expected: "a digest of 32 hexadecimal digits", parse: str::parse })
         } else {
             <[u8; 16]>::deserialize(deserializer).map(Self)
         }

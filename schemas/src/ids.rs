@@ -6,8 +6,9 @@ use compact_str::CompactString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The longest id in bytes, whatever its kind.
-pub(crate) const MAX_ID_BYTES: usize = 64;
+/// The longest id in bytes, whatever its kind. Third parties make long ones: a Checkout session of Stripe
+/// has 66, a purchase token of Google about 150.
+pub const MAX_ID_BYTES: usize = 200;
 
 /// What an [`Id`] names; a marker, never a value.
 pub trait Kind: 'static {
@@ -59,7 +60,7 @@ impl Alphabet {
     }
 }
 
-/// An identifier of 1 to 64 bytes in the alphabet of its [`Kind`].
+/// An identifier of 1 to 200 bytes in the alphabet of its [`Kind`].
 pub struct Id<K> {
     text: CompactString,
     kind: PhantomData<fn() -> K>,
@@ -71,8 +72,8 @@ pub enum IdError {
     /// Nothing was given.
     #[error("{} must not be empty", a(.0))]
     Empty(&'static str),
-    /// More than 64 bytes.
-    #[error("{} has at most 64 bytes, this one has {bytes}", a(.what))]
+    /// More than [`MAX_ID_BYTES`].
+    #[error("{} has at most {MAX_ID_BYTES} bytes, this one has {bytes}", a(.what))]
     TooLong {
         /// The kind of id.
         what: &'static str,
@@ -105,6 +106,11 @@ pub enum IdError {
 fn a(what: &str) -> String {
     let article = if what.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
     format!("{article} {what}")
+}
+
+/// With a capital letter at its beginning.
+fn capital(words: &str) -> String {
+    words[..1].to_uppercase() + &words[1..]
 }
 
 impl<K: Kind> Id<K> {
@@ -188,12 +194,27 @@ impl<K> Serialize for Id<K> {
 
 impl<'de, K: Kind> Deserialize<'de> for Id<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor { expected: K::WHAT, parse: Self::new })
+        deserializer.deserialize_str(IdVisitor(PhantomData))
+    }
+}
+
+struct IdVisitor<K>(PhantomData<fn() -> K>);
+
+impl<K: Kind> de::Visitor<'_> for IdVisitor<K> {
+    type Value = Id<K>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: 1 to {MAX_ID_BYTES} bytes of {}", a(K::WHAT), K::ALPHABET.described())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Id<K>, E> {
+        Id::new(text).map_err(E::custom)
     }
 }
 
 /// Reads a borrowed or owned string and parses it in place.
 pub(crate) struct TextVisitor<F> {
+    /// In words, with its form.
     pub(crate) expected: &'static str,
     pub(crate) parse: F,
 }
@@ -202,7 +223,7 @@ impl<T, E: fmt::Display, F: Fn(&str) -> Result<T, E>> de::Visitor<'_> for TextVi
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (a string)", a(self.expected))
+        f.write_str(self.expected)
     }
 
     fn visit_str<Error: de::Error>(self, text: &str) -> Result<T, Error> {
@@ -213,7 +234,7 @@ impl<T, E: fmt::Display, F: Fn(&str) -> Result<T, E>> de::Visitor<'_> for TextVi
 impl<K: Kind> JsonSchema for Id<K> {
     fn schema_name() -> Cow<'static, str> {
         let words = K::WHAT.split([' ', '-']);
-        let name: String = words.map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+        let name: String = words.map(capital).collect();
         Cow::Owned(name)
     }
 
@@ -223,12 +244,19 @@ impl<K: Kind> JsonSchema for Id<K> {
             Alphabet::Visible => "^[!-~]+$",
             Alphabet::Any => "^[\\s\\S]+$",
         };
+        let description = match K::ALPHABET {
+            Alphabet::Name | Alphabet::Visible => {
+                format!("{} of 1 to {MAX_ID_BYTES} characters.", capital(&a(K::WHAT)))
+            }
+            // A schema counts characters; outside ASCII one has up to four bytes.
+            Alphabet::Any => format!("{} of 1 to {MAX_ID_BYTES} bytes of UTF-8.", capital(&a(K::WHAT))),
+        };
         json_schema!({
             "type": "string",
             "minLength": 1,
             "maxLength": MAX_ID_BYTES,
             "pattern": pattern,
-            "description": format!("A {} of 1 to 64 bytes.", K::WHAT),
+            "description": description,
         })
     }
 }
@@ -413,7 +441,7 @@ fn parse_numbered(text: &str) -> Option<(u64, u8)> {
 }
 
 /// Digits without a sign or a leading zero, so that a number has one spelling.
-fn canonical_number<N: FromStr>(text: &str) -> Option<N> {
+pub(crate) fn canonical_number<N: FromStr>(text: &str) -> Option<N> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     plain.then(|| text.parse().ok())?
 }
@@ -431,7 +459,8 @@ impl Serialize for OrderId {
 impl<'de> Deserialize<'de> for OrderId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            deserializer.deserialize_str(TextVisitor { expected: "order number", parse: str::parse })
+            deserializer
+                .deserialize_str(TextVisitor { expected: "an order number such as 3-17, as a text", parse: str::parse })
         } else {
             let (shard, sequence, part) = Deserialize::deserialize(deserializer)?;
             Ok(Self { shard, sequence, part })
@@ -452,7 +481,8 @@ impl Serialize for LotId {
 impl<'de> Deserialize<'de> for LotId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            deserializer.deserialize_str(TextVisitor { expected: "lot number", parse: str::parse })
+            deserializer
+                .deserialize_str(TextVisitor { expected: "a lot number such as 17, as a text", parse: str::parse })
         } else {
             let (sequence, part) = Deserialize::deserialize(deserializer)?;
             Ok(Self { sequence, part })
@@ -467,7 +497,7 @@ impl JsonSchema for OrderId {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^[0-9]+-[0-9]+(\\.[0-9]+)?$",
+            "pattern": "^(0|[1-9][0-9]{0,4})-(0|[1-9][0-9]{0,19})(\\.[1-9][0-9]{0,2})?$",
             "description": "`<shard>-<sequence>` of the placing record, `.n` within an atomic group.",
         })
     }
@@ -480,7 +510,7 @@ impl JsonSchema for LotId {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^[0-9]+(\\.[0-9]+)?$",
+            "pattern": "^(0|[1-9][0-9]{0,19})(\\.[1-9][0-9]{0,2})?$",
             "description": "Sequence of the record that created the lot, `.n` within an atomic group.",
         })
     }
@@ -498,8 +528,8 @@ mod tests {
             "':' in \"a:b\": a room id may contain ASCII letters, digits and . _ - @ + ~"
         );
         assert_eq!(
-            CommandId::new(&"é".repeat(33)).unwrap_err().to_string(),
-            "a command id has at most 64 bytes, this one has 66"
+            CommandId::new(&"é".repeat(101)).unwrap_err().to_string(),
+            "a command id has at most 200 bytes, this one has 202"
         );
         assert!(CommandId::new("any text: 送礼 #1").is_ok());
     }

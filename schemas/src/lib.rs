@@ -11,7 +11,8 @@ mod encoding;
 mod envelope;
 mod event;
 mod ids;
-mod json_schema;
+mod json;
+mod malformed;
 mod members;
 mod money;
 mod names;
@@ -40,10 +41,11 @@ pub use event::{
     ReinstateRemembered, Reinstated, Released, Returned, TopUpClaimed, TopUpCredited, TopUpReversed, Unlapsed,
 };
 pub use ids::{
-    ActivityId, ActorId, ChannelId, CommandId, GuildId, Id, IdError, ItemId, LotId, OrderId, ProviderId, ReasonCode,
-    RoomId, Shard, StreamerId, TransactionId, UserId,
+    ActivityId, ActorId, ChannelId, CommandId, GuildId, Id, IdError, ItemId, LotId, MAX_ID_BYTES, OrderId, ProviderId,
+    ReasonCode, RoomId, Shard, StreamerId, TransactionId, UserId,
 };
-pub use json_schema::json_schemas;
+pub use json::{Unread, json_schemas};
+pub use malformed::Malformed;
 pub use money::{Coins, Currency, Money, MoneyError, Share, split_by_largest_remainder};
 pub use names::{OrderName, PartName};
 pub use order::{Lot, LotKind, Lots, Order, OrderKind, Status, coins_of, paid_of};

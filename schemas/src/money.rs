@@ -221,7 +221,8 @@ impl Serialize for Currency {
 }
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor { expected: "currency code", parse: str::parse })
+        deserializer
+            .deserialize_str(TextVisitor { expected: "a currency code of ISO 4217 such as CNY", parse: str::parse })
     }
 }
 impl JsonSchema for Currency {
@@ -310,13 +311,43 @@ impl fmt::Display for Money {
 #[serde(rename = "Money", deny_unknown_fields)]
 struct MoneyText {
     currency: Currency,
-    amount: String,
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
+    amount: Decimal,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives fields like this")]
+fn as_text<S: Serializer>(amount: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(amount)
+}
+
+fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
+    let expected = "a decimal amount, as a text such as \"12.34\"";
+    deserializer.deserialize_str(TextVisitor { expected, parse: parse_amount })
+}
+
+/// The form of an amount: digits without a needless zero before them, and digits behind a point if there is one.
+const AMOUNT_PATTERN: &str = "^-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,9})?$";
+
+/// Reads what has the form of an amount; anything else, such as `1_000`, `+10` or `10.`, is none.
+fn parse_amount(text: &str) -> Result<Decimal, MoneyError> {
+    let (whole, fraction) = text
+        .strip_prefix('-')
+        .unwrap_or(text)
+        .split_once('.')
+        .map_or_else(|| (text.strip_prefix('-').unwrap_or(text), None), |(whole, fraction)| (whole, Some(fraction)));
+    let digits = |part: &str, most| (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let well = digits(whole, 19)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(|fraction| digits(fraction, 9));
+    let amount = well.then(|| Decimal::from_str_exact(text).ok()).flatten();
+    let amount = amount.filter(|amount| !(text.starts_with('-') && amount.is_zero()));
+    amount.ok_or_else(|| MoneyError::Amount(text.to_owned()))
 }
 
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            MoneyText { currency: self.currency, amount: self.amount().to_string() }.serialize(serializer)
+            MoneyText { currency: self.currency, amount: self.amount() }.serialize(serializer)
         } else {
             (self.currency, self.minor).serialize(serializer)
         }
@@ -326,9 +357,7 @@ impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = MoneyText::deserialize(deserializer)?;
-            let amount = Decimal::from_str_exact(&text.amount);
-            let amount = amount.map_err(|_| de::Error::custom(MoneyError::Amount(text.amount)))?;
-            Self::new(text.currency, amount).map_err(de::Error::custom)
+            Self::new(text.currency, text.amount).map_err(de::Error::custom)
         } else {
             let (currency, minor) = Deserialize::deserialize(deserializer)?;
             Ok(Self { currency, minor })
@@ -345,7 +374,7 @@ impl JsonSchema for Money {
             "type": "object", "required": ["currency", "amount"], "additionalProperties": false,
             "properties": {
                 "currency": currency,
-                "amount": {"type": "string", "pattern": "^-?[0-9]+(\\.[0-9]+)?$"},
+                "amount": {"type": "string", "pattern": AMOUNT_PATTERN, "not": {"pattern": "^-0(\\.0+)?$"}},
             },
             "description": "An exact amount; the decimals are those of the currency.",
         })
@@ -373,8 +402,8 @@ impl FromStr for Share {
     type Err = MoneyError;
     fn from_str(text: &str) -> Result<Self, MoneyError> {
         let wrong = || MoneyError::Share(text.to_owned());
-        let share = Decimal::from_str_exact(text).map_err(|_| wrong())?.normalize();
-        if share.scale() > 6 || share.is_sign_negative() && !share.is_zero() || share > Decimal::ONE {
+        let share = parse_amount(text).map_err(|_| wrong())?;
+        if share.scale() > 6 || text.starts_with('-') || share > Decimal::ONE {
             return Err(wrong());
         }
         let millionths = (share * Decimal::from(Self::WHOLE)).normalize().mantissa();
@@ -389,7 +418,10 @@ impl Serialize for Share {
 impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            return deserializer.deserialize_str(TextVisitor { expected: "share", parse: str::parse });
+            return deserializer.deserialize_str(TextVisitor {
+                expected: "a share from 0 to 1 with at most 6 decimals, as a text such as \"0.45\"",
+                parse: str::parse,
+            });
         }
         let millionths = u32::deserialize(deserializer)?;
         if millionths > Self::WHOLE {
@@ -449,12 +481,59 @@ mod tests {
         assert!("usd".parse::<Currency>().is_err());
     }
 
+    /// An amount has one way to be written, apart from zeros at its end, and it is the schema's.
+    #[test]
+    fn amounts_are_digits_and_a_point() {
+        let read = |amount: &str| {
+            let json = serde_json::json!({"currency": "CNY", "amount": amount});
+            serde_json::from_value::<Money>(json).map(Money::minor).ok()
+        };
+        for (good, minor) in [
+            ("0", 0),
+            ("10", 1_000),
+            ("10.0", 1_000),
+            ("10.000000", 1_000),
+            ("-12.34", -1_234),
+            ("92233720368547758.07", i64::MAX),
+            ("-92233720368547758.08", i64::MIN),
+        ] {
+            assert_eq!(read(good), Some(minor), "{good}");
+        }
+        for bad in [
+            "",
+            "-",
+            ".",
+            "-0",
+            "-0.00",
+            "1__0",
+            "1_000",
+            "10.",
+            ".5",
+            "+10",
+            "1,000",
+            "1e2",
+            "010",
+            "00",
+            " 1",
+            "1 ",
+            "--1",
+            "1.2.3",
+            "10.001",
+            "１０",
+            "92233720368547758.08",
+            "10.0000000000",
+            "10000000000000000000000000",
+        ] {
+            assert_eq!(read(bad), None, "{bad:?} was read as an amount");
+        }
+    }
+
     #[test]
     fn shares_are_exact() {
         for good in ["0", "0.45", "1", "0.000001"] {
             assert_eq!(good.parse::<Share>().unwrap().to_string(), good);
         }
-        for bad in ["", "-0.1", "1.01", "0.0000001", "45%"] {
+        for bad in ["", "-0.1", "1.01", "0.0000001", "45%", "0_1", ".5", "1.", "+1", "-0", "00", "0.5 "] {
             assert!(bad.parse::<Share>().is_err(), "{bad:?} was read as a share");
         }
     }

@@ -5,10 +5,13 @@
 //! {"number":"3-17"}   {"command":"g-1"}   {"command":"g-1","part":1}
 //! ```
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use crate::{CommandId, MAX_GROUP, OrderId};
 
@@ -42,16 +45,20 @@ impl From<CommandId> for OrderName {
     }
 }
 
-/// All fields of both forms, as JSON has them.
+/// All fields of both forms, as JSON has them. Only a part may be null.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     number: Option<OrderId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     command: Option<CommandId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     part: Option<u8>,
+}
+
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 fn check_part(part: u8) -> Result<u8, String> {
@@ -107,25 +114,32 @@ impl Serialize for PartName {
 
 impl<'de> Deserialize<'de> for PartName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// The two forms of JSON.
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a command id, or {\"command\": \"<id>\", \"part\": <n>}")]
-        enum Form {
-            Plain(CommandId),
-            Part(OrderName),
-        }
         if !deserializer.is_human_readable() {
             let (command, part) = Deserialize::deserialize(deserializer)?;
             return Ok(Self { command, part });
         }
-        match Form::deserialize(deserializer)? {
-            Form::Plain(command) | Form::Part(OrderName::Command(Self { command, part: None })) => {
-                Ok(Self { command, part: None })
-            }
-            Form::Part(OrderName::Command(name)) => Ok(name),
-            Form::Part(OrderName::Number(_)) => {
-                Err(D::Error::custom("a refund is named by a `command`, with or without a `part`"))
-            }
+        deserializer.deserialize_any(EitherForm)
+    }
+}
+
+/// The two forms of a [`PartName`] in JSON.
+struct EitherForm;
+
+impl<'de> Visitor<'de> for EitherForm {
+    type Value = PartName;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a command id, or {\"command\": \"<id>\", \"part\": <n>}")
+    }
+
+    fn visit_str<E: Error>(self, command: &str) -> Result<PartName, E> {
+        CommandId::new(command).map(PartName::from).map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PartName, A::Error> {
+        match OrderName::deserialize(MapAccessDeserializer::new(map))? {
+            OrderName::Command(name) => Ok(name),
+            OrderName::Number(_) => Err(A::Error::custom("a refund is named by a `command`, with or without a `part`")),
         }
     }
 }
@@ -136,7 +150,7 @@ fn by_command(generator: &mut SchemaGenerator) -> Schema {
         "properties": {
             "command": generator.subschema_for::<CommandId>(),
             "part": {
-                "type": "integer", "minimum": 0, "maximum": MAX_GROUP - 1,
+                "type": ["integer", "null"], "minimum": 0, "maximum": MAX_GROUP - 1,
                 "description": "Its place in the group, from 0; the first that fits where absent.",
             },
         },

@@ -13,7 +13,7 @@ const FEW_LOTS: usize = 1_000;
 
 /// One outcome of one command. Everything that is known is a fold of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")] // read in `json`
 pub struct Record {
     /// The shard of the subject.
     pub shard: Shard,

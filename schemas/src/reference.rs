@@ -62,6 +62,7 @@ pub struct GiftItem {
     /// Its id.
     pub item: ItemId,
     /// What one costs the payer.
+    #[schemars(extend("minimum" = 1))]
     pub price: Coins,
     /// What one is worth to the recipient; the price where absent in a file.
     pub value: Coins,
@@ -82,6 +83,7 @@ pub struct Entity {
     /// Where its days and months begin.
     pub zone: Zone,
     /// How many coins one unit of the currency is worth in a settlement: 100 coins = ¥1.
+    #[schemars(range(min = 1))]
     pub coins_per_unit: u32,
 }
 
@@ -90,10 +92,13 @@ pub struct Entity {
 #[serde(deny_unknown_fields)]
 pub struct StreamerTerms {
     /// Whose; every streamer without terms of their own where absent.
+    #[schemars(extend("not" = {"const": "house"}))]
     pub streamer: Option<StreamerId>,
     /// The streamer's share of the paid base.
     pub share: Share,
     /// From which day of the entity's zone on, by the time of the gift.
+    #[serde(deserialize_with = "time::read_day")]
+    #[schemars(schema_with = "time::day_schema")]
     pub from: NaiveDate,
 }
 
@@ -106,6 +111,8 @@ pub struct GuildTerms {
     /// The guild's share of the paid base of its streamers.
     pub share: Share,
     /// From which day of the entity's zone on, by the time of the gift.
+    #[serde(deserialize_with = "time::read_day")]
+    #[schemars(schema_with = "time::day_schema")]
     pub from: NaiveDate,
 }
 
@@ -114,10 +121,13 @@ pub struct GuildTerms {
 #[serde(deny_unknown_fields)]
 pub struct Membership {
     /// Who.
+    #[schemars(extend("not" = {"const": "house"}))]
     pub streamer: StreamerId,
     /// Which guild; none where absent.
     pub guild: Option<GuildId>,
     /// From which day of the entity's zone on, by the time of the gift.
+    #[serde(deserialize_with = "time::read_day")]
+    #[schemars(schema_with = "time::day_schema")]
     pub from: NaiveDate,
 }
 
@@ -138,7 +148,7 @@ impl std::fmt::Display for Zone {
 impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextVisitor {
-            expected: "time zone",
+            expected: "a time zone of the tz database such as Asia/Shanghai",
             parse: |text: &str| time::parse_zone(text).map(Self),
         })
     }

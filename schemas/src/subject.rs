@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::ids::{ChannelId, Shard, TextVisitor, TransactionId, UserId};
+use crate::ids::{ChannelId, Shard, TextVisitor, TransactionId, UserId, canonical_number};
 
 /// Whose state a command changes. Text form as in the table above.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +96,7 @@ impl FromStr for Subject {
             let (channel, transaction) = (channel.parse().map_err(said)?, transaction.parse().map_err(said)?);
             return Ok(Self::Transaction { channel, transaction });
         }
-        if let Some(n) = text.strip_prefix("shard:").and_then(|n| n.parse::<Shard>().ok()) {
+        if let Some(n) = text.strip_prefix("shard:").and_then(canonical_number) {
             return Ok(Self::Shard(n));
         }
         Err(format!("{text:?} is not a subject such as user:<id> or claim:transaction:<channel>/<transaction>"))
@@ -122,7 +122,8 @@ impl Serialize for Subject {
 impl<'de> Deserialize<'de> for Subject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            return deserializer.deserialize_str(TextVisitor { expected: "subject", parse: str::parse });
+            return deserializer
+                .deserialize_str(TextVisitor { expected: "a subject such as user:<id>", parse: str::parse });
         }
         Binary::deserialize(deserializer)
     }
@@ -133,9 +134,10 @@ impl JsonSchema for Subject {
         "Subject".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        const NAME: &str = "[A-Za-z0-9._@+~-]{1,200}";
         json_schema!({
             "type": "string",
-            "pattern": "^(user:.+|claim:transaction:[^/]+/.+|reference|shard:[0-9]+)$",
+            "pattern": format!("^(user:{NAME}|claim:transaction:{NAME}/[!-~]{{1,200}}|reference|shard:(0|[1-9][0-9]{{0,4}}))$"),
             "description": "Whose state a record changes; its hash names the shard.",
         })
     }

@@ -5,21 +5,30 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, TimeZone, Utc};
 use chrono_tz::Tz;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::ids::TextVisitor;
 
-/// An instant: nanoseconds since 1970-01-01T00:00:00Z, good for the years 1678 to 2261.
-/// JSON shows it as RFC 3339 in UTC.
+/// An instant: nanoseconds since 1970-01-01T00:00:00Z. What comes from outside lies between then and
+/// [`Timestamp::LAST`]. JSON shows it as RFC 3339 in UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 /// Why a text is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
-    /// Not RFC 3339, or outside the years 1678 to 2261.
-    #[error("{0:?} is not a time of RFC 3339, from 1678 to 2261, such as 2026-11-21T08:30:00.5Z")]
+    /// Not RFC 3339.
+    #[error("{0:?} is not a time of RFC 3339 such as 2026-11-21T08:30:00.5Z or 2026-11-21T16:30:00+08:00")]
     Timestamp(String),
+    /// Before 1970.
+    #[error("{0} is too early: a time is at least {FIRST}")]
+    TooEarly(String),
+    /// After what 64 bits of nanoseconds hold.
+    #[error("{0} is too late: a time is at most {last}", last = Timestamp::LAST)]
+    TooLate(String),
+    /// Not a day.
+    #[error("{0:?} is not a day from 1970-01-01 to 2261-12-31 such as 2026-11-21")]
+    Day(String),
     /// Not a month.
     #[error("{0:?} is not a month such as 2026-11")]
     Month(String),
@@ -31,6 +40,8 @@ pub enum TimeError {
 impl Timestamp {
     /// Before every other instant.
     pub const MIN: Self = Self(i64::MIN);
+    /// 2262-04-11T23:47:16.854775807Z: what 64 bits of nanoseconds hold.
+    pub const LAST: Self = Self(i64::MAX);
 
     /// From nanoseconds since 1970.
     pub const fn from_nanos(nanos: i64) -> Self {
@@ -78,12 +89,77 @@ impl fmt::Debug for Timestamp {
 impl FromStr for Timestamp {
     type Err = TimeError;
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        DateTime::parse_from_rfc3339(text)
-            .ok()
-            .and_then(|time| time.timestamp_nanos_opt())
-            .map(Self)
-            .ok_or_else(|| TimeError::Timestamp(text.to_owned()))
+        let wrong = || TimeError::Timestamp(text.to_owned());
+        if !is_rfc3339(text.as_bytes()) {
+            return Err(wrong());
+        }
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?;
+        // By the year that is written, as the schema has it: a few hours around its beginning are no loss.
+        if time.year() < 1970 || time.timestamp() < 0 {
+            return Err(TimeError::TooEarly(text.to_owned()));
+        }
+        time.timestamp_nanos_opt().map(Self).ok_or_else(|| TimeError::TooLate(text.to_owned()))
     }
+}
+
+/// The first instant that comes from outside.
+const FIRST: &str = "1970-01-01T00:00:00Z";
+const DAY_PATTERN: &str = "(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])";
+
+/// Whether it has the form of a time, of the many that are read as one: `T` and `Z` are capitals, a fraction
+/// has 1 to 9 digits, and no minute has 61 seconds.
+fn is_rfc3339(text: &[u8]) -> bool {
+    let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let Some((clock, rest)) = text.split_at_checked(19) else { return false };
+    let form = clock.iter().zip(b"0000-00-00T00:00:00");
+    let well =
+        form.fold(true, |well, (byte, form)| well & (if *form == b'0' { byte.is_ascii_digit() } else { byte == form }));
+    let zone = match rest.strip_prefix(b".") {
+        None => rest,
+        Some(fraction) => {
+            let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if !(1..=9).contains(&length) {
+                return false;
+            }
+            &fraction[length..]
+        }
+    };
+    let offset = |zone: &[u8]| matches!(zone, [b'+' | b'-', h1, h2, b':', m1, m2] if digits(&[*h1, *h2, *m1, *m2]));
+    well && clock[17] < b'6' && (zone == b"Z" || offset(zone))
+}
+
+/// Reads a day in its one form, `2026-11-21`.
+pub fn parse_day(text: &str) -> Result<NaiveDate, TimeError> {
+    let form = text.bytes().zip(*b"0000-00-00");
+    let well =
+        text.len() == 10 && form.fold(true, |well, (byte, form)| well & (byte.is_ascii_digit() == (form == b'0')));
+    let day = well.then(|| text.parse().ok()).flatten();
+    day.filter(|day| is_kept(*day)).ok_or_else(|| TimeError::Day(text.to_owned()))
+}
+
+/// Whether a day's instants are all in the range of [`Timestamp`] in every time zone.
+pub(crate) fn is_kept(day: NaiveDate) -> bool {
+    (1970..2262).contains(&day.year())
+}
+
+/// For the fields of days.
+pub(crate) fn read_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
+    if !deserializer.is_human_readable() {
+        // That it has one form is looked after there.
+        let day = NaiveDate::deserialize(deserializer)?;
+        return if is_kept(day) { Ok(day) } else { Err(de::Error::custom(TimeError::Day(day.to_string()))) };
+    }
+    let expected = "a day from 1970-01-01 to 2261-12-31, as a text such as \"2026-11-21\"";
+    deserializer.deserialize_str(TextVisitor { expected, parse: parse_day })
+}
+
+/// For the schemas of days.
+pub(crate) fn day_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "format": "date",
+        "pattern": format!("^(19[7-9][0-9]|2[01][0-9]{{2}}|22[0-5][0-9]|226[01])-{DAY_PATTERN}$"),
+        "description": "A day from 1970-01-01 to 2261-12-31.",
+    })
 }
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -93,9 +169,16 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            deserializer.deserialize_str(TextVisitor { expected: "time of RFC 3339", parse: str::parse })
+            deserializer.deserialize_str(TextVisitor {
+                expected: "a time of RFC 3339 from 1970-01-01T00:00:00Z to 2262-04-11T23:47:16.854775807Z",
+                parse: str::parse,
+            })
         } else {
-            i64::deserialize(deserializer).map(Self)
+            // `MIN` is the time of a state before its first record.
+            match i64::deserialize(deserializer)? {
+                nanos if nanos >= 0 || nanos == i64::MIN => Ok(Self(nanos)),
+                nanos => Err(de::Error::custom(TimeError::TooEarly(Self(nanos).to_string()))),
+            }
         }
     }
 }
@@ -104,7 +187,12 @@ impl JsonSchema for Timestamp {
         "Timestamp".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "date-time", "description": "RFC 3339, up to nanoseconds."})
+        let clock = "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
+        json_schema!({
+            "type": "string", "format": "date-time",
+            "pattern": format!("^(19[7-9][0-9]|2[01][0-9]{{2}}|22[0-5][0-9]|226[0-2])-{DAY_PATTERN}{clock}$"),
+            "description": format!("RFC 3339, up to nanoseconds; from {FIRST} to {}.", Self::LAST),
+        })
     }
 }
 
@@ -138,7 +226,7 @@ fn first_instant(day: NaiveDate, zone: Tz) -> Timestamp {
     let mut clock = day.and_time(chrono::NaiveTime::MIN);
     loop {
         if let Some(instant) = zone.from_local_datetime(&clock).earliest() {
-            let nanos = instant.timestamp_nanos_opt().expect("a month lies within the years 1678 to 2261");
+            let nanos = instant.timestamp_nanos_opt().expect("a month lies within the years 1970 to 2261");
             return Timestamp(nanos);
         }
         clock += chrono::TimeDelta::minutes(15);
@@ -164,7 +252,7 @@ impl FromStr for Month {
                 return None;
             }
             let (year, month) = (year.parse().ok()?, month.parse().ok()?);
-            ((1..=12).contains(&month) && (1700..2261).contains(&year)).then_some(Self { year, month })
+            ((1..=12).contains(&month) && (1970..2262).contains(&year)).then_some(Self { year, month })
         };
         parse().ok_or_else(|| TimeError::Month(text.to_owned()))
     }
@@ -181,13 +269,64 @@ mod tests {
 
     #[test]
     fn times_read_as_they_print() {
-        for text in ["2026-11-21T08:30:00Z", "2011-08-04T19:01:38.500Z", "1969-12-31T23:59:59.999999999Z"] {
+        for text in [
+            "2026-11-21T08:30:00Z",
+            "2011-08-04T19:01:38.500Z",
+            "1970-01-01T00:00:00Z",
+            "2262-04-11T23:47:16.854775807Z",
+        ] {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
         }
         let east: Timestamp = "2026-11-21T08:30:00+08:00".parse().unwrap();
         assert_eq!(east.to_string(), "2026-11-21T00:30:00Z");
-        for bad in ["2026-11-21", "2026-11-21 08:30", "2500-01-01T00:00:00Z", "yesterday"] {
-            assert!(bad.parse::<Timestamp>().is_err(), "{bad:?} was read as a time");
+        for bad in [
+            "",
+            "2026-11-21",
+            "2026-11-21 08:30",
+            "yesterday",
+            "2026-11-21 08:30:00Z",
+            "2026-11-21t08:30:00Z",
+            "2026-11-21T08:30:00z",
+            "2026-11-21T08:30:00.Z",
+            "2026-11-21T08:30:00.0123456789Z",
+            "2026-11-21T08:30:60Z",
+            "2026-02-30T08:30:00Z",
+            "2026-11-21T08:30:00",
+            "2026-11-21T08:30:00+0800",
+            "2026-11-21T08:30:00−08:00",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T08:30:00+24:00",
+            " 2026-11-21T08:30:00Z",
+        ] {
+            assert!(matches!(bad.parse::<Timestamp>(), Err(TimeError::Timestamp(_))), "{bad:?} was read as a time");
+        }
+    }
+
+    /// What people write for “never” is no time; they are told the range.
+    #[test]
+    fn times_beyond_the_range_say_the_range() {
+        let last = "a time is at most 2262-04-11T23:47:16.854775807Z";
+        for (text, said) in [
+            ("9999-12-31T23:59:59Z", last),
+            ("2262-04-11T23:47:16.854775808Z", last),
+            ("2262-04-11T23:47:16.854775807-00:01", last),
+            ("1969-12-31T23:59:59.999999999Z", "a time is at least 1970-01-01T00:00:00Z"),
+            ("1970-01-01T00:00:00+08:00", "a time is at least 1970-01-01T00:00:00Z"),
+            ("0000-01-01T00:00:00Z", "a time is at least 1970-01-01T00:00:00Z"),
+        ] {
+            let error = text.parse::<Timestamp>().unwrap_err().to_string();
+            assert!(error.contains(said) && error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn days_have_one_form() {
+        for good in ["1970-01-01", "2026-11-21", "2024-02-29", "2261-12-31"] {
+            assert_eq!(parse_day(good).unwrap().to_string(), good);
+        }
+        for bad in ["2026-1-1", "2026-02-29", "+2026-11-21", "1969-12-31", "2262-01-01", "9999-12-31", "2026/11/21", ""]
+        {
+            assert!(parse_day(bad).is_err(), "{bad:?} was read as a day");
         }
     }
 

@@ -300,7 +300,7 @@ fn a_step_of_a_combo_counts_once() {
         taken(&top_up(&world, "u1", "P1", 100));
         let step = |id: &str, count: u32| {
             world.say(&format!(
-                r#"{{"id":"{id}","gift":{{"user":"u1","item":"rose","combo":{{"id":"c","count":{count}}}}}}}"#
+                r#"{{"id":"{id}","gift":{{"user":"u1","item":"rose","to":[],"combo":{{"id":"c","count":{count}}}}}}}"#
             ))
         };
         let order = taken(&step("a", 1)).parse().unwrap();
@@ -357,7 +357,7 @@ fn a_group_is_taken_as_a_whole_or_not_at_all() {
     scenario(|world| {
         publish(&world);
         taken(&top_up(&world, "u1", "P1", 10));
-        let rose = |n: u64| format!(r#"{{"gift":{{"user":"u1","item":"rose","quantity":{n}}}}}"#);
+        let rose = |n: u64| format!(r#"{{"gift":{{"user":"u1","item":"rose","to":[],"quantity":{n}}}}}"#);
         let group =
             |id: &str, a: u64, b: u64| world.say(&format!(r#"{{"id":"{id}","group":[{},{}]}}"#, rose(a), rose(b)));
         let rejection = Box::new(Rejection::InsufficientFunds { available: coins(4) });
@@ -383,11 +383,11 @@ fn prices_are_those_in_force_when_a_gift_is_accepted() {
         world.advance_to("2026-01-01T02:00:00Z");
         taken(&gift(&world, "after", "u1", 1));
         assert_eq!((world.balance("user:u1"), world.balance("streamer:s1:turnover")), (94, 5));
-        let expected = r#"{"id":"e","gift":{"user":"u1","item":"rose","expected_price":1}}"#;
+        let expected = r#"{"id":"e","gift":{"user":"u1","item":"rose","to":[],"expected_price":1}}"#;
         assert_eq!(refused(world.say(expected)), Rejection::PriceChanged { price: coins(5) });
-        let gone = r#"{"id":"w","gift":{"user":"u1","item":"box"}}"#;
+        let gone = r#"{"id":"w","gift":{"user":"u1","item":"box","to":[]}}"#;
         assert_eq!(refused(world.say(gone)), Rejection::ItemNotOnSale);
-        let unknown = r#"{"id":"n","gift":{"user":"u1","item":"yacht"}}"#;
+        let unknown = r#"{"id":"n","gift":{"user":"u1","item":"yacht","to":[]}}"#;
         assert_eq!(refused(world.say(unknown)), Rejection::ItemNotFound);
         let stale =
             r#"{"id":"v4","publish":{"version":4,"part":0,"last":true,"from":"2026-01-01T02:00:00Z","changes":[]}}"#;
@@ -422,8 +422,9 @@ fn what_happened_cannot_be_ahead_of_the_clock() {
             ))
         };
         taken(&at("a", "2026-01-01T00:00:00.4Z"));
-        let Answer::Malformed { message } = at("b", "2026-01-01T00:00:01Z") else { panic!("taken") };
-        assert!(message.contains("ahead of the ledger's"), "{message}");
+        let Answer::Malformed(malformed) = at("b", "2026-01-01T00:00:01Z") else { panic!("taken") };
+        assert_eq!(malformed.path.as_deref(), Some("occurred_at"));
+        assert!(malformed.message.contains("ahead of the ledger's"), "{malformed}");
         taken(&at("c", "2011-08-04T19:01:38Z"));
         let times: Vec<_> = world.records().iter().map(|r| r.occurred_at.map(|at| at.to_string())).collect();
         assert_eq!(times, [None, Some("2011-08-04T19:01:38Z".to_owned())]);

@@ -57,13 +57,13 @@ const SCRIPT: &[Step] = &[
         r#"{"id":"t1","top_up":{"user":"u1","channel":"apple","transaction":"x1","coins":5000,"paid":{"currency":"CNY","amount":"50.00"}}}"#,
     ]),
     Step::Say(&[r#"{"id":"g1","gift":{"user":"u1","item":"rose","quantity":3,"to":[{"streamer":"s1"}]}}"#]),
-    Step::Say(&[r#"{"id":"g2","gift":{"user":"u2","item":"car"}}"#]),
+    Step::Say(&[r#"{"id":"g2","gift":{"user":"u2","item":"car","to":[]}}"#]),
     Step::Say(&[
         r#"{"id":"t2","top_up":{"user":"u2","channel":"apple","transaction":"x1","coins":5000,"paid":{"currency":"CNY","amount":"50.00"}}}"#,
     ]),
     Step::Say(&[
         r#"{"id":"t4","top_up":{"user":"u3","channel":"apple","transaction":"x4","coins":300,"paid":{"currency":"CNY","amount":"3.00"}}}"#,
-        r#"{"id":"g4","gift":{"user":"u3","item":"rose"}}"#,
+        r#"{"id":"g4","gift":{"user":"u3","item":"rose","to":[]}}"#,
     ]),
     Step::Say(&[
         r#"{"id":"t3","top_up":{"user":"u2","channel":"apple","transaction":"x3","coins":1000,"paid":{"currency":"CNY","amount":"10.00"}}}"#,
@@ -84,10 +84,10 @@ const SCRIPT: &[Step] = &[
     ]),
     Step::Restart,
     Step::Say(&[
-        r#"{"id":"group","group":[{"gift":{"user":"u1","item":"rose","quantity":2}},{"hold":{"user":"u1","provider":"p","coins":40,"deadline":"2026-01-01T02:00:00Z"}},{"grant":{"user":"u1","coins":5,"reason":"goodwill"}}]}"#,
+        r#"{"id":"group","group":[{"gift":{"user":"u1","item":"rose","to":[],"quantity":2}},{"hold":{"user":"u1","provider":"p","coins":40,"deadline":"2026-01-01T02:00:00Z"}},{"grant":{"user":"u1","coins":5,"reason":"goodwill"}}]}"#,
     ]),
     Step::Say(&[
-        r#"{"id":"group2","group":[{"gift":{"user":"u3","item":"rose","quantity":2}},{"gift":{"user":"u3","item":"car"}}]}"#,
+        r#"{"id":"group2","group":[{"gift":{"user":"u3","item":"rose","to":[],"quantity":2}},{"gift":{"user":"u3","item":"car","to":[]}}]}"#,
     ]),
     Step::Say(&[r#"{"id":"c2","capture":{"order":{"user":"u1","name":{"command":"h2"}},"coins":200}}"#]),
     Step::Say(&[
@@ -102,7 +102,7 @@ const SCRIPT: &[Step] = &[
     Step::Fill(10),
     Step::Say(&[r#"{"id":"cb3","chargeback":{"channel":"apple","transaction":"x3"}}"#]),
     Step::At(10),
-    Step::Say(&[r#"{"id":"g5","gift":{"user":"u2","item":"rose"}}"#]),
+    Step::Say(&[r#"{"id":"g5","gift":{"user":"u2","item":"rose","to":[]}}"#]),
     Step::At(20),
     Step::Fill(7),
     Step::Fill(8),
@@ -112,15 +112,15 @@ const SCRIPT: &[Step] = &[
         r#"{"id":"v2","publish":{"version":2,"part":0,"last":true,"from":"2026-01-01T00:00:20Z","changes":[{"withdraw_item":"car"},{"item":{"item":"rose","price":20,"value":18}}]}}"#,
     ]),
     Step::Say(&[
-        r#"{"id":"g6","gift":{"user":"u1","item":"rose"}}"#,
-        r#"{"id":"g7","gift":{"user":"u1","item":"car"}}"#,
+        r#"{"id":"g6","gift":{"user":"u1","item":"rose","to":[]}}"#,
+        r#"{"id":"g7","gift":{"user":"u1","item":"car","to":[]}}"#,
     ]),
     Step::Restart,
     Step::Say(&[
         r#"{"id":"t1","top_up":{"user":"u1","channel":"apple","transaction":"x1","coins":5000,"paid":{"currency":"CNY","amount":"50.00"}}}"#,
         r#"{"id":"t1","top_up":{"user":"u1","channel":"apple","transaction":"x1","coins":5001,"paid":{"currency":"CNY","amount":"50.00"}}}"#,
-        r#"{"id":"g2","gift":{"user":"u2","item":"car"}}"#,
-        r#"{"id":"group","group":[{"gift":{"user":"u1","item":"rose","quantity":2}},{"hold":{"user":"u1","provider":"p","coins":40,"deadline":"2026-01-01T02:00:00Z"}},{"grant":{"user":"u1","coins":5,"reason":"goodwill"}}]}"#,
+        r#"{"id":"g2","gift":{"user":"u2","item":"car","to":[]}}"#,
+        r#"{"id":"group","group":[{"gift":{"user":"u1","item":"rose","to":[],"quantity":2}},{"hold":{"user":"u1","provider":"p","coins":40,"deadline":"2026-01-01T02:00:00Z"}},{"grant":{"user":"u1","coins":5,"reason":"goodwill"}}]}"#,
     ]),
     Step::Say(&[r#"{"id":"cb1","chargeback":{"channel":"apple","transaction":"x1"}}"#]),
 ];
@@ -339,7 +339,7 @@ fn one_id_from_many_threads_has_one_outcome() {
         let lines = [
             top_up(round),
             format!(r#"{{"id":"b{round}","grant":{{"user":"u{round}","coins":5,"reason":"goodwill"}}}}"#),
-            format!(r#"{{"id":"g{round}","gift":{{"user":"u{round}","item":"unicorn"}}}}"#),
+            format!(r#"{{"id":"g{round}","gift":{{"user":"u{round}","item":"unicorn","to":[]}}}}"#),
         ];
         for line in lines {
             let before = world.records().len();

@@ -55,7 +55,7 @@ const STORY: &[&str] = &[
     r#"{"id":"c1","capture":{"order":{"user":"u1","name":{"command":"h1"}},"coins":60}}"#,
     r#"{"id":"h2","hold":{"user":"u1","provider":"arcade","coins":100,"deadline":"2026-01-02T00:00:00Z"}}"#,
     r#"{"id":"l1","release":{"order":{"user":"u1","name":{"command":"h2"}},"reason":"provider_rejected"}}"#,
-    r#"{"id":"x1","group":[{"gift":{"user":"u1","item":"rose"}},{"grant":{"user":"u1","coins":1,"reason":"r"}}]}"#,
+    r#"{"id":"x1","group":[{"gift":{"user":"u1","item":"rose","to":[]}},{"grant":{"user":"u1","coins":1,"reason":"r"}}]}"#,
     r#"{"id":"k1","chargeback":{"channel":"apple","transaction":"T/1:a"}}"#,
     r#"{"id":"w1","reinstate":{"channel":"apple","transaction":"T/1:a"}}"#,
     r#"{"id":"x2","group":[{"hold":{"user":"u1","provider":"arcade","coins":20,"deadline":"2026-01-02T00:00:00Z"}},

@@ -65,7 +65,7 @@ fn go_on(world: &World, seed: u64, commands: u32) {
                 format!(r#""grant":{{"user":"{user}","coins":{coins},"expires":"{at}","reason":"r"}}"#)
             }
             4 | 5 => {
-                format!(r#""gift":{{"user":"{user}","item":"rose","quantity":{}}}"#, random.random_range(1..9))
+                format!(r#""gift":{{"user":"{user}","item":"rose","to":[],"quantity":{}}}"#, random.random_range(1..9))
             }
             6 | 7 => {
                 let at = world.now().plus_millis(random.random_range(1_000..60_000));

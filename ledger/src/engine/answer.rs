@@ -1,6 +1,6 @@
 //! What a caller is answered.
 
-use schemas::{Coins, Event, OrderId, Record, Rejection, Shard, Timestamp};
+use schemas::{Coins, Event, Malformed, OrderId, Record, Rejection, Shard, Timestamp};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 /// The answer to one command.
@@ -19,10 +19,7 @@ pub enum Answer {
         sequence: u64,
     },
     /// The command cannot be read. Nothing was done, the id is free.
-    Malformed {
-        /// What is wrong with it.
-        message: String,
-    },
+    Malformed(Malformed),
     /// There is no outcome: ask again later, with the same id.
     Unavailable(Unavailable),
 }

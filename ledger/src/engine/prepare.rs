@@ -2,7 +2,7 @@
 //! its digest, the fingerprint of its id. Done by the thread that hands it in, so that the decider,
 //! of which there is one, need not.
 
-use schemas::{Digest, Envelope, Origin, Shard};
+use schemas::{Digest, Envelope, Malformed, Origin, Shard};
 
 use crate::index::{Fingerprint, Fingerprinter};
 
@@ -12,7 +12,7 @@ pub(crate) enum Prepared {
     /// It can be decided.
     Sound(Sound),
     /// What is wrong with it.
-    Malformed(String),
+    Malformed(Malformed),
 }
 
 /// What a well-formed command is known by.
@@ -40,7 +40,7 @@ impl Preparer {
                 digest: Digest::of(command, *occurred_at),
                 key: self.fingerprinter.of_command(&subject, Origin::Caller, id.as_str()),
             }),
-            Err(message) => Prepared::Malformed(message),
+            Err(malformed) => Prepared::Malformed(malformed),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What the index holds of a key: a keyed hash of 64 bits.
 
-use schemas::{Key, OrderId, Origin, Subject};
+use schemas::{Key, MAX_ID_BYTES, OrderId, Origin, Subject};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// A tag, and at most four parts of at most 64 bytes with their lengths.
-const MAX_KEY_BYTES: usize = 1 + 4 * 65;
+/// A tag, and at most four parts with their lengths, each in a byte.
+const MAX_KEY_BYTES: usize = 1 + 4 * (1 + MAX_ID_BYTES);
+/// What nearly every key fits into: making room for the longest takes longer than hashing a short one.
+const USUAL_KEY_BYTES: usize = 256;
 
 /// A key's fingerprint. Different keys can have the same one, so the record decides whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,13 +70,21 @@ impl Fingerprinter {
         }
     }
 
-    /// Each part is preceded by its length, so that no two keys give the same bytes.
     fn hash(self, tag: u8, parts: &[&[u8]]) -> Fingerprint {
-        let mut bytes = [0; MAX_KEY_BYTES];
+        let bytes: usize = 1 + parts.iter().map(|part| 1 + part.len()).sum::<usize>();
+        if bytes <= USUAL_KEY_BYTES {
+            self.hash_in([0; USUAL_KEY_BYTES], tag, parts)
+        } else {
+            self.hash_in([0; MAX_KEY_BYTES], tag, parts)
+        }
+    }
+
+    /// Each part is preceded by its length, so that no two keys give the same bytes.
+    fn hash_in<const N: usize>(self, mut bytes: [u8; N], tag: u8, parts: &[&[u8]]) -> Fingerprint {
         bytes[0] = tag;
         let mut end = 1;
         for part in parts {
-            bytes[end] = u8::try_from(part.len()).expect("ids have at most 64 bytes");
+            bytes[end] = u8::try_from(part.len()).expect("an id has at most 200 bytes");
             end += 1;
             bytes[end..end + part.len()].copy_from_slice(part);
             end += part.len();

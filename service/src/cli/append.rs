@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use ledger::{Answer, Engine, Lines};
-use schemas::{CommandId, Envelope};
+use schemas::{CommandId, Envelope, Unread};
 use serde::Serialize;
 
 use super::{Ended, Global};
@@ -51,7 +51,7 @@ pub struct Unanswered {
 /// A line as it was read.
 struct Input {
     line: u64,
-    command: Result<Envelope, String>,
+    command: Result<Envelope, Box<Unread>>,
 }
 
 impl Append {
@@ -98,7 +98,7 @@ fn answer(engine: &Engine, inputs: Vec<Input>, lines: Lines, out: &mut impl Writ
                 places.push((line, Ok(envelope.id.clone())));
                 commands.push(envelope);
             }
-            Err(message) => places.push((line, Err(message))),
+            Err(unread) => places.push((line, Err(unread))),
         }
     }
     let mut answers = engine.execute(commands, lines).into_iter();
@@ -106,7 +106,7 @@ fn answer(engine: &Engine, inputs: Vec<Input>, lines: Lines, out: &mut impl Writ
     for (line, place) in places {
         let (id, answer) = match place {
             Ok(id) => (Some(id), answers.next().expect("each command has an answer")),
-            Err(message) => (None, Answer::Malformed { message }),
+            Err(unread) => (unread.id, Answer::Malformed(unread.malformed)),
         };
         well &= matches!(answer, Answer::Taken(_));
         json_line(out, &Answered { line, id: id.as_ref(), answer: &answer })?;
@@ -138,26 +138,17 @@ fn read_lines(mut input: impl BufRead, sender: &mpsc::SyncSender<Input>) -> io::
         let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes).trim_ascii_end();
         let command = if !whole {
             input.skip_until(b'\n')?;
-            Err(format!("a line of more than {MAX_LINE_BYTES} bytes"))
+            Err(Box::new(Unread::too_long(text, MAX_LINE_BYTES)))
         } else if text.trim_ascii().is_empty() {
             continue;
         } else {
-            parse(text)
+            Envelope::read(text)
         };
         if sender.send(Input { line, command }).is_err() {
             break; // who asked has stopped
         }
     }
     Ok(())
-}
-
-fn parse(text: &[u8]) -> Result<Envelope, String> {
-    let text = std::str::from_utf8(text).map_err(|error| {
-        let (column, byte) = (error.valid_up_to() + 1, text[error.valid_up_to()]);
-        format!("not UTF-8: byte {byte:#04x} at column {column}")
-    })?;
-    // The place within the line is its column; the number of the line is ours to say.
-    serde_json::from_str(text).map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

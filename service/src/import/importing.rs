@@ -227,7 +227,7 @@ impl<'a> Importing<'a> {
             Answer::Conflict { shard, sequence, .. } => {
                 Outcome::Conflict { why: format!("the id stands for another command, in record {shard}-{sequence}") }
             }
-            Answer::Malformed { message, .. } => Outcome::Malformed { why: message },
+            Answer::Malformed(malformed) => Outcome::Malformed { why: malformed.message },
             Answer::Unavailable(why) => Outcome::Undecided(why),
         };
         answers.into_iter().map(outcome).collect()

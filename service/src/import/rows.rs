@@ -471,7 +471,7 @@ mod tests {
                 "1,c,04.08.2011,u,1,r,s",
                 "column \"occurred_at\", value \"04.08.2011\": \"04.08.2011\" is not a time of RFC 3339",
             ),
-            ("1,c,2500-01-01T00:00:00Z,u,1,r,s", "is not a time of RFC 3339"),
+            ("1,c,2500-01-01T00:00:00Z,u,1,r,s", "is too late: a time is at most 2262-04-11"),
             (",c,2011-08-04T19:01:38Z,u,1,r,s", "column \"gift_id\", value \"\": a gift's id must not be empty"),
             (
                 "a b,c,2011-08-04T19:01:38Z,u,1,r,s",

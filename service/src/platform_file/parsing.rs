@@ -163,8 +163,9 @@ impl<'a> Source<'a> {
         self.characters(literal).parse().with_context(|| self.at(&literal.span()))
     }
 
-    /// Refuses what an earlier entry has said already.
+    /// Refuses what no publish may say, and what an earlier entry has said already.
     fn once(&mut self, change: &Change, place: Range<usize>) -> Result<()> {
+        change.check().with_context(|| self.at(&place))?;
         let what = change.title();
         let line = self.text.line(&place);
         if let Some(earlier) = self.seen.get(&what) {
@@ -283,6 +284,15 @@ from = 2026-11-16
             (guild("share = '1.1'\nfrom = 2026-11-01"), vec!["p.toml, line 3: share", "\"1.1\" is not a share"]),
             (guild("share = 0.1234567\nfrom = 2026-11-01"), vec!["\"0.1234567\" is not a share"]),
             (guild("share = [1]\nfrom = 2026-11-01"), vec!["\"[1]\" is not a share"]),
+            (
+                "[[streamer]]\nstreamer = 'house'\nshare = 0.1\nfrom = 2026-11-01".to_owned(),
+                vec!["p.toml, line 4: streamer.streamer: found \"house\"", "`house` is reserved"],
+            ),
+            (
+                "[[membership]]\nstreamer = 'house'\nguild = 'g'\nfrom = 2026-11-01".to_owned(),
+                vec!["p.toml, line 4: membership.streamer: found \"house\"", "`house` is reserved"],
+            ),
+            (guild("share = 0.1\nfrom = 9999-12-31"), vec!["p.toml, line 4: guild.from: found 9999-12-31"]),
             (guild("share = 1e-1\nfrom = 2026-11-01"), vec!["\"1e-1\" is not a share"]),
             (guild("share = 0.1\nfrom = '1.11.2026'"), vec!["p.toml, line 4: from: \"1.11.2026\" is not a day"]),
             (guild("share = 0.1\nfrom = '2026-11-31'"), vec!["\"2026-11-31\" is not a day"]),

@@ -225,7 +225,7 @@ impl<'a> Version<'a> {
         match engine.execute(vec![envelope], Lines::Independent).pop() {
             Some(Answer::Taken(_)) => {}
             Some(Answer::Refused(refused)) => return Err(refused.rejection).with_context(what),
-            Some(Answer::Malformed { message, .. }) => bail!("{}: {message}", what()),
+            Some(Answer::Malformed(malformed)) => bail!("{}: {malformed}", what()),
             Some(Answer::Unavailable(why)) => {
                 return Err(why).with_context(|| format!("{}; apply the file again, it goes on from here", what()));
             }

@@ -33,9 +33,9 @@ pub(super) const LINES: &[&str] = &[
     r#"{"id":"l1","release":{"order":{"user":"u1","name":{"command":"h2"}},"reason":"provider_rejected"}}"#,
     r#"{"id":"h3","hold":{"user":"u1","provider":"arcade","coins":30,"deadline":"2026-01-02T00:00:00Z"}}"#,
     r#"{"id":"t2","top_up":{"user":"u2","channel":"apple","transaction":"T/2","coins":40,"paid":{"currency":"CNY","amount":"0.40"}}}"#,
-    r#"{"id":"g2","gift":{"user":"u2","item":"rose","quantity":3}}"#,
+    r#"{"id":"g2","gift":{"user":"u2","item":"rose","to":[],"quantity":3}}"#,
     r#"{"id":"k1","chargeback":{"channel":"apple","transaction":"T/2"}}"#,
-    r#"{"id":"x1","group":[{"gift":{"user":"u1","item":"rose"}},{"grant":{"user":"u1","coins":1,"reason":"r"}},{"hold":{"user":"u1","provider":"arcade","coins":5,"deadline":"2026-01-02T00:00:00Z"}}]}"#,
+    r#"{"id":"x1","group":[{"gift":{"user":"u1","item":"rose","to":[]}},{"grant":{"user":"u1","coins":1,"reason":"r"}},{"hold":{"user":"u1","provider":"arcade","coins":5,"deadline":"2026-01-02T00:00:00Z"}}]}"#,
 ];
 
 /// The files of that ledger, closed in order.

@@ -1,7 +1,7 @@
 //! What becomes of a caller's line: it waits behind an earlier one of its user, or for the finder; it is
 //! known already, or new, and then decided; it is answered from its record, or once others follow.
 
-use schemas::{Command, Dispatch, Envelope, Event, Key, Origin, Record, Subject, Timestamp, UserId};
+use schemas::{Command, Dispatch, Envelope, Event, Key, Malformed, Origin, Record, Subject, Timestamp, UserId};
 
 use super::{Core, Incoming, TOLERANCE_MS, at_once};
 use crate::{
@@ -23,8 +23,8 @@ impl Core {
         let envelope = &content.commands[slot.line];
         let sound = match &content.prepared[slot.line] {
             Prepared::Sound(sound) => sound,
-            Prepared::Malformed(message) => {
-                self.answer(slot, Answer::Malformed { message: message.clone() });
+            Prepared::Malformed(malformed) => {
+                self.answer(slot, Answer::Malformed(malformed.clone()));
                 return Ok(());
             }
         };
@@ -44,8 +44,8 @@ impl Core {
         self.lookup.quests.unparked(slot);
         let occurred_at = match self.timely(envelope) {
             Ok(occurred_at) => occurred_at,
-            Err(message) => {
-                self.answer(slot, Answer::Malformed { message });
+            Err(malformed) => {
+                self.answer(slot, Answer::Malformed(malformed));
                 return Ok(());
             }
         };
@@ -115,11 +115,12 @@ impl Core {
     }
 
     /// When it happened, if its record can say so; absent where that is now.
-    fn timely(&self, envelope: &Envelope) -> Result<Option<Timestamp>, String> {
+    fn timely(&self, envelope: &Envelope) -> Result<Option<Timestamp>, Malformed> {
         let Some(at) = envelope.occurred_at else { return Ok(None) };
         let now = self.next_time();
         if at > now.plus_millis(TOLERANCE_MS) {
-            return Err(format!("occurred_at {at} is more than {TOLERANCE_MS} ms ahead of the ledger's {now}"));
+            let allowed = format!("a time at most {TOLERANCE_MS} ms ahead of the ledger's clock, {now}");
+            return Err(Malformed::value("occurred_at", at, allowed));
         }
         Ok((at < now).then_some(at))
     }
