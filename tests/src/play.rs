@@ -1,6 +1,9 @@
 //! One script, played by the ledger and by the model, and compared.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use ledger::{
     Answer, State,
@@ -9,7 +12,8 @@ use ledger::{
 };
 use projections::Accounts;
 use schemas::{
-    Account, Asset, Digest, Envelope, Event, OrderId, OrderKind, Origin, Record, Shard, ShareHeld, Timestamp, UserId,
+    Account, Asset, Digest, Envelope, Event, OrderId, OrderKind, Origin, Record, RefundRolledBack, Rejection, Shard,
+    ShareHeld, ShareMoved, Timestamp, UserId, encoded_len,
 };
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +132,19 @@ impl Play {
     fn say_one(&mut self, envelope: &Envelope) -> Result<(), Differs> {
         let now = self.world.now();
         let answer = self.world.execute(vec![envelope.clone()]).remove(0);
-        let expected = self.model.say(envelope, now);
+        // The clock moves in whole milliseconds; records put their own order behind those.
+        let time = match &answer {
+            Answer::Taken(taken) => taken.time.max(now),
+            Answer::Refused(refused) => refused.time.max(now),
+            _ => now,
+        };
+        let expected = match too_large(&answer) {
+            Some(limit) => match self.model.hear_too_large(envelope, limit, time) {
+                Ok(_) => self.model.answer_again(envelope, time),
+                Err(unheard) => unheard,
+            },
+            None => self.model.say(envelope, time),
+        };
         self.compare_answer(envelope, &expected, &answer)
     }
 
@@ -141,8 +157,7 @@ impl Play {
         records.sort_by_key(|record| (record.time, record.shard, record.sequence));
         let mut lines_of: BTreeMap<UserId, usize> = BTreeMap::new();
         for record in &records {
-            // The clock moves in whole milliseconds; what a record has beyond only puts them in order.
-            let now = Timestamp::from_nanos(record.time.nanos() / 1_000_000 * 1_000_000);
+            let now = record.time;
             match record.origin {
                 Origin::Caller => {
                     let line = self.hear(record, envelopes, now)?;
@@ -193,7 +208,8 @@ impl Play {
         if self.model.has_heard(&key) {
             return Err(format!("a second record for one id: {record:?}"));
         }
-        self.model.hear(&envelopes[line], now).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
+        let heard = self.model.hear_record(&envelopes[line], record);
+        heard.map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
         Ok(line)
     }
 
@@ -279,8 +295,10 @@ impl Play {
     pub fn finish(&mut self) -> Result<(), Differs> {
         self.say_some(&[])?;
         let records = self.world.records();
+        let mut version = Coming::default();
         for record in &records {
             self.meet_record(record);
+            version.fact_of(record).into_iter().for_each(|fact| self.meet(fact));
         }
         compare_users(&self.model, &self.world.read(users_of))?;
         compare_orders(&self.model, &records)?;
@@ -296,9 +314,58 @@ impl Play {
     }
 }
 
+fn refunded(event: &Event) -> Option<OrderId> {
+    match event {
+        Event::Refunded(refund) => Some(refund.order),
+        _ => None,
+    }
+}
+
+fn leaves_some(rolled_back: &RefundRolledBack) -> bool {
+    rolled_back.unlapsed.iter().any(|unlapsed| !unlapsed.left.is_zero())
+}
+
+fn too_large(answer: &Answer) -> Option<u32> {
+    match answer {
+        Answer::Refused(refused) => match refused.rejection {
+            Rejection::TooLarge { limit } => Some(limit),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether parts of a version have come, and not the last.
+#[derive(Debug, Default)]
+pub(crate) struct Coming(bool);
+
+impl Coming {
+    /// What a record does with it that its kind does not tell.
+    pub(crate) fn fact_of(&mut self, record: &Record) -> Option<&'static str> {
+        let Some(Event::ReferencePublished(published)) = record.event() else { return None };
+        let came = std::mem::replace(&mut self.0, !published.last);
+        match published.part {
+            0 => came.then_some("a version is given up"),
+            _ => Some("a version goes on"),
+        }
+    }
+}
+
 /// What a record did that its kind does not tell.
 pub(crate) fn facts_of(record: &Record) -> Vec<&'static str> {
     let mut met = Vec::new();
+    let here = |order: OrderId| (order.shard, order.sequence) == (record.shard, record.sequence);
+    let grouped = matches!(record.event(), Some(Event::Group(_)));
+    let refunds: Vec<OrderId> = record.events().filter_map(|(_, event)| refunded(event)).collect();
+    let whole = [
+        ("an order is moved in the group that places it", record.moved.iter().any(|order| here(order.id))),
+        (
+            "two refunds of one order in a group",
+            refunds.iter().enumerate().any(|(nth, order)| refunds[..nth].contains(order)),
+        ),
+        ("a record of more than 64 KiB", record.may_be_large() && encoded_len(record) > 64 << 10),
+    ];
+    met.extend(whole.into_iter().filter(|(_, is_so)| *is_so).map(|(fact, _)| fact));
     for (_, event) in record.events() {
         let returned = match event {
             Event::Captured(e) => Some(&e.released),
@@ -319,6 +386,23 @@ pub(crate) fn facts_of(record: &Record) -> Vec<&'static str> {
             ("a top-up pays debt", matches!(event, Event::TopUpCredited(e) if !e.debt_paid.is_zero())),
             ("a shortfall", rolled_back.is_some_and(|e| !e.shortfall.is_zero())),
             ("lapsed coins are charged again", rolled_back.is_some_and(|e| !e.unexpired.is_empty())),
+            (
+                "coins that lapsed since the refund are charged again",
+                rolled_back.is_some_and(|e| !e.unlapsed.is_empty()),
+            ),
+            ("some of what lapsed with a lot is left", rolled_back.is_some_and(|e| leaves_some(e))),
+            ("a refund is rolled back by its part", rolled_back.is_some_and(|e| e.part > 0)),
+            ("a refund is rolled back in a group", grouped && rolled_back.is_some()),
+            (
+                "a refund is rolled back in the group that made it",
+                grouped && rolled_back.is_some_and(|e| e.refund == record.id),
+            ),
+            ("a reinstatement pays debt", matches!(event, Event::Reinstated(e) if !e.debt_paid.is_zero())),
+            ("a reinstatement fills lots", matches!(event, Event::Reinstated(e) if !e.restored.is_empty())),
+            (
+                "a reinstatement credits for the first time",
+                matches!(event, Event::ReinstateClaimed(e) if e.take_back.is_none()),
+            ),
         ];
         met.extend(facts.into_iter().filter(|(_, is_so)| *is_so).map(|(fact, _)| fact));
     }
@@ -331,7 +415,7 @@ pub(crate) fn users_of(states: &[State]) -> Users {
     let seen = users.map(|(user, known)| {
         let lots = known.wallet().lots().map(|lot| Piece::of(&lot)).collect();
         let debt = i128::try_from(known.wallet().debt()).expect("a debt is a sum of coins");
-        let open = known.open_orders().iter().map(|order| (order.id, plain(order, user, None))).collect();
+        let open = known.open_orders().iter().map(|order| (order.id, plain(order, user))).collect();
         (user.clone(), (Purse { lots, debt }, open))
     });
     seen.collect()
@@ -355,32 +439,53 @@ pub(crate) fn compare_users(model: &Model, live: &Users) -> Result<(), Differs> 
     Ok(())
 }
 
-/// Compares every order there ever was.
+/// Compares every order there ever was: as records carry it, and as its events tell it.
 pub(crate) fn compare_orders(model: &Model, records: &[Record]) -> Result<(), Differs> {
     let mut live: BTreeMap<OrderId, Order> = BTreeMap::new();
+    let mut held: BTreeMap<OrderId, Vec<Share>> = BTreeMap::new();
+    let mut told: BTreeMap<OrderId, Vec<Share>> = BTreeMap::new();
     for record in records {
+        carries_what_it_moved(record)?;
         for order in record.orders() {
             let user = record.subject.user().ok_or_else(|| format!("an order of nobody: {record:?}"))?;
-            let given = match order.kind {
-                OrderKind::Gift { .. } => happened(model, &order.id, order.placed_at),
-                OrderKind::Game { .. } => None,
-            };
-            live.insert(order.id, plain(&order, user, given));
+            live.insert(order.id, plain(&order, user));
+            held.insert(order.id, order.shares().iter().map(plain_share).collect());
+        }
+        for (part, event) in record.events() {
+            let order = record.order_of(part, event);
+            match (event, order) {
+                (Event::GiftGiven(gift), Some(order)) => {
+                    told.insert(order, gift.shares.iter().map(plain_share).collect());
+                }
+                (Event::Refunded(refund), Some(order)) => move_shares(&mut told, order, &refund.taken, -1),
+                (Event::RefundRolledBack(back), Some(order)) => move_shares(&mut told, order, &back.given, 1),
+                _ => {}
+            }
         }
     }
     let expected: Vec<OrderId> = model.orders.keys().copied().collect();
     same("orders", &live.keys().copied().collect::<Vec<_>>(), &expected)?;
     for (id, order) in &model.orders {
         same(&id.to_string(), &live[id], &order.without_history())?;
+        same(&format!("what is held of {id}"), &held[id], &order.shares())?;
+        same(&format!("what is told of {id}"), &told.remove(id).unwrap_or_default(), &order.shares())?;
     }
     Ok(())
 }
 
-/// The time of a gift, if the model knows it: it does not where that is the record's own.
-fn happened(model: &Model, order: &OrderId, given_at: Timestamp) -> Option<Timestamp> {
-    match model.orders.get(order)?.about {
-        About::Gift { happened, .. } => happened.map(|_| given_at),
-        About::Game { .. } => None,
+/// A record carries each order that it moved once, and no other, by number.
+fn carries_what_it_moved(record: &Record) -> Result<(), Differs> {
+    let moved: BTreeSet<OrderId> = record.events().filter_map(|(_, event)| event.moved_order()).collect();
+    let carried: Vec<OrderId> = record.moved.iter().map(|order| order.id).collect();
+    same("the orders that a record carries", &carried, &moved.into_iter().collect())
+}
+
+fn move_shares(told: &mut BTreeMap<OrderId, Vec<Share>>, order: OrderId, by: &[ShareMoved], sign: i128) {
+    for moved in by {
+        let shares = told.entry(order).or_default();
+        let Some(share) = shares.iter_mut().find(|share| share.streamer == moved.streamer) else { continue };
+        share.value += sign * i128::from(moved.value.get());
+        share.base += sign * i128::from(moved.base.get());
     }
 }
 
@@ -452,13 +557,11 @@ pub(crate) fn shown(answer: &Answer) -> Option<Expected> {
 }
 
 /// An order of the ledger as the model has it.
-fn plain(order: &schemas::Order, user: &UserId, happened: Option<Timestamp>) -> Order {
+fn plain(order: &schemas::Order, user: &UserId) -> Order {
     let about = match &order.kind {
         OrderKind::Gift { item, shares, room, activity } => About::Gift {
             item: item.clone(),
-            value: shares.iter().map(|share| i128::from(share.value.get())).sum(),
-            shares: order.shares().iter().map(plain_share).collect(),
-            happened,
+            first: shares.iter().map(|share| (share.streamer.clone(), share.value.get().into())).collect(),
             room: room.clone(),
             activity: activity.clone(),
         },
@@ -466,9 +569,7 @@ fn plain(order: &schemas::Order, user: &UserId, happened: Option<Timestamp>) -> 
             About::Game { provider: provider.clone(), deadline: *deadline, attempts: *attempts }
         }
     };
-    let lots: Vec<Piece> = order.used.iter().map(Piece::of).collect();
-    let (charged, left) = (order.charged.get().into(), order.left.get().into());
-    Order::seen(user.clone(), order.status, about, (charged, left), &lots)
+    Order::seen(user.clone(), order, about)
 }
 
 fn plain_share(share: &ShareHeld) -> Share {

@@ -108,7 +108,10 @@ impl Desk<'_> {
     pub(super) fn stepped(&self, step: Step) -> Result<Order, Rejection> {
         let order = self.order()?;
         let status = after(order.status, step)?;
-        self.not_before(order.placed_at)?;
+        // A roll-back follows on its refund, which is looked for first; that is not before its order.
+        if !matches!(step, Step::RollBack) {
+            self.not_before(order.placed_at)?;
+        }
         if let (Status::Held, Step::Send | Step::Capture, OrderKind::Game { deadline, .. }) =
             (order.status, step, &order.kind)
             && *deadline <= self.now

@@ -8,26 +8,34 @@
 
 mod catalogue;
 mod orders;
+mod payments;
 mod purse;
 mod shares;
 
 use std::collections::BTreeMap;
 
 use schemas::{
-    Account, Asset, ChannelId, Chargeback, Coins, Combo, Command, CommandId, Digest, Envelope, Grant, LotId, LotKind,
-    Money, OrderId, Origin, Publish, Purpose, Rejection, Shard, Status, Subject, Timestamp, TopUp, TransactionId,
-    UserId,
+    Account, Asset, Body, ChannelId, Coins, Combo, Command, CommandId, Digest, Envelope, Grant, LotId, LotKind, Money,
+    OrderId, Origin, PartName, Publish, Purpose, Record, Rejection, Shard, Status, Subject, Timestamp, UserId,
 };
 
-use self::{catalogue::Catalogue, purse::total};
+use self::{
+    catalogue::{Catalogue, Versions},
+    payments::Payment,
+};
 pub use self::{
     orders::{About, Order},
+    payments::PaymentKey,
     purse::{Piece, Purse},
     shares::Share,
 };
 
 /// How far `occurred_at` may be ahead.
 const AHEAD_MS: i64 = 500;
+/// The most bytes of a record, and how many the model has to count of one to believe that it has more: it counts
+/// an id alone where the ledger writes amounts beside it, and three bytes of a lot that has up to 24.
+const MOST_BYTES: u64 = 512 << 10;
+const BELIEVED_LARGE: u64 = MOST_BYTES / 16;
 
 /// What has to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,18 +86,6 @@ struct Heard {
     answer: Option<Expected>,
 }
 
-/// A payment that was claimed.
-#[derive(Debug, Clone)]
-struct Claim {
-    by: CommandId,
-    user: UserId,
-    coins: i128,
-    paid: Money,
-    /// Its lot, once it arrived.
-    lot: Option<LotId>,
-    charged_back_by: Option<CommandId>,
-}
-
 /// Something that another shard is to take.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
@@ -105,8 +101,9 @@ pub struct Dispatch {
 
 #[derive(Debug, Clone)]
 enum Dispatched {
-    Credit(ChannelId, TransactionId),
-    TakeBack(ChannelId, TransactionId),
+    Credit(PaymentKey),
+    TakeBack(PaymentKey),
+    GiveBack(PaymentKey),
     Reference(Publish),
 }
 
@@ -134,6 +131,11 @@ struct Place {
 impl Place {
     fn order(&self) -> OrderId {
         OrderId { shard: self.shard, sequence: self.sequence, part: self.part }
+    }
+
+    /// When it happens.
+    fn happens_at(&self) -> Timestamp {
+        self.happened.unwrap_or(self.now)
     }
 
     fn lot(&self) -> LotId {
@@ -172,9 +174,11 @@ pub struct Model {
     /// What each account holds; accounts that hold nothing may be listed.
     pub balances: BTreeMap<(Account, Asset), i128>,
     catalogues: Vec<Catalogue>,
-    version: u64,
+    versions: Versions,
     heard: BTreeMap<Key, Heard>,
-    claims: BTreeMap<(ChannelId, TransactionId), Claim>,
+    payments: BTreeMap<PaymentKey, Payment>,
+    /// What of the coins that lapsed with a lot no roll-back has charged again.
+    lapses: BTreeMap<(UserId, LotId), i128>,
     combos: BTreeMap<(UserId, Combo), OrderId>,
     dispatched: BTreeMap<(Shard, Shard), u64>,
     dispatches: Vec<Dispatch>,
@@ -190,9 +194,10 @@ impl Model {
             orders: BTreeMap::new(),
             balances: BTreeMap::new(),
             catalogues: vec![Catalogue::default(); shards.into()],
-            version: 0,
+            versions: Versions::default(),
             heard: BTreeMap::new(),
-            claims: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            lapses: BTreeMap::new(),
             combos: BTreeMap::new(),
             dispatched: BTreeMap::new(),
             dispatches: Vec::new(),
@@ -234,6 +239,49 @@ impl Model {
         let answer = (is_publish || self.dispatches.len() == waits).then(|| Self::outcome(&place, outcome));
         self.heard.insert(key.clone(), Heard { digest, shard, sequence, answer });
         Ok(key)
+    }
+
+    /// The ledger's record of a command.
+    ///
+    /// # Errors
+    /// Malformed, and conflict.
+    pub fn hear_record(&mut self, envelope: &Envelope, record: &Record) -> Result<Key, Expected> {
+        match record.body {
+            Body::Rejection(Rejection::TooLarge { limit }) => self.hear_too_large(envelope, limit, record.time),
+            _ => self.hear(envelope, record.time),
+        }
+    }
+
+    /// The record of a command that the ledger refuses because its record would be too large. How many bytes
+    /// that would be the model cannot know; it believes it where the command would be taken, and names enough
+    /// by a rough count from below. Else it expects what it expects.
+    ///
+    /// # Errors
+    /// Malformed, and conflict.
+    pub fn hear_too_large(&mut self, envelope: &Envelope, limit: u32, now: Timestamp) -> Result<Key, Expected> {
+        let key = Self::key(envelope, now)?;
+        let mut refusing = self.clone();
+        let is_new = !self.has_heard(&key);
+        self.hear(envelope, now)?;
+        let would_be_taken = matches!(self.heard[&key].answer, Some(Expected::Taken { .. }));
+        let bytes = self.bytes_of_changes(&refusing);
+        if is_new && would_be_taken && bytes >= BELIEVED_LARGE && u64::from(limit) <= MOST_BYTES {
+            let heard = &self.heard[&key];
+            let (shard, sequence) = (heard.shard, refusing.next_sequence(heard.shard));
+            let rejection = Rejection::TooLarge { limit };
+            let answer = Some(Expected::Refused { shard, sequence, rejection });
+            refusing.heard.insert(key.clone(), Heard { answer, ..heard.clone() });
+            *self = refusing;
+        }
+        Ok(key)
+    }
+
+    /// At least so many bytes a record has that leads from `before` to here, by what it has to name: the id of each
+    /// recipient for a gift that it places or moves and for each of its refunds and roll-backs, and three bytes
+    /// for each lot of them.
+    fn bytes_of_changes(&self, before: &Self) -> u64 {
+        let moved = self.orders.iter().filter(|(id, order)| before.orders.get(id) != Some(order));
+        moved.map(|(id, order)| order.bytes_since(before.orders.get(id))).sum()
     }
 
     /// What identifies a command, if it is well-formed.
@@ -307,19 +355,19 @@ impl Model {
             Command::Publish(publish) => self.publish(at, publish),
             Command::TopUp(top_up) => self.top_up(at, top_up),
             Command::Chargeback(chargeback) => self.chargeback(at, chargeback),
+            Command::Reinstate(reinstate) => self.reinstate(at, reinstate),
             Command::Grant(grant) => self.grant(at, grant),
             Command::Group(members) => self.group(at, members),
             Command::Gift(gift) => self.gift(at, gift),
             Command::Hold(hold) => self.hold(at, hold),
             Command::Send(send) => self.send(at, &send.order),
-            Command::Query(query) => self.query(&query.order),
-            Command::Unresolved(unresolved) => self.unresolved(&unresolved.order),
-            Command::HandOver(hand_over) => self.hand_over(&hand_over.order),
+            Command::Query(query) => self.query(at, &query.order),
+            Command::Unresolved(unresolved) => self.unresolved(at, &unresolved.order),
+            Command::HandOver(hand_over) => self.hand_over(at, &hand_over.order),
             Command::Capture(capture) => self.capture(at, capture),
             Command::Release(release) => self.release(at, &release.order),
             Command::Refund(refund) => self.refund(at, refund),
             Command::RollBackRefund(roll_back) => self.roll_back(at, roll_back),
-            Command::Reinstate(_) => panic!("the model does not know reinstatements yet"),
             Command::Credit(_)
             | Command::TakeBack(_)
             | Command::GiveBack(_)
@@ -344,47 +392,6 @@ impl Model {
         Ok(Done { event: "group", order, shortfall: None })
     }
 
-    fn publish(&mut self, at: &Place, publish: &Publish) -> Result<Done, Rejection> {
-        // Only versions of a single part are said here.
-        if publish.version != self.version + 1 || publish.part != 0 {
-            return Err(Rejection::VersionNotNext { version: self.version + 1, part: 0 });
-        }
-        self.version = publish.version;
-        for target in 0..self.shards {
-            self.dispatch(at, Subject::Reference, target, Dispatched::Reference(publish.clone()));
-        }
-        Ok(Done::plain("reference_published"))
-    }
-
-    fn top_up(&mut self, at: &Place, top_up: &TopUp) -> Result<Done, Rejection> {
-        let payment = (top_up.channel.clone(), top_up.transaction.clone());
-        if let Some(claim) = self.claims.get(&payment) {
-            return Err(Rejection::TransactionClaimed { first: claim.by.clone() });
-        }
-        let coins = i128::from(top_up.coins.get());
-        let (user, paid) = (top_up.user.clone(), top_up.paid);
-        let claim = Claim { by: at.id.clone(), user, coins, paid, lot: None, charged_back_by: None };
-        self.claims.insert(payment.clone(), claim);
-        self.sale(&payment.0, paid, 1);
-        self.post(Account::Platform(Purpose::Issued), -coins);
-        self.dispatch_payment(at, &top_up.user, payment, Dispatched::Credit);
-        Ok(Done::plain("top_up_claimed"))
-    }
-
-    fn chargeback(&mut self, at: &Place, chargeback: &Chargeback) -> Result<Done, Rejection> {
-        let payment = (chargeback.channel.clone(), chargeback.transaction.clone());
-        let claim = self.claims.get_mut(&payment).ok_or(Rejection::NotChargedBack)?;
-        if let Some(first) = &claim.charged_back_by {
-            return Err(Rejection::AlreadyChargedBack { first: first.clone() });
-        }
-        claim.charged_back_by = Some(at.id.clone());
-        let claim = claim.clone();
-        self.sale(&payment.0, claim.paid, -1);
-        self.post(Account::Platform(Purpose::Issued), claim.coins);
-        self.dispatch_payment(at, &claim.user, payment, Dispatched::TakeBack);
-        Ok(Done::plain("chargeback_claimed"))
-    }
-
     fn grant(&mut self, at: &Place, grant: &Grant) -> Result<Done, Rejection> {
         if let Some(deadline) = grant.expires.filter(|expires| *expires <= at.now) {
             return Err(Rejection::DeadlinePassed { deadline });
@@ -395,18 +402,6 @@ impl Model {
         self.post(Account::Platform(Purpose::Grants), -coins);
         self.post(Account::User(grant.user.clone()), coins);
         Ok(Done::plain("granted"))
-    }
-
-    fn dispatch_payment(
-        &mut self,
-        at: &Place,
-        user: &UserId,
-        payment: (ChannelId, TransactionId),
-        what: fn(ChannelId, TransactionId) -> Dispatched,
-    ) {
-        let target = Subject::User(user.clone()).shard(self.shards);
-        let subject = Subject::Transaction { channel: payment.0.clone(), transaction: payment.1.clone() };
-        self.dispatch(at, subject, target, what(payment.0, payment.1));
     }
 
     fn dispatch(&mut self, at: &Place, subject: Subject, target: Shard, what: Dispatched) {
@@ -425,32 +420,14 @@ impl Model {
         let dispatch = self.dispatches.remove(next.expect("something is on its way"));
         let sequence = self.next_sequence(target);
         let lot = LotId { sequence, part: 0 };
-        let event = match dispatch.what {
+        let event = match &dispatch.what {
             Dispatched::Reference(publish) => {
-                self.catalogues[usize::from(target)].take(publish, now);
+                self.take_reference(target, publish, now);
                 return dispatch.number; // a version's answer is its own record
             }
-            Dispatched::Credit(channel, transaction) => {
-                let claim = self.claims.get_mut(&(channel, transaction)).expect("it was claimed");
-                claim.lot = Some(lot);
-                let (user, coins) = (claim.user.clone(), claim.coins);
-                let purse = self.purse(&user);
-                let pays = purse.debt.min(coins);
-                purse.debt -= pays;
-                purse.put(Piece { lot, kind: LotKind::Paid, coins: coins - pays });
-                self.post(Account::User(user), coins);
-                "top_up_credited"
-            }
-            Dispatched::TakeBack(channel, transaction) => {
-                let claim = &self.claims[&(channel, transaction)];
-                let (user, coins) = (claim.user.clone(), claim.coins);
-                let own = claim.lot.expect("a payment is charged back behind its credit");
-                let purse = self.purse(&user);
-                let taken = purse.take_back(own, coins, now);
-                purse.debt += coins - total(&taken);
-                self.post(Account::User(user), -coins);
-                "charged_back"
-            }
+            Dispatched::Credit(payment) => self.take_credit(payment, lot),
+            Dispatched::TakeBack(payment) => self.take_take_back(payment, now),
+            Dispatched::GiveBack(payment) => self.take_give_back(payment),
         };
         let heard = self.heard.get_mut(&dispatch.asked_by).expect("who asked was heard");
         heard.answer = Some(Expected::Taken { shard: target, sequence, event, order: None, shortfall: None });
@@ -485,6 +462,7 @@ impl Model {
                 let lots = &mut self.purse(user).lots;
                 let at = lots.iter().position(|held| held.lot == *lot).expect("a lot that lapses is there");
                 let coins = lots.remove(at).coins;
+                self.lapses.insert((user.clone(), *lot), coins);
                 self.post(Account::User(user.clone()), -coins);
                 self.post(Account::Platform(Purpose::Expired), coins);
             }
@@ -506,22 +484,24 @@ impl Model {
         lots.chain(held).min()
     }
 
-    /// The last version of the reference data.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// The command that placed an order, if the order is named by it.
-    pub fn placed_by(&self, order: OrderId) -> Option<&CommandId> {
+    /// The command that placed an order, and the part of it that did.
+    pub fn placed_by(&self, order: OrderId) -> Option<PartName> {
         let user = Subject::User(self.orders.get(&order)?.user.clone());
         let of_user = self.heard.iter().filter(|((subject, _), _)| *subject == user);
-        of_user.map(|((_, id), _)| id).find(|id| self.placed(&user, id) == Some(order))
+        let mut placing = of_user.filter(|(_, heard)| (heard.shard, heard.sequence) == (order.shard, order.sequence));
+        placing.next().map(|((_, id), _)| PartName { command: id.clone(), part: Some(order.part) })
     }
 
-    /// The first order that the record of a command placed. A group's members cannot name their own group.
-    fn placed(&self, user: &Subject, command: &CommandId) -> Option<OrderId> {
-        let heard = self.heard.get(&(user.clone(), command.clone()))?;
-        self.orders.keys().find(|id| (id.shard, id.sequence) == (heard.shard, heard.sequence)).copied()
+    /// The order that a command placed, or a part of it: the first one where no part is named.
+    fn placed(&self, at: &Place, user: &Subject, name: &PartName) -> Option<OrderId> {
+        let record = if name.command == at.id && user.shard(self.shards) == at.shard {
+            (at.shard, at.sequence) // what comes before in the same group
+        } else {
+            let heard = self.heard.get(&(user.clone(), name.command.clone()))?;
+            (heard.shard, heard.sequence)
+        };
+        let mut placed = self.orders.keys().filter(|id| (id.shard, id.sequence) == record);
+        placed.find(|id| name.part.is_none_or(|part| part == id.part)).copied()
     }
 
     /// What a user has.

@@ -1,14 +1,14 @@
 //! Gifts and game orders.
 
 use schemas::{
-    Account, ActivityId, Capture, Coins, CommandId, Gift, Hold, ItemId, OrderId, OrderName, OrderRef, ProviderId,
-    Purpose, Refund, Rejection, RollBackRefund, RoomId, Status, StreamerId, Subject, Timestamp, UserId,
+    Account, ActivityId, Capture, Coins, CommandId, Gift, Hold, ItemId, OrderId, OrderName, OrderRef, PartName,
+    ProviderId, Purpose, Refund, Rejection, RollBackRefund, RoomId, Status, StreamerId, Subject, Timestamp, UserId,
 };
 
 use super::{
     Done, Model, Place,
-    purse::{Homecoming, Piece, joined, take_from_the_end, total, total_paid},
-    shares::{Share, bases, split, split_or_equally, values},
+    purse::{Homecoming, Piece, take_from_the_end, total, total_paid, use_again, use_besides},
+    shares::{Share, held, split},
     shown,
 };
 
@@ -21,11 +21,13 @@ pub struct Order {
     pub status: Status,
     /// What it is about.
     pub about: About,
+    /// When it was placed: nothing about it happens before.
+    pub placed_at: Timestamp,
     /// What was charged, or is held.
     pub charged: i128,
     /// What of it has not gone back.
     pub left: i128,
-    /// What that consists of, in order of consumption.
+    /// What that consists of, in order of consumption: each lot once.
     pub used: Vec<Piece>,
     refunds: Vec<Refunded>,
 }
@@ -37,12 +39,8 @@ pub enum About {
     Gift {
         /// What was given.
         item: ItemId,
-        /// Recipient value when it was given.
-        value: i128,
-        /// What each recipient has of it.
-        shares: Vec<Share>,
-        /// When it happened, if that is not when it was decided.
-        happened: Option<Timestamp>,
+        /// What of its value each recipient had when it was given.
+        first: Vec<(StreamerId, i128)>,
         /// Where.
         room: Option<RoomId>,
         /// What for.
@@ -63,23 +61,32 @@ pub enum About {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Refunded {
     by: CommandId,
+    part: u8,
+    happened_at: Timestamp,
     coins: i128,
     home: Homecoming,
-    /// What each recipient lost.
-    lost: Vec<Share>,
     rolled_back_by: Option<CommandId>,
 }
 
 impl Order {
-    /// An order as it shows outside.
-    pub fn seen(user: UserId, status: Status, about: About, (charged, left): (i128, i128), lots: &[Piece]) -> Self {
-        Self { user, status, about, charged, left, used: joined(lots), refunds: Vec::new() }
+    /// An order as it shows outside, of a user with these amounts charged and left.
+    pub fn seen(user: UserId, order: &schemas::Order, about: About) -> Self {
+        Self {
+            user,
+            status: order.status,
+            about,
+            placed_at: order.placed_at,
+            charged: coins(order.charged),
+            left: coins(order.left),
+            used: order.used.iter().map(Piece::of).collect(),
+            refunds: Vec::new(),
+        }
     }
 
     /// The same without what only roll-backs need to know.
     #[must_use]
     pub fn without_history(&self) -> Self {
-        Self { used: joined(&self.used), refunds: Vec::new(), ..self.clone() }
+        Self { refunds: Vec::new(), ..self.clone() }
     }
 
     /// Until when it must be sent, if it is a game order.
@@ -90,53 +97,39 @@ impl Order {
         }
     }
 
-    /// The commands that refunded it.
-    pub fn refunds(&self) -> impl Iterator<Item = &CommandId> {
-        self.refunds.iter().map(|refund| &refund.by)
+    /// What refunded it: each with whether it was rolled back.
+    pub fn refunds(&self) -> impl Iterator<Item = (PartName, bool)> {
+        let name = |refund: &Refunded| PartName { command: refund.by.clone(), part: Some(refund.part) };
+        self.refunds.iter().map(move |refund| (name(refund), refund.rolled_back_by.is_some()))
     }
 
-    /// What the recipients should have of value and base for what is left.
-    fn targets(&self, value: i128) -> (i128, i128) {
-        let value_left = value * self.left / self.charged;
-        let base = if self.left == 0 { 0 } else { value_left * total_paid(&self.used) / self.left };
-        (value_left, base)
+    /// See [`Model::hear_too_large`].
+    pub(super) fn bytes_since(&self, before: Option<&Self>) -> u64 {
+        let ids: usize = match &self.about {
+            About::Gift { first, .. } => first.iter().map(|(streamer, _)| streamer.as_str().len()).sum(),
+            About::Game { .. } => 0,
+        };
+        let mut bytes = ids + 3 * self.used.len();
+        for (nth, refund) in self.refunds.iter().enumerate() {
+            let before = before.and_then(|before| before.refunds.get(nth));
+            if before.is_none() {
+                bytes += ids + 3 * (refund.home.restored.len() + refund.home.lapsed.len());
+            }
+            if refund.rolled_back_by.is_some() && before.is_none_or(|before| before.rolled_back_by.is_none()) {
+                bytes += ids;
+            }
+        }
+        u64::try_from(bytes).expect("a count of bytes")
     }
 
-    /// Less is left: what each recipient loses.
-    fn shares_fall(&mut self) -> Vec<Share> {
-        let About::Gift { value, ref shares, .. } = self.about else { return Vec::new() };
-        let (target_value, target_base) = self.targets(value);
-        let value_lost = (values(shares).iter().sum::<i128>() - target_value).max(0);
-        let base_lost = (bases(shares).iter().sum::<i128>() - target_base).max(0);
-        let lost = zip(shares, split(value_lost, &values(shares)), split(base_lost, &bases(shares)));
-        self.change_shares(&lost, -1);
-        lost
-    }
-
-    /// More is left: what each recipient gets back of what they lost.
-    fn shares_rise(&mut self, lost: &[Share]) -> Vec<Share> {
-        let About::Gift { value, ref shares, .. } = self.about else { return Vec::new() };
-        let (target_value, target_base) = self.targets(value);
-        let value_more = (target_value - values(shares).iter().sum::<i128>()).max(0);
-        let base_more = (target_base - bases(shares).iter().sum::<i128>()).max(0);
-        let back = zip(shares, split_or_equally(value_more, &values(lost)), split_or_equally(base_more, &bases(lost)));
-        self.change_shares(&back, 1);
-        back
-    }
-
-    fn change_shares(&mut self, by: &[Share], sign: i128) {
-        let About::Gift { shares, .. } = &mut self.about else { return };
-        for (share, by) in shares.iter_mut().zip(by) {
-            share.value += sign * by.value;
-            share.base += sign * by.base;
-            assert!(share.value >= 0 && share.base >= 0, "a share below zero");
+    /// What each recipient of a gift holds of it: that depends on how it began, on what is left, and on how much
+    /// of that is paid.
+    pub fn shares(&self) -> Vec<Share> {
+        match &self.about {
+            About::Gift { first, .. } => held(first, self.charged, self.left, total_paid(&self.used)),
+            About::Game { .. } => Vec::new(),
         }
     }
-}
-
-fn zip(shares: &[Share], values: Vec<i128>, bases: Vec<i128>) -> Vec<Share> {
-    let amounts = values.into_iter().zip(bases);
-    shares.iter().zip(amounts).map(|(s, (value, base))| Share { streamer: s.streamer.clone(), value, base }).collect()
 }
 
 fn coins(coins: Coins) -> i128 {
@@ -160,34 +153,19 @@ impl Model {
             return Err(Rejection::AmountTooLarge);
         }
         let used = self.purse(&gift.user).burn(charged, at.now);
-        let base = value * total_paid(&used) / charged;
         let (streamers, weights): (Vec<StreamerId>, Vec<i128>) = if gift.to.is_empty() {
             (vec![StreamerId::house()], vec![1])
         } else {
             gift.to.iter().map(|to| (to.streamer.clone(), i128::from(to.weight))).unzip()
         };
-        let by_weight = split(value, &weights);
-        let based = split(base, &by_weight);
-        let amounts = by_weight.into_iter().zip(based);
-        let shares: Vec<Share> = streamers
-            .into_iter()
-            .zip(amounts)
-            .map(|(streamer, (value, base))| Share { streamer, value, base })
-            .collect();
+        let first: Vec<(StreamerId, i128)> = streamers.into_iter().zip(split(value, &weights)).collect();
         self.post(Account::User(gift.user.clone()), -charged);
-        self.pay_recipients(&shares, charged, 1);
         if let Some(step) = step {
             self.combos.insert(step, at.order());
         }
-        let about = About::Gift {
-            item: item.item,
-            value,
-            shares,
-            happened: at.happened,
-            room: gift.room.clone(),
-            activity: gift.activity.clone(),
-        };
+        let about = About::Gift { item: item.item, first, room: gift.room.clone(), activity: gift.activity.clone() };
         self.place(at, &gift.user, Status::Fulfilled, about, used);
+        self.pay_recipients(at.order(), &[], charged);
         Ok(Done::order("gift_given", at.order()))
     }
 
@@ -220,22 +198,29 @@ impl Model {
         Ok(())
     }
 
-    fn place(&mut self, at: &Place, user: &UserId, status: Status, about: About, lots: Vec<Piece>) {
-        let charged = total(&lots);
-        let order =
-            Order { user: user.clone(), status, about, charged, left: charged, used: lots, refunds: Vec::new() };
+    fn place(&mut self, at: &Place, user: &UserId, status: Status, about: About, used: Vec<Piece>) {
+        let (charged, placed_at) = (total(&used), at.happens_at());
+        let (user, refunds) = (user.clone(), Vec::new());
+        let order = Order { user, status, about, placed_at, charged, left: charged, used, refunds };
         self.orders.insert(at.order(), order);
     }
 
     /// The order that is named, if it is the user's and has one of some statuses.
-    fn find(&self, named: &OrderRef, allowed: &[Status]) -> Result<OrderId, Rejection> {
+    fn find(&self, at: &Place, named: &OrderRef, allowed: &[Status]) -> Result<OrderId, Rejection> {
         let id = match &named.name {
             OrderName::Number(id) => Some(*id),
-            OrderName::Command(name) => self.placed(&Subject::User(named.user.clone()), &name.command),
+            OrderName::Command(name) => self.placed(at, &Subject::User(named.user.clone()), name),
         };
         let found = id.and_then(|id| self.orders.get(&id).map(|order| (id, order)));
         let (id, order) = found.filter(|(_, order)| order.user == named.user).ok_or(Rejection::OrderNotFound)?;
         if allowed.contains(&order.status) { Ok(id) } else { Err(Rejection::OrderStatus { status: order.status }) }
+    }
+
+    /// The same for a step, which does not happen before the order was placed.
+    fn find_for_step(&self, at: &Place, named: &OrderRef, allowed: &[Status]) -> Result<OrderId, Rejection> {
+        let id = self.find(at, named, allowed)?;
+        not_before(at, self.orders[&id].placed_at)?;
+        Ok(id)
     }
 
     fn order(&mut self, id: OrderId) -> &mut Order {
@@ -260,33 +245,34 @@ impl Model {
     }
 
     pub(super) fn send(&mut self, at: &Place, order: &OrderRef) -> Result<Done, Rejection> {
-        let id = self.find(order, &[Status::Held])?;
+        let id = self.find_for_step(at, order, &[Status::Held])?;
         self.in_time(id, at.now)?;
         self.order(id).status = Status::Sent;
         self.called(id);
         Ok(Done::order("sent", id))
     }
 
-    pub(super) fn query(&mut self, order: &OrderRef) -> Result<Done, Rejection> {
-        let id = self.find(order, &[Status::Sent, Status::Unknown])?;
+    pub(super) fn query(&mut self, at: &Place, order: &OrderRef) -> Result<Done, Rejection> {
+        let id = self.find_for_step(at, order, &[Status::Sent, Status::Unknown])?;
         self.called(id);
         Ok(Done::order("queried", id))
     }
 
-    pub(super) fn unresolved(&mut self, order: &OrderRef) -> Result<Done, Rejection> {
-        let id = self.find(order, &[Status::Sent, Status::Unknown])?;
+    pub(super) fn unresolved(&mut self, at: &Place, order: &OrderRef) -> Result<Done, Rejection> {
+        let id = self.find_for_step(at, order, &[Status::Sent, Status::Unknown])?;
         self.order(id).status = Status::Unknown;
         Ok(Done::order("unresolved", id))
     }
 
-    pub(super) fn hand_over(&mut self, order: &OrderRef) -> Result<Done, Rejection> {
-        let id = self.find(order, &[Status::Sent, Status::Unknown])?;
+    pub(super) fn hand_over(&mut self, at: &Place, order: &OrderRef) -> Result<Done, Rejection> {
+        let id = self.find_for_step(at, order, &[Status::Sent, Status::Unknown])?;
         self.order(id).status = Status::Manual;
         Ok(Done::order("handed_over", id))
     }
 
     pub(super) fn capture(&mut self, at: &Place, capture: &Capture) -> Result<Done, Rejection> {
-        let id = self.find(&capture.order, &[Status::Held, Status::Sent, Status::Unknown, Status::Manual])?;
+        let id =
+            self.find_for_step(at, &capture.order, &[Status::Held, Status::Sent, Status::Unknown, Status::Manual])?;
         self.in_time(id, at.now)?;
         let held = self.order(id).left;
         let captured = capture.coins.map_or(held, coins);
@@ -303,7 +289,7 @@ impl Model {
     }
 
     pub(super) fn release(&mut self, at: &Place, order: &OrderRef) -> Result<Done, Rejection> {
-        let id = self.find(order, &[Status::Held, Status::Sent, Status::Unknown, Status::Manual])?;
+        let id = self.find_for_step(at, order, &[Status::Held, Status::Sent, Status::Unknown, Status::Manual])?;
         self.give_back_held(id, at.now);
         Ok(Done::order("released", id))
     }
@@ -329,77 +315,86 @@ impl Model {
     }
 
     pub(super) fn refund(&mut self, at: &Place, refund: &Refund) -> Result<Done, Rejection> {
-        let id = self.find(&refund.order, &[Status::Fulfilled])?;
+        let id = self.find_for_step(at, &refund.order, &[Status::Fulfilled])?;
         let left = self.order(id).left;
         let refunded = refund.coins.map_or(left, coins);
         if refunded > left {
             return Err(Rejection::ExceedsLeft { left: shown(left) });
         }
+        let before = self.order(id).shares();
         let home = self.coins_return(id, refunded, at.now);
         let order = self.order(id);
         if order.left == 0 {
             order.status = Status::Refunded;
         }
-        let lost = order.shares_fall();
-        order.refunds.push(Refunded {
-            by: at.id.clone(),
-            coins: refunded,
-            home,
-            lost: lost.clone(),
-            rolled_back_by: None,
-        });
-        self.pay(id, &lost, refunded, -1);
+        let (by, part, happened_at) = (at.id.clone(), at.part, at.happens_at());
+        order.refunds.push(Refunded { by, part, happened_at, coins: refunded, home, rolled_back_by: None });
+        self.pay(id, &before, -refunded);
         Ok(Done::order("refunded", id))
     }
 
     pub(super) fn roll_back(&mut self, at: &Place, roll_back: &RollBackRefund) -> Result<Done, Rejection> {
-        let id = self.find(&roll_back.order, &[Status::Fulfilled, Status::Refunded])?;
-        let order = self.order(id);
-        let refund = order.refunds.iter_mut().find(|refund| refund.by == roll_back.refund.command);
-        let refund = refund.ok_or(Rejection::RefundNotFound)?;
+        let id = self.find(at, &roll_back.order, &[Status::Fulfilled, Status::Refunded])?;
+        let before = self.order(id).shares();
+        let (order, name) = (self.order(id), &roll_back.refund);
+        let named =
+            |refund: &&mut Refunded| refund.by == name.command && name.part.is_none_or(|part| part == refund.part);
+        let refund = order.refunds.iter_mut().find(named).ok_or(Rejection::RefundNotFound)?;
         if let Some(first) = &refund.rolled_back_by {
             return Err(Rejection::AlreadyRolledBack { first: first.clone() });
         }
+        not_before(at, refund.happened_at)?;
         refund.rolled_back_by = Some(at.id.clone());
-        let Refunded { coins, home, lost, .. } = refund.clone();
+        let Refunded { coins, home, .. } = refund.clone();
         let user = order.user.clone();
 
-        let unlapsed = total(&home.lapsed);
-        let purse = self.purse(&user);
-        let mut taken: Vec<Piece> = Vec::new();
+        // What had lapsed before the refund, and what the refund brought to a lot that has lapsed since.
+        let mut lapsed = home.lapsed;
+        let mut there = Vec::new();
         for piece in &home.restored {
-            taken.extend(purse.take_of(piece.lot, piece.coins, at.now));
+            let taken = self.purse(&user).take_of(piece.lot, piece.coins);
+            let missing = piece.coins - taken.as_ref().map_or(0, |taken| taken.coins);
+            there.extend(taken);
+            if let Some(with_lot) = self.lapses.get_mut(&(user.clone(), piece.lot)) {
+                let some = missing.min(*with_lot);
+                *with_lot -= some;
+                lapsed.push(piece.some(some));
+            }
         }
-        taken.extend(purse.burn(coins - unlapsed - total(&taken), at.now));
-        let shortfall = coins - unlapsed - total(&taken);
-        self.post(Account::User(user), -total(&taken));
-        self.post(Account::Platform(Purpose::Expired), -unlapsed);
+        let missing = coins - total(&lapsed) - total(&there);
+        let others = self.purse(&user).burn(missing, at.now);
+        let shortfall = missing - total(&others);
+        self.post(Account::User(user), -total(&there) - total(&others));
+        self.post(Account::Platform(Purpose::Expired), -total(&lapsed));
 
         let order = self.order(id);
         order.left += coins - shortfall;
-        order.used.extend(home.lapsed);
-        order.used.extend(taken);
+        let again = lapsed.into_iter().chain(there).filter(|piece| piece.coins > 0);
+        again.for_each(|piece| use_again(&mut order.used, piece));
+        others.into_iter().for_each(|piece| use_besides(&mut order.used, piece));
         if order.left > 0 {
             order.status = Status::Fulfilled;
         }
-        let back = order.shares_rise(&lost);
-        self.pay(id, &back, coins - shortfall, 1);
+        self.pay(id, &before, coins - shortfall);
         Ok(Done { event: "refund_rolled_back", order: Some(id), shortfall: Some(shortfall) })
     }
 
-    /// Whoever earned `coins` of a charge gets them (1) or loses them (−1).
-    fn pay(&mut self, id: OrderId, shares: &[Share], coins: i128, sign: i128) {
+    /// `coins` more are charged, or less where below zero: whoever earns of them what they did not `before`.
+    fn pay(&mut self, id: OrderId, before: &[Share], coins: i128) {
         match self.order(id).about {
-            About::Gift { .. } => self.pay_recipients(shares, coins, sign),
-            About::Game { .. } => self.pay_provider(id, sign * coins),
+            About::Gift { .. } => self.pay_recipients(id, before, coins),
+            About::Game { .. } => self.pay_provider(id, coins),
         }
     }
 
-    fn pay_recipients(&mut self, shares: &[Share], coins: i128, sign: i128) {
-        for share in shares {
-            self.post(Account::StreamerTurnover(share.streamer.clone()), sign * share.value);
+    fn pay_recipients(&mut self, id: OrderId, before: &[Share], coins: i128) {
+        let mut rest = coins;
+        for (nth, share) in self.order(id).shares().into_iter().enumerate() {
+            let more = share.value - before.get(nth).map_or(0, |before| before.value);
+            rest -= more;
+            self.post(Account::StreamerTurnover(share.streamer), more);
         }
-        self.post(Account::Platform(Purpose::Gifts), sign * (coins - values(shares).iter().sum::<i128>()));
+        self.post(Account::Platform(Purpose::Gifts), rest);
     }
 
     fn pay_provider(&mut self, id: OrderId, coins: i128) {
@@ -407,4 +402,9 @@ impl Model {
         let provider = provider.clone();
         self.post(Account::ProviderPayable(provider), coins);
     }
+}
+
+/// Nothing happens before what it is about.
+fn not_before(at: &Place, happened_at: Timestamp) -> Result<(), Rejection> {
+    if at.happens_at() < happened_at { Err(Rejection::DatedBefore { happened_at }) } else { Ok(()) }
 }

@@ -37,12 +37,13 @@ impl Piece {
         self.kind == LotKind::Paid
     }
 
-    fn some(&self, coins: i128) -> Self {
+    /// So many coins of the same lot.
+    pub fn some(&self, coins: i128) -> Self {
         Self { coins, ..self.clone() }
     }
 
     /// Bonus by soonest expiry, bonus without one, paid; in each the oldest first.
-    fn burns_at(&self) -> (u8, Option<Timestamp>, u64, u8) {
+    pub fn burns_at(&self) -> (u8, Option<Timestamp>, u64, u8) {
         let (class, expiry) = match self.kind {
             LotKind::Bonus { expires: Some(expires) } => (0, Some(expires)),
             LotKind::Bonus { expires: None } => (1, None),
@@ -62,16 +63,22 @@ pub fn total_paid(pieces: &[Piece]) -> i128 {
     pieces.iter().filter(|piece| piece.paid()).map(|piece| piece.coins).sum()
 }
 
-/// The same coins in the same order, with neighbours of one lot in one piece.
-pub fn joined(pieces: &[Piece]) -> Vec<Piece> {
-    let mut joined: Vec<Piece> = Vec::new();
-    for piece in pieces {
-        match joined.last_mut() {
-            Some(last) if last.lot == piece.lot => last.coins += piece.coins,
-            _ => joined.push(piece.clone()),
-        }
+/// Coins that an order had used are in use again: in their lot's place, which is that of the burn order.
+pub fn use_again(used: &mut Vec<Piece>, piece: Piece) {
+    if let Some(lot) = used.iter_mut().find(|lot| lot.lot == piece.lot) {
+        lot.coins += piece.coins;
+        return;
     }
-    joined
+    let behind = used.iter().position(|lot| lot.burns_at() > piece.burns_at());
+    used.insert(behind.unwrap_or(used.len()), piece);
+}
+
+/// Coins that an order had not used are consumed behind all others; those of a lot that it uses, with that.
+pub fn use_besides(used: &mut Vec<Piece>, piece: Piece) {
+    match used.iter_mut().find(|lot| lot.lot == piece.lot) {
+        Some(lot) => lot.coins += piece.coins,
+        None => used.push(piece),
+    }
 }
 
 /// Takes `coins` off the end of what was used: the pieces in reverse order of consumption.
@@ -134,9 +141,16 @@ impl Purse {
         self.lots.sort_by_key(Piece::burns_at);
     }
 
-    /// Takes up to `coins` of one lot, if it is there and has not lapsed.
-    pub fn take_of(&mut self, lot: LotId, coins: i128, now: Timestamp) -> Option<Piece> {
-        let at = self.lots.iter().position(|held| held.lot == lot && !held.lapsed(now))?;
+    /// Pays debt with up to `coins`: how many that took.
+    pub fn pay_debt(&mut self, coins: i128) -> i128 {
+        let pays = self.debt.min(coins);
+        self.debt -= pays;
+        pays
+    }
+
+    /// Takes up to `coins` of one lot, if it is there, lapsed or not.
+    pub fn take_of(&mut self, lot: LotId, coins: i128) -> Option<Piece> {
+        let at = self.lots.iter().position(|held| held.lot == lot)?;
         let some = coins.min(self.lots[at].coins);
         let taken = self.lots[at].some(some);
         self.lots[at].coins -= some;
@@ -147,18 +161,20 @@ impl Purse {
     /// Takes up to `coins` in burn order, leaving out what has lapsed.
     pub fn burn(&mut self, coins: i128, now: Timestamp) -> Vec<Piece> {
         let mut taken = Vec::new();
-        for lot in self.lots.clone() {
-            taken.extend(self.take_of(lot.lot, coins - total(&taken), now));
+        let live: Vec<LotId> = self.lots.iter().filter(|lot| !lot.lapsed(now)).map(|lot| lot.lot).collect();
+        for lot in live {
+            taken.extend(self.take_of(lot, coins - total(&taken)));
         }
         taken
     }
 
     /// Takes up to `coins` for a payment that was given back: of its own lot, then of other paid ones, newest first.
     pub fn take_back(&mut self, own: LotId, coins: i128, now: Timestamp) -> Vec<Piece> {
-        let mut taken: Vec<Piece> = self.take_of(own, coins, now).into_iter().collect();
-        let newest_first: Vec<Piece> = self.lots.iter().filter(|lot| lot.paid()).rev().cloned().collect();
+        let mut taken: Vec<Piece> = self.take_of(own, coins).into_iter().collect();
+        let paid = self.lots.iter().filter(|lot| lot.paid() && !lot.lapsed(now));
+        let newest_first: Vec<LotId> = paid.rev().map(|lot| lot.lot).collect();
         for lot in newest_first {
-            taken.extend(self.take_of(lot.lot, coins - total(&taken), now));
+            taken.extend(self.take_of(lot, coins - total(&taken)));
         }
         taken
     }
@@ -171,8 +187,7 @@ impl Purse {
                 home.lapsed.push(piece);
                 continue;
             }
-            let pays = piece.coins.min(self.debt);
-            self.debt -= pays;
+            let pays = self.pay_debt(piece.coins);
             home.debt_paid += pays;
             let rest = piece.some(piece.coins - pays);
             if rest.coins > 0 {

@@ -14,7 +14,7 @@ use schemas::{Body, Command, Digest, Envelope, Event, Origin, Record, Shard, Tim
 
 use crate::{
     model::{Due, Key, Model},
-    play::{Differs, compare_balances, compare_orders, compare_users, facts_of, same, shown, users_of},
+    play::{Coming, Differs, compare_balances, compare_orders, compare_users, facts_of, same, shown, users_of},
 };
 
 use super::{coverage::Coverage, greed::Refusals};
@@ -47,6 +47,7 @@ pub struct Auditor {
     /// Lines without a record behind which later ones of their user have happened.
     passed_over: BTreeSet<LineId>,
     refusals: Refusals,
+    version: Coming,
 }
 
 #[derive(Debug)]
@@ -78,6 +79,7 @@ impl Auditor {
             first: BTreeMap::new(),
             passed_over: BTreeSet::new(),
             refusals: Refusals::begin(now),
+            version: Coming::default(),
         }
     }
 
@@ -148,7 +150,7 @@ impl Auditor {
         self.states[shard].apply(record);
         let what = record.event().map_or("refused", |event| event.kind());
         self.coverage.meet("records", what);
-        for fact in facts_of(record) {
+        for fact in facts_of(record).into_iter().chain(self.version.fact_of(record)) {
             self.coverage.meet("facts", fact);
         }
         self.records[shard].push(record.clone());
@@ -167,7 +169,7 @@ impl Auditor {
             self.check_order(line, record)?;
         }
         let envelope = &self.lines[first].envelope;
-        self.model.hear(envelope, record.time).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
+        self.model.hear_record(envelope, record).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
         if self.model.has_ended(&key) {
             let expected = self.model.answer_again(envelope, record.time);
             same("the outcome", &shown(&Answer::of(record)), &Some(expected))?;

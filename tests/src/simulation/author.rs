@@ -4,9 +4,9 @@
 use std::{fmt::Debug, fmt::Display, str::FromStr};
 
 use schemas::{
-    Capture, Change, Chargeback, Client, Coins, Combo, Command, CommandId, Credit, Envelope, Gift, GiftItem, Grant,
-    HandOver, Hold, Money, OrderId, OrderName, OrderRef, Publish, Query, Recipient, Refund, Release, RollBackRefund,
-    Send, Status, Timestamp, TopUp, Unresolved, UserId,
+    Capture, Change, Chargeback, Client, Coins, Combo, Command, CommandId, Credit, Entity, Envelope, Gift, GiftItem,
+    Grant, HandOver, Hold, Money, OrderId, OrderName, OrderRef, PartName, Publish, Query, Recipient, Refund, Reinstate,
+    Release, RollBackRefund, Send, Status, Timestamp, TopUp, Unresolved, UserId,
 };
 
 use super::dice::{Concern, Dice};
@@ -45,6 +45,7 @@ pub struct Author {
 enum What {
     TopUp,
     Chargeback,
+    Reinstate,
     Grant,
     Gift,
     Hold,
@@ -58,9 +59,10 @@ enum What {
     Internal,
 }
 
-const WEIGHTS: [(u32, What); 13] = [
+const WEIGHTS: [(u32, What); 14] = [
     (12, What::TopUp),
     (6, What::Chargeback),
+    (4, What::Reinstate),
     (11, What::Grant),
     (25, What::Gift),
     (14, What::Hold),
@@ -69,13 +71,36 @@ const WEIGHTS: [(u32, What); 13] = [
     (4, What::Release),
     (16, What::Refund),
     (10, What::RollBack),
-    (8, What::Group),
-    (3, What::Publish),
+    (10, What::Group),
+    (4, What::Publish),
     (1, What::Internal),
 ];
 
-const GROUPED: [(u32, What); 6] =
-    [(2, What::Grant), (4, What::Gift), (3, What::Hold), (2, What::Capture), (1, What::Release), (3, What::Refund)];
+const GROUPED: [(u32, What); 8] = [
+    (2, What::Grant),
+    (4, What::Gift),
+    (3, What::Hold),
+    (1, What::Step),
+    (2, What::Capture),
+    (1, What::Release),
+    (4, What::Refund),
+    (3, What::RollBack),
+];
+
+/// The group that a command is written for.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    user: &'a UserId,
+    /// The members before.
+    before: &'a [Command],
+}
+
+impl Group<'_> {
+    /// The places of the members before that are so.
+    fn places(&self, is_so: impl Fn(&Command) -> bool) -> Vec<u8> {
+        (0..).zip(self.before).filter(|(_, member)| is_so(member)).map(|(place, _)| place).collect()
+    }
+}
 
 impl Author {
     /// Of a schedule.
@@ -142,12 +167,11 @@ impl Author {
         id(format!("c{client}-{nth}-{a:016x}{b:016x}{c:016x}"))
     }
 
-    /// `group` is the user of the group that it is for.
     fn write(
         &mut self,
         what: What,
         user: &UserId,
-        group: Option<&UserId>,
+        group: Option<Group<'_>>,
         own: &CommandId,
         model: &Model,
         now: Timestamp,
@@ -165,6 +189,16 @@ impl Author {
                 let transaction = id(format!("t{}", payment / 2));
                 Command::Chargeback(Chargeback { channel: id(channel), transaction })
             }
+            What::Reinstate => {
+                let charged_back: Vec<_> = model.charged_back().cloned().collect();
+                let (channel, transaction) = if charged_back.is_empty() || self.dice.happens(200) {
+                    let payment = self.dice.amount(0..=PAYMENTS + 2);
+                    (id(CHANNELS[usize::from(payment % 2 == 1)].0), id(format!("t{}", payment / 2)))
+                } else {
+                    self.dice.one_of(&charged_back).clone()
+                };
+                Command::Reinstate(Reinstate { channel, transaction })
+            }
             What::Grant => {
                 let coins = self.amount(100);
                 let expires = self.dice.happens(750).then(|| self.ahead(now));
@@ -177,7 +211,7 @@ impl Author {
                 Command::Hold(Hold { user, provider: id("p1"), coins, deadline: self.ahead(now) })
             }
             What::Step => {
-                let kind = self.dice.weighed(&[(3, 0), (1, 1), (1, 2), (1, 3)]);
+                let kind = if group.is_some() { 0 } else { self.dice.weighed(&[(3, 0), (1, 1), (1, 2), (1, 3)]) };
                 let statuses: &[Status] = if kind == 0 { &[Status::Held] } else { &[Status::Sent, Status::Unknown] };
                 let (order, _) = self.order(statuses, group, own, model);
                 match kind {
@@ -199,16 +233,18 @@ impl Author {
                 let (order, left) = self.order(&[Status::Fulfilled], group, own, model);
                 Command::Refund(Refund { order, coins: self.some_of(left), reason: id("sorry") })
             }
-            What::RollBack => self.roll_back(own, model),
+            What::RollBack => self.roll_back(group, own, model),
             What::Group => {
-                let members = self.dice.weighed(&[(1, 0), (4, 1), (8, 2), (6, 3), (3, 4)]);
+                let members = self.dice.weighed(&[(1, 0), (4, 1), (8, 2), (6, 3), (4, 4), (3, 6)]);
                 let stranger = self.dice.happens(30).then(|| user_id(USERS));
-                let member = |n: usize| {
+                let mut written = Vec::new();
+                for n in 0..members {
                     let what = self.dice.weighed(&GROUPED);
-                    let whose = stranger.as_ref().filter(|_| n == 1).unwrap_or(&user);
-                    self.write(what, whose, Some(whose), own, model, now)
-                };
-                Command::Group((0..members).map(member).collect())
+                    let user = stranger.as_ref().filter(|_| n == 1).unwrap_or(&user);
+                    let member = self.write(what, user, Some(Group { user, before: &written }), own, model, now);
+                    written.push(member);
+                }
+                Command::Group(written)
             }
             What::Publish => Command::Publish(self.publish(model, now)),
             What::Internal => {
@@ -258,59 +294,90 @@ impl Author {
 
     fn publish(&mut self, model: &Model, now: Timestamp) -> Publish {
         let item = |item: Conditions| change(item, now);
-        let changes = match self.dice.below(4) {
+        let changes = match self.dice.below(6) {
             0 => vec![Change::WithdrawItem(id("lamp")), Change::WithdrawItem(id("never"))],
             1 => vec![item(("lamp", 9, 4, None, None)), item(("rose", 2, 1, None, None))],
             2 => vec![item(("box", 0, 300, None, None))], // malformed: for nothing
+            3 => vec![Change::Entity(entity(*self.dice.one_of(&[10, 100]))), item(("lamp", 8, 4, None, None))],
             _ => items(now),
         };
-        let version = if self.dice.happens(800) { model.version() + 1 } else { self.dice.amount(0..=3) };
+        let (whole, parts) = model.version();
+        let version = if self.dice.happens(850) { whole + 1 } else { self.dice.amount(0..=3) };
+        let part = self.dice.weighed(&[(6, parts), (3, 0), (1, parts + 1)]);
         let from = now.plus_millis(self.dice.within(-1_000..=1_000));
-        Publish { version, part: u32::from(self.dice.happens(50)), last: true, from, changes }
+        Publish { version, part, last: self.dice.happens(500), from, changes }
     }
 
-    fn roll_back(&mut self, own: &CommandId, model: &Model) -> Command {
+    fn roll_back(&mut self, group: Option<Group<'_>>, own: &CommandId, model: &Model) -> Command {
         let reason = id("mistaken");
-        let refunds: Vec<(OrderId, &CommandId)> =
-            model.orders.iter().flat_map(|(id, order)| order.refunds().map(|refund| (*id, refund))).collect();
+        let here = group.map_or_else(Vec::new, |group| group.places(|member| matches!(member, Command::Refund(_))));
+        if let Some(group) = group
+            && !here.is_empty()
+            && self.dice.happens(500)
+        {
+            // A refund of the same group; now and then without its part, so the first one.
+            let place = *self.dice.one_of(&here);
+            let Command::Refund(Refund { order, .. }) = &group.before[usize::from(place)] else {
+                unreachable!("it is a refund");
+            };
+            let refund = PartName { command: own.clone(), part: self.dice.happens(850).then_some(place) };
+            return Command::RollBackRefund(RollBackRefund { order: order.clone(), refund, reason });
+        }
+        let all = self.dice.happens(100);
+        let theirs = model.orders.iter().filter(|(_, order)| group.is_none_or(|group| order.user == *group.user));
+        let refunds: Vec<(OrderId, PartName)> = theirs
+            .flat_map(|(id, order)| order.refunds().map(|(refund, rolled_back)| (*id, refund, rolled_back)))
+            .filter(|(.., rolled_back)| all || !rolled_back)
+            .map(|(order, refund, _)| (order, refund))
+            .collect();
         if refunds.is_empty() {
-            let (order, _) = self.order(&[Status::Fulfilled], None, own, model);
+            let (order, _) = self.order(&[Status::Fulfilled], group, own, model);
             return Command::RollBackRefund(RollBackRefund { order, refund: id::<CommandId>("c0-0").into(), reason });
         }
-        let (order, refund) = *self.dice.one_of(&refunds);
+        let (order, mut refund) = self.dice.one_of(&refunds).clone();
         let user = model.orders[&order].user.clone();
-        let refund = if self.dice.happens(50) { id("c0-1") } else { refund.clone() };
-        Command::RollBackRefund(RollBackRefund {
-            order: OrderRef { user, name: OrderName::Number(order) },
-            refund: refund.into(),
-            reason,
-        })
+        match self.dice.below(20) {
+            0 => refund.command = id("c0-1"),
+            1 => refund.part = Some(9),
+            2..5 => refund.part = None,
+            _ => {}
+        }
+        let order = OrderRef { user, name: OrderName::Number(order) };
+        Command::RollBackRefund(RollBackRefund { order, refund, reason })
     }
 
     /// An order's name and what is left of it; mostly one in these statuses, if there is one.
     fn order(
         &mut self,
         statuses: &[Status],
-        group: Option<&UserId>,
+        group: Option<Group<'_>>,
         own: &CommandId,
         model: &Model,
     ) -> (OrderRef, i128) {
+        if let Some(group) = group
+            && self.dice.happens(450)
+            && let Some(found) = self.order_of_group(statuses, group, own)
+        {
+            return found;
+        }
         if self.dice.happens(150) {
             // By a command, which may be under way, or may have placed nothing.
             let theirs: Vec<&(UserId, CommandId)> =
-                self.placing.iter().filter(|(user, _)| group.is_none_or(|group| user == group)).collect();
+                self.placing.iter().filter(|(user, _)| group.is_none_or(|group| user == group.user)).collect();
             let last = theirs.len().saturating_sub(6);
             if let Some((user, command)) =
                 theirs.get(last..).filter(|some| !some.is_empty()).map(|some| *self.dice.one_of(some))
             {
-                return (OrderRef { user: user.clone(), name: command.clone().into() }, 50);
+                let part = self.dice.weighed(&[(4, None), (3, Some(0)), (2, Some(1)), (1, Some(2))]);
+                let name = OrderName::Command(PartName { command: command.clone(), part });
+                return (OrderRef { user: user.clone(), name }, 50);
             }
         }
         let any = self.dice.happens(100);
-        let theirs = model.orders.iter().filter(|(_, order)| group.is_none_or(|user| order.user == *user));
+        let theirs = model.orders.iter().filter(|(_, order)| group.is_none_or(|group| order.user == *group.user));
         let fitting: Vec<_> = theirs.filter(|(_, order)| any || statuses.contains(&order.status)).collect();
         if fitting.is_empty() {
-            let user = group.cloned().unwrap_or_else(|| user_id(0));
+            let user = group.map_or_else(|| user_id(0), |group| group.user.clone());
             return (OrderRef { user, name: own.clone().into() }, 1);
         }
         let (number, order) = *self.dice.one_of(&fitting);
@@ -318,6 +385,31 @@ impl Author {
         let number = OrderId { part: number.part + u8::from(astray && group.is_some()), ..*number };
         let user = if astray && group.is_none() { user_id(USERS) } else { order.user.clone() };
         (OrderRef { user, name: OrderName::Number(number) }, order.left)
+    }
+
+    /// What an earlier member of the same group placed, if one fits.
+    fn order_of_group(&mut self, statuses: &[Status], group: Group<'_>, own: &CommandId) -> Option<(OrderRef, i128)> {
+        let wants_held = statuses.contains(&Status::Held);
+        let fitting = group.places(|member| match member {
+            Command::Gift(_) => !wants_held,
+            Command::Hold(_) => wants_held,
+            _ => false,
+        });
+        if fitting.is_empty() {
+            return None;
+        }
+        let place = *self.dice.one_of(&fitting);
+        let charged = match &group.before[usize::from(place)] {
+            Command::Hold(hold) => i128::from(hold.coins.get()),
+            Command::Gift(gift) => {
+                let item = ITEMS.iter().find(|item| item.0 == gift.item.as_str())?;
+                i128::from(item.1) * i128::from(gift.quantity)
+            }
+            _ => return None,
+        };
+        let part = self.dice.happens(850).then_some(place);
+        let name = OrderName::Command(PartName { command: own.clone(), part });
+        Some((OrderRef { user: group.user.clone(), name }, charged))
     }
 
     /// Some of what there is, or nothing said, which means all.
@@ -364,6 +456,11 @@ fn change((item, price, value, from, until): Conditions, now: Timestamp) -> Chan
         from: at(from),
         until: at(until),
     })
+}
+
+fn entity(coins_per_unit: u32) -> Entity {
+    let entity = format!(r#"{{"currency":"CNY","zone":"Asia/Shanghai","coins_per_unit":{coins_per_unit}}}"#);
+    serde_json::from_str(&entity).expect("an entity")
 }
 
 fn coins(coins: u64) -> Coins {
