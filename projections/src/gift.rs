@@ -92,7 +92,27 @@ fn change_of<'a>(
             let coins = back.taken.iter().chain(lapsed).map(|lot| lot.coins.signed()).sum();
             (back.order, 1, coins, &back.given)
         }
-        _ => return None,
+        Event::ReferencePublished(_)
+        | Event::ReferenceTaken(_)
+        | Event::TopUpClaimed(_)
+        | Event::TopUpCredited(_)
+        | Event::ChargebackClaimed(_)
+        | Event::ChargedBack(_)
+        | Event::Granted(_)
+        | Event::LotExpired(_)
+        | Event::Held(_)
+        | Event::Sent(_)
+        | Event::Queried(_)
+        | Event::Unresolved(_)
+        | Event::HandedOver(_)
+        | Event::Captured(_)
+        | Event::Released(_)
+        | Event::ChargebackRemembered(_)
+        | Event::TopUpReversed(_)
+        | Event::ReinstateRemembered(_)
+        | Event::ReinstateClaimed(_)
+        | Event::Reinstated(_)
+        | Event::Group(_) => return None,
     };
     let order =
         record.moved(id).unwrap_or_else(|| panic!("part {part} moved order {id}, which its record does not show"));

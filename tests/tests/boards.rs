@@ -1,4 +1,4 @@
-//! Boards and tallies of the real engine against DOMAIN's words, with nothing of ours in between: what a
+//! Boards, tallies and debts of the real engine against DOMAIN's words, with nothing of ours in between: what a
 //! recipient holds follows from the gift's beginning and from what is left of it, an increase that was
 //! refunded counts as never made, ties go to the earlier last standing increase, then the smaller id.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use giftledger_tests::world::World;
 use ledger::Answer;
-use projections::{Board, BoardKey, Boards, Members, Tallies, Window};
+use projections::{Board, BoardKey, Boards, Debts, Members, Tallies, Window};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemas::Timestamp;
@@ -340,6 +340,54 @@ fn an_increase_that_was_refunded_counts_as_never_made() {
         [("A".to_owned(), 60, 1), ("B".to_owned(), 60, 2)],
         "DOMAIN's own figures"
     );
+}
+
+#[test]
+fn what_a_user_still_owes_is_the_debt_of_the_wallet() {
+    let mut owed = 0;
+    for seed in 0..20 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let world = World::new(if seed % 2 == 0 { 1 } else { 8 });
+        world.say(
+            r#"{"id":"v1","publish":{"version":1,"part":0,"last":true,"from":"2026-01-01T00:00:00Z","changes":[{"item":{"item":"rose","price":1,"value":1}}]}}"#,
+        );
+        let mut payments = Vec::new();
+        for n in 0..60 {
+            let user = format!("u{}", random.random_range(0..3));
+            let coins = random.random_range(1..30);
+            let earlier = random.random_range(0..=n);
+            let payment = if payments.is_empty() { 0 } else { payments[random.random_range(0..payments.len())] };
+            let command = match random.random_range(0..7) {
+                0 | 1 => {
+                    payments.push(n);
+                    format!(
+                        r#""top_up":{{"user":"{user}","channel":"c","transaction":"t{n}","coins":{coins},"paid":{{"currency":"CNY","amount":"1.00"}}}}"#
+                    )
+                }
+                2 => {
+                    format!(r#""gift":{{"user":"{user}","item":"rose","quantity":{coins},"to":[{{"streamer":"s"}}]}}"#)
+                }
+                3 | 4 => format!(r#""chargeback":{{"channel":"c","transaction":"t{payment}"}}"#),
+                5 => format!(r#""reinstate":{{"channel":"c","transaction":"t{payment}"}}"#),
+                _ => format!(
+                    r#""refund":{{"order":{{"user":"{user}","name":{{"command":"c{earlier}"}}}},"coins":1,"reason":"r"}}"#
+                ),
+            };
+            world.say(&format!(r#"{{"id":"c{n}",{command}}}"#)); // taken or refused
+            world.rest();
+            let mut debts = Debts::new();
+            for record in &world.records() {
+                debts.apply(record);
+            }
+            for user in ["u0", "u1", "u2"] {
+                let debt = world.wallet(user).debt();
+                owed += u32::from(debt > 0);
+                let shown = debts.owed_by(&user.parse().unwrap());
+                assert_eq!(u128::try_from(shown), Ok(debt), "{user} after {command}, seed {seed}");
+            }
+        }
+    }
+    assert!(owed > 100, "{owed} times somebody owed something");
 }
 
 #[test]

@@ -42,7 +42,8 @@ impl Debts {
         let Some(user) = record.subject.user() else { return };
         for (_, event) in record.events() {
             match event {
-                Event::ChargedBack(back) if !back.debt.is_zero() => {
+                Event::ChargedBack(back) if back.debt.is_zero() => {}
+                Event::ChargedBack(back) => {
                     self.users.entry(user.clone()).or_default().push(Debt {
                         user: user.clone(),
                         channel: back.channel.clone(),
@@ -57,7 +58,24 @@ impl Debts {
                 Event::Captured(captured) => self.pay_lots(user, &captured.released.debt_paid),
                 Event::Released(released) => self.pay_lots(user, &released.released.debt_paid),
                 Event::Refunded(refund) => self.pay_lots(user, &refund.returned.debt_paid),
-                _ => {}
+                Event::ReferencePublished(_)
+                | Event::ReferenceTaken(_)
+                | Event::TopUpClaimed(_)
+                | Event::ChargebackClaimed(_)
+                | Event::Granted(_)
+                | Event::LotExpired(_)
+                | Event::GiftGiven(_)
+                | Event::Held(_)
+                | Event::Sent(_)
+                | Event::Queried(_)
+                | Event::Unresolved(_)
+                | Event::HandedOver(_)
+                | Event::RefundRolledBack(_)
+                | Event::ChargebackRemembered(_)
+                | Event::TopUpReversed(_)
+                | Event::ReinstateRemembered(_)
+                | Event::ReinstateClaimed(_)
+                | Event::Group(_) => {}
             }
         }
     }

@@ -132,7 +132,28 @@ fn note_origins(record: &Record, origins: &mut HashMap<LotId, Origin>) {
         let origin = match event {
             Event::TopUpCredited(e) => Origin::TopUp { channel: e.channel.clone(), transaction: e.transaction.clone() },
             Event::Granted(e) => Origin::Grant { reason: e.reason.clone() },
-            _ => continue,
+            Event::ReferencePublished(_)
+            | Event::ReferenceTaken(_)
+            | Event::TopUpClaimed(_)
+            | Event::ChargebackClaimed(_)
+            | Event::ChargedBack(_)
+            | Event::LotExpired(_)
+            | Event::GiftGiven(_)
+            | Event::Held(_)
+            | Event::Sent(_)
+            | Event::Queried(_)
+            | Event::Unresolved(_)
+            | Event::HandedOver(_)
+            | Event::Captured(_)
+            | Event::Released(_)
+            | Event::Refunded(_)
+            | Event::RefundRolledBack(_)
+            | Event::ChargebackRemembered(_)
+            | Event::TopUpReversed(_)
+            | Event::ReinstateRemembered(_)
+            | Event::ReinstateClaimed(_)
+            | Event::Reinstated(_)
+            | Event::Group(_) => continue,
         };
         origins.insert(LotId { sequence: record.sequence, part }, origin);
     }
