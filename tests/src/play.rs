@@ -550,7 +550,7 @@ pub(crate) fn shown(answer: &Answer) -> Option<Expected> {
             sequence: refused.sequence,
             rejection: refused.rejection.clone(),
         }),
-        Answer::Conflict { shard, sequence } => Some(Expected::Conflict { shard: *shard, sequence: *sequence }),
+        Answer::Conflict(first) => Some(Expected::Conflict { shard: first.shard, sequence: first.sequence }),
         Answer::Malformed { .. } => Some(Expected::Malformed),
         Answer::Refused(_) | Answer::Unavailable(_) => None,
     }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use giftledger_tests::world::World;
-use ledger::Answer;
+use ledger::{Answer, Taken};
 use projections::claw_back_candidate;
 use schemas::{Coins, OrderKind, Rejection, Status};
 
@@ -181,6 +181,63 @@ fn the_same_refund_twice_has_one_effect() {
         let refund = r#"{"id":"r","refund":{"order":{"user":"u1","name":{"command":"g"}},"coins":30,"reason":"x"}}"#;
         assert_eq!(world.say(refund), world.say(refund));
         assert_eq!(world.balance("user:u1"), 30);
+    });
+}
+
+/// Whoever sends something else under an id is told what stands there, where, and in what theirs differs.
+#[test]
+fn a_conflict_says_what_differs_and_where_the_first_stands() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "P1", 1_000));
+        let order = |name: &str| format!(r#""order":{{"user":"u1","name":{{"command":"{name}"}}}}"#);
+        let refund = |of: &str| format!(r#"{{"id":"r","refund":{{{},"reason":"offline"{of}}}}}"#, order("g"));
+        let gift = |of: &str| {
+            format!(r#"{{"id":"g","gift":{{"user":"u1","item":"rose","quantity":10,"to":[{{"streamer":"s1"}}]{of}}}}}"#)
+        };
+        let grant = |coins: u32| format!(r#"{{"grant":{{"user":"u1","coins":{coins},"reason":"r"}}}}"#);
+        let group = |coins: [u32; 2]| format!(r#"{{"id":"x","group":[{},{}]}}"#, grant(coins[0]), grant(coins[1]));
+        let hold =
+            r#"{"id":"h","hold":{"user":"u1","provider":"arcade","coins":50,"deadline":"2030-01-01T00:00:00Z"}}"#;
+        let poor = r#"{"id":"p","gift":{"user":"u2","item":"rose","to":[]}}"#;
+        let again = |line: &str| line.replace(r#"{"id""#, r#"{"occurred_at":"2025-11-30T00:00:00Z","id""#);
+        let firsts = [gift(r#","room":"r1""#), refund(r#","coins":3"#), group([1, 2]), hold.to_owned()];
+        let say = |line: &String| match world.say(line) {
+            Answer::Taken(taken) => taken,
+            other => panic!("{line}: {other:?}"),
+        };
+        let records: Vec<Taken> = firsts.iter().map(say).collect();
+        let refused = world.say(poor);
+        for (line, event, message) in [
+            (
+                gift("").replace("rose", "box"),
+                "gift_given",
+                "gift.item was rose and is box, gift.room was r1 and is absent",
+            ),
+            (gift(r#","room":"r1""#).replace(r#"{"streamer":"s1"}"#, ""), "gift_given", "gift.to was s1 and is house"),
+            (again(&firsts[0]), "gift_given", "occurred_at was absent and is 2025-11-30T00:00:00Z"),
+            (refund(r#","coins":4"#), "refunded", "refund.coins was 3 and is 4"),
+            (refund(""), "refunded", "which is all that can be told"),
+            (group([1, 3]), "group", "group[1].grant.coins was 2 and is 3"),
+            (hold.replace("50", "60"), "held", "hold.coins was 50 and is 60"),
+            (grant(7).replacen('{', r#"{"id":"h","#, 1), "held", "the command was hold and is grant"),
+        ] {
+            let Answer::Conflict(conflict) = world.say(&line) else { panic!("{line} is no conflict") };
+            let first =
+                records.iter().find(|first| (first.shard, first.sequence) == (conflict.shard, conflict.sequence));
+            let first = first.expect("it stands where the first was taken");
+            assert_eq!((conflict.time, conflict.outcome, conflict.event), (first.time, "taken", Some(event)));
+            assert!(conflict.message.contains(message), "{line}: {}\nlacks {message}", conflict.message);
+            assert!(conflict.message.contains(&format!("taken as {event} in {}-{}", first.shard, first.sequence)));
+            assert_ne!(conflict.first_digest, conflict.this_digest);
+        }
+        let Answer::Refused(refused) = refused else { panic!("{refused:?}") };
+        let Answer::Conflict(conflict) = world.say(&poor.replace("rose", "box")) else { panic!("no conflict") };
+        assert_eq!(
+            (conflict.sequence, conflict.outcome, conflict.code),
+            (refused.sequence, "refused", Some(refused.code))
+        );
+        assert!(conflict.message.contains("refused as insufficient_funds") && conflict.differs.is_empty());
     });
 }
 

@@ -864,7 +864,7 @@ fn place_of(answer: &Answer) -> (schemas::Shard, u64) {
     match answer {
         Answer::Taken(taken) => (taken.shard, taken.sequence),
         Answer::Refused(refused) => (refused.shard, refused.sequence),
-        Answer::Conflict { shard, sequence } => (*shard, *sequence),
+        Answer::Conflict(first) => (first.shard, first.sequence),
         _ => panic!("{answer:?} has no record"),
     }
 }

@@ -3,6 +3,8 @@
 use schemas::{Coins, Event, Malformed, OrderId, Record, Rejection, Shard, Timestamp};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+use super::conflict::Conflict;
+
 /// The answer to one command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "answer")]
@@ -12,12 +14,7 @@ pub enum Answer {
     /// It was refused, now or when the same command came first; the id is used up.
     Refused(Refused),
     /// The id stands for another command of this subject. Nothing was done.
-    Conflict {
-        /// The shard of the record that has the id.
-        shard: Shard,
-        /// Its sequence.
-        sequence: u64,
-    },
+    Conflict(Box<Conflict>),
     /// The command cannot be read. Nothing was done, the id is free.
     Malformed(Malformed),
     /// There is no outcome: ask again later, with the same id.

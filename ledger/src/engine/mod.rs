@@ -13,6 +13,7 @@
 
 mod answer;
 mod bulk;
+mod conflict;
 mod core;
 mod dispatcher;
 mod finder;
@@ -54,6 +55,7 @@ use crate::{
 };
 
 pub use answer::{Answer, Refused, Taken, Unavailable};
+pub use conflict::{Conflict, Difference};
 pub use lanes::MAX_QUEUED;
 pub use steps::{Step, Steps};
 

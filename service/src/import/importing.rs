@@ -224,9 +224,7 @@ impl<'a> Importing<'a> {
         let outcome = |answer| match answer {
             Answer::Taken(taken) => Outcome::Taken(taken.shard, taken.sequence),
             Answer::Refused(refused) => Outcome::Refused { code: refused.code.to_owned(), why: refused.message },
-            Answer::Conflict { shard, sequence, .. } => {
-                Outcome::Conflict { why: format!("the id stands for another command, in record {shard}-{sequence}") }
-            }
+            Answer::Conflict(conflict) => Outcome::Conflict { why: conflict.message },
             Answer::Malformed(malformed) => Outcome::Malformed { why: malformed.message },
             Answer::Unavailable(why) => Outcome::Undecided(why),
         };

@@ -10,6 +10,7 @@ use crate::{
     engine::{
         answer::{Answer, Unavailable},
         bulk::{Content, Slot},
+        conflict::Conflict,
         lookup::{Asker, Miss},
         prepare::Prepared,
     },
@@ -51,8 +52,8 @@ impl Core {
         };
         let prefetched = match self.known(slot, &subject, envelope, sound.key, sealed) {
             Ok(Some(record)) if record.digest != sound.digest => {
-                let Record { shard, sequence, .. } = *record;
-                self.answer(slot, Answer::Conflict { shard, sequence });
+                let conflict = Conflict::of(&record, envelope, sound.digest);
+                self.answer(slot, Answer::Conflict(Box::new(conflict)));
                 return Ok(());
             }
             Ok(Some(record)) => return self.answer_from(slot, &record, envelope.command.touches()),
