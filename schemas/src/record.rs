@@ -101,14 +101,14 @@ impl Record {
     /// an order that it moves, a group or changes, it has at most 64 recipients with an id of 200 bytes each and
     /// `FEW_LOTS` lots of at most 24 bytes, which is far below.
     pub fn may_be_large(&self) -> bool {
-        let lots = match self.event() {
-            None => 0,
-            Some(Event::Group(_) | Event::ReferencePublished(_) | Event::ReferenceTaken(_)) => return true,
-            Some(Event::GiftGiven(gift)) => gift.used.len(),
-            Some(Event::Held(held)) => held.used.len(),
-            Some(Event::ChargedBack(charged_back)) => charged_back.taken.len(),
-            Some(Event::Reinstated(reinstated)) => reinstated.restored.len(),
-            Some(_) => 0,
+        let Some(event) = self.event() else { return false };
+        let lots = match event {
+            Event::Group(_) | Event::ReferencePublished(_) | Event::ReferenceTaken(_) => return true,
+            Event::GiftGiven(gift) => gift.used.len(),
+            Event::Held(held) => held.used.len(),
+            Event::ChargedBack(charged_back) => charged_back.taken.len(),
+            Event::Reinstated(reinstated) => reinstated.restored.len(),
+            _ => 0, // no lots, or those of an order that it moves
         };
         !self.moved.is_empty() || lots > FEW_LOTS
     }

@@ -229,7 +229,7 @@ mod tests {
         fn no_part_rises_as_less_is_left(first in prop::collection::vec(0_u64..1 << 46, 2..65), part in 1_u64..=1 << 20) {
             let sum: u64 = first.iter().sum();
             prop_assume!(sum > 0);
-            let total = u64::try_from(u128::from(sum) * u128::from(part) >> 20).unwrap().max(1);
+            let total = u64::try_from((u128::from(sum) * u128::from(part)) >> 20).unwrap().max(1);
             let (more, less) = (webster(total, &first), webster(total - 1, &first));
             prop_assert_eq!(more.iter().sum::<u64>(), total);
             prop_assert!(less.iter().zip(&more).all(|(less, more)| less <= more));
