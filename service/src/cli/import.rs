@@ -168,25 +168,26 @@ fn print(imported: &Imported, dry_run: bool, json: bool) -> Result<()> {
         ("malformed", counts.malformed, lines(&imported.malformed_lines, counts.malformed)),
         ("left for next time", counts.left_for_next_time, lines(&imported.left_lines, counts.left_for_next_time)),
     ];
-    let mut text = String::new();
+    let mut told = Vec::new();
     for (what, count, detail) in rows {
         if count > 0 || what == "rows read" || what == taken {
             let detail = if count > 0 && !detail.is_empty() { format!("   {detail}") } else { String::new() };
-            text += &format!("{what:<18} {:>12}{detail}\n", thousands(count));
+            told.push(format!("{what:<18} {:>12}{detail}", thousands(count)));
         }
     }
     if imported.resumed_after > 0 {
-        text += &format!("{} rows were read by an earlier import", thousands(imported.resumed_after));
-        if imported.refused_before > 0 {
-            text += &format!(", of which {} were refused", thousands(imported.refused_before));
-        }
-        text += "\n";
+        let refused = match imported.refused_before {
+            0 => String::new(),
+            refused => format!(", of which {} were refused", thousands(refused)),
+        };
+        told.push(format!("{} rows were read by an earlier import{refused}", thousands(imported.resumed_after)));
     }
     if !dry_run {
-        text += &format!("{} records were added\n", thousands(imported.records_added));
+        told.push(format!("{} records were added", thousands(imported.records_added)));
     }
     if counts.malformed > 0 {
-        text += "Correct the file, or the mapping, and import it again; rows that were taken are not taken twice\n";
+        let advice = "Correct the file, or the mapping, and import it again; rows that were taken are not taken twice";
+        told.push(advice.to_owned());
     }
-    say(&text)
+    say(&told.join("\n"))
 }

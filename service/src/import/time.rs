@@ -2,8 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc, format};
-use chrono_tz::Tz;
-use schemas::{Timestamp, parse_zone};
+use schemas::{Timestamp, Zone, parse_zone};
 use serde::Serialize;
 
 /// How a file writes its times.
@@ -12,12 +11,7 @@ pub struct TimeMapping {
     /// As strftime says it, tried one after the other; RFC 3339 where there is none.
     pub formats: Vec<String>,
     /// The zone of times that do not say theirs.
-    #[serde(serialize_with = "zone_name")]
-    pub zone: Option<Tz>,
-}
-
-fn zone_name<S: serde::Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
-    zone.map(Tz::name).serialize(serializer)
+    pub zone: Option<Zone>,
 }
 
 /// What a format says of where its times hold.
@@ -42,7 +36,7 @@ fn has_offset(items: &[format::Item<'_>]) -> bool {
 impl TimeMapping {
     /// Checks that the formats are some, and that each says where its times hold, or the zone does.
     pub fn new(formats: Vec<String>, zone: Option<&str>) -> Result<Self> {
-        let zone = zone.map(parse_zone).transpose().context("[time] zone")?;
+        let zone = zone.map(parse_zone).transpose().context("[time] zone")?.map(Zone);
         for text in &formats {
             let items: Vec<_> = format::StrftimeItems::new(text).collect();
             if items.iter().any(|item| matches!(item, format::Item::Error)) {
@@ -94,7 +88,7 @@ impl TimeMapping {
                 .or_else(|| parsed.to_naive_datetime_with_offset(0).ok()?.and_utc().fixed_offset().into());
             return time.map(|time| Ok(time.to_utc()));
         }
-        let zone = self.zone?;
+        let Zone(zone) = self.zone?;
         if let Ok(clock) = NaiveDateTime::parse_from_str(text, format) {
             return Some(match zone.from_local_datetime(&clock) {
                 LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Ok(time.to_utc()),

@@ -49,7 +49,7 @@ impl Current {
             .collect();
         let reference = history.at(now);
         let items = reference.items().cloned().map(Change::Item);
-        let entity = reference.entity().cloned().map(Change::Entity);
+        let entity = reference.entity().copied().map(Change::Entity);
         let streamers = reference.streamer_terms().map(Change::Streamer);
         let guilds = reference.guild_terms().map(Change::Guild);
         let memberships = reference.memberships().map(Change::Membership);
@@ -139,7 +139,7 @@ pub fn difference(current: &Current, wanted: &[Change], unnamed: Unnamed) -> Dif
                 difference.lines.push(format!("- item {item}"));
                 difference.changes.push(change.clone());
             }
-            Change::Entity(new) => difference.put(current.entity.as_ref(), new, change, show_entity),
+            Change::Entity(new) => difference.put(current.entity.as_ref(), new, change, |entity| show_entity(*entity)),
             Change::Streamer(new) => {
                 let old = current.streamers.get(&(new.streamer.clone(), new.from));
                 difference.put(old, new, change, |terms| format!("share {}", terms.share));
@@ -182,7 +182,7 @@ fn notes(current: &Current, file: &Current, unnamed: Unnamed) -> Vec<String> {
         }
     };
     if let Some(entity) = current.entity.as_ref().filter(|_| file.entity.is_none()) {
-        stay("entities", vec![Change::Entity(entity.clone()).title()], "");
+        stay("entities", vec![Change::Entity(*entity).title()], "");
     }
     if unnamed == Unnamed::Stays {
         let items = missing(&current.items, &file.items, |item| Change::Item(item.clone()));
@@ -225,7 +225,7 @@ fn scheduled(current: &Current, changes: &[Change]) -> Vec<String> {
         let shown = match &one.change {
             Change::Item(item) => show_item(item),
             Change::WithdrawItem(_) => "withdrawn".to_owned(),
-            Change::Entity(entity) => show_entity(entity),
+            Change::Entity(entity) => show_entity(*entity),
             Change::Streamer(StreamerTerms { share, .. }) | Change::Guild(GuildTerms { share, .. }) => {
                 format!("share {share}")
             }
@@ -243,7 +243,7 @@ fn show_item(item: &GiftItem) -> String {
     format!("price {} value {}{from}{until}", item.price, item.value)
 }
 
-fn show_entity(entity: &Entity) -> String {
+fn show_entity(entity: Entity) -> String {
     format!("{} {} coins_per_unit {}", entity.currency, entity.zone.0.name(), entity.coins_per_unit)
 }
 

@@ -1,51 +1,63 @@
 //! `demo`: a synthetic platform in an empty folder, and what a ledger makes of it.
+//!
+//! Everything has an id made from its number, and follows from the seed. So a demo that was interrupted goes on
+//! where it was: what is on the log already is answered again.
 
+mod games;
 mod platform;
+mod telling;
 
-use std::time::Duration;
+use std::{fs, io::ErrorKind};
 
-use anyhow::{Result, bail};
-use chrono::{Datelike, Utc};
-use ledger::{Answer, Clock, Engine, Lines, SystemClock};
-use projections::{Board, BoardKey, Members, Window};
-use replay::{
-    AsOf, Driver, Schedule,
-    driver::{Behaviour, Counts, Simulator},
-};
-use schemas::{CommandId, Envelope, Month, Status, UserId, Zone, parse_zone};
-use serde::Serialize;
+use anyhow::{Context, Result, bail, ensure};
+use ledger::{Answer, Clock, Engine, Lines, SystemClock, log::Disk};
+use schemas::{CommandId, Envelope, Month, Shard, UserId, Zone, parse_zone};
+use serde::{Deserialize, Serialize};
 
-use self::platform::Platform;
-use super::{Ended, Global, apply::apply_changes, board, settle, verify};
+use self::{games::Compensation, platform::Platform, telling::Examples};
+use super::{Ended, Global, apply::apply_changes, verify};
 use crate::{
     ledger_dir::LedgerDir,
-    output::{json_line, say, stdout, thousands},
+    output::{json_line, stdout},
 };
 
 /// Lines of one submission.
 const CHUNK: usize = 8_189;
-/// The demo does not wait for hours: it asks after 20 ms, 40 ms, 80 ms, and then a person takes over.
-const SCHEDULE: Schedule = Schedule { first_ms: 20, longest_ms: 80, calls: 5 };
-/// Holds that the gateway forgot to send come back after this.
-const DEADLINE_MS: i64 = 2_000;
-/// Every so many holds one is never sent.
-const FORGOTTEN: usize = 16;
-/// A provider on a bad day.
-const BAD_DAY: Behaviour = Behaviour { refuses: 20, delivers_part: 10, silent: 5, loses: 30, late: 15, wrong: 10 };
+/// Stands beside the log as long as a demo is not at its end.
+const UNDER_WAY: &str = "demo.json";
+const ZONE: &str = "Asia/Shanghai";
+/// The fewest users who make a month.
+const FEWEST_USERS: u64 = 100;
 
-/// Fill an empty folder with a synthetic platform and show what a ledger does.
+/// Fill an empty folder with a synthetic platform and show what a ledger does. One that was interrupted goes on.
 #[derive(Debug, clap::Args)]
 pub struct Demo {
     /// The same seed gives the same platform.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many shards.
+    /// How many users it has; they give ten gifts each.
+    #[arg(long, default_value_t = 4_000)]
+    users: u64,
+    /// The month in which all of it happens; one that has ended.
+    #[arg(long, default_value = "2026-10")]
+    month: Month,
+    /// How many shards [default: 16]
     #[arg(long)]
-    shards: Option<schemas::Shard>,
+    shards: Option<Shard>,
+}
+
+/// What a demo is made from.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Begun {
+    seed: u64,
+    users: u64,
+    month: String,
+    shards: Shard,
 }
 
 /// How the commands of a step were answered.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 struct Tally {
     taken: u64,
     refused: u64,
@@ -60,61 +72,95 @@ struct Summary {
     chargebacks: Tally,
     holds: Tally,
     compensation: Compensation,
+    digest: String,
     proof: reconcile::proofs::Proof,
-}
-
-/// What became of the game orders.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-struct Compensation {
-    fulfilled: u64,
-    released: u64,
-    never_sent: u64,
-    with_a_person: u64,
-    calls: u64,
-    unresolved: u64,
 }
 
 impl Demo {
     pub fn run(self, global: &Global) -> Result<Ended> {
+        ensure!(self.users >= FEWEST_USERS, "--users is {}, and {FEWEST_USERS} are the fewest", self.users);
         let ledger = global.ledger();
-        if ledger.exists() {
-            bail!("there is a ledger in {} already; name another folder with --data", ledger.path().display());
+        let (summary, examples) = self.play(&ledger)?;
+        if global.json {
+            json_line(&mut stdout(), &summary)?;
+        } else {
+            telling::tell(&ledger, self.month, &summary, &examples)?;
         }
-        let zone = Zone(parse_zone("Asia/Shanghai")?);
-        let month = last_month();
-        let mut platform = Platform::new(self.seed, month, zone);
-        let engine = ledger.make(self.shards)?;
-        apply_changes(&engine, &ledger, &Platform::reference(zone, month)?)?;
+        Ok(Ended::with(summary.proof.ok))
+    }
 
+    fn play(&self, ledger: &LedgerDir) -> Result<(Summary, Examples)> {
+        let zone = Zone(parse_zone(ZONE)?);
+        let mut platform = Platform::new(self.seed, self.users, self.month, zone);
+        if platform.until() > SystemClock.now() {
+            bail!(
+                "the demo is about {}, which has not ended by this machine's clock; name an earlier month with --month",
+                self.month
+            );
+        }
+        let engine = self.start(ledger)?;
+        apply_changes(&engine, ledger, &Platform::reference(zone, self.month)?)?;
+        // Each user's in their order, and each step behind the one before: the same on every machine.
         let top_ups = platform.money()?;
         let money = submit(&engine, top_ups.clone())?.0;
         let (gifts, given) = submit(&engine, platform.gifts()?)?;
         let refunds = submit(&engine, platform.refunds(&given)?)?.0;
         let chargebacks = submit(&engine, platform.chargebacks(&top_ups)?)?.0;
-        let now = SystemClock.now();
-        let (holds, _) = submit(&engine, platform.holds(now, now.plus_millis(DEADLINE_MS))?)?;
-        let compensation = play_games(&engine, self.seed)?;
+        let placed = games::placed(ledger)?;
+        let holds = submit(&engine, platform.holds(SystemClock.now(), &placed)?)?.0;
+        games::play(&engine, self.seed)?;
         engine.settle()?;
+        let examples = Examples::of(&engine, &given)?;
         engine.close()?;
-        let proof = verify::prove(&ledger)?;
-        let summary =
-            Summary { month: month.to_string(), money, gifts, refunds, chargebacks, holds, compensation, proof };
-        if global.json {
-            json_line(&mut stdout(), &summary)?;
-        } else {
-            tell(&ledger, &platform, &summary)?;
+        let compensation = games::compensation(ledger)?;
+        let digest = telling::digest(ledger, self.month)?.to_string();
+        let proof = verify::prove(ledger)?;
+        let marker = ledger.path().join(UNDER_WAY);
+        fs::remove_file(&marker).with_context(|| format!("removing {}", marker.display()))?;
+        let month = self.month.to_string();
+        let summary = Summary { month, money, gifts, refunds, chargebacks, holds, compensation, digest, proof };
+        Ok((summary, examples))
+    }
+
+    /// Makes the ledger, or opens that of a demo that was interrupted.
+    fn start(&self, ledger: &LedgerDir) -> Result<Engine> {
+        let marker = ledger.path().join(UNDER_WAY);
+        let asked = Begun { seed: self.seed, users: self.users, month: self.month.to_string(), shards: 0 };
+        if ledger.exists() {
+            match fs::read(&marker) {
+                Ok(text) => {
+                    let Ok(begun) = serde_json::from_slice::<Begun>(&text) else {
+                        bail!("{} cannot be read; name another folder with --data", marker.display());
+                    };
+                    if begun != (Begun { shards: self.shards.unwrap_or(begun.shards), ..asked }) {
+                        let Begun { seed, users, month, shards } = begun;
+                        let command = format!("demo --seed {seed} --users {users} --month {month} --shards {shards}");
+                        bail!(
+                            "another demo was interrupted in {}; it goes on with {}, or name another folder with --data",
+                            ledger.path().display(),
+                            ledger.typed(&command)
+                        );
+                    }
+                    eprintln!("giftledger: a demo was interrupted in {}; it goes on", ledger.path().display());
+                    return ledger.start(None);
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error).with_context(|| format!("reading {}", marker.display())),
+            }
         }
-        Ok(Ended::with(summary.proof.ok))
+        // An empty one may be a demo's that could not say so yet; nothing was given then.
+        if ledger.exists() && ledger.read()?.head().shards.iter().any(|shard| shard.sequence > 0) {
+            bail!("there is a ledger in {} already; name another folder with --data", ledger.path().display());
+        }
+        let engine = ledger.start_or_make(self.shards)?;
+        let begun = Begun { shards: engine.shards(), ..asked };
+        let written = ledger.disk().write_atomic(UNDER_WAY, &serde_json::to_vec(&begun)?);
+        written.with_context(|| format!("writing {}", marker.display()))?;
+        Ok(engine)
     }
 }
 
-fn last_month() -> Month {
-    let today = Utc::now().date_naive();
-    let last = today.with_day(1).expect("every month has a first day") - chrono::Days::new(1);
-    format!("{:04}-{:02}", last.year(), last.month()).parse().expect("a month of this century")
-}
-
-/// Submits in chunks; the tally, and who placed what.
+/// Submits in chunks, each user's commands in their order; the tally, and who placed what.
 fn submit(engine: &Engine, commands: Vec<Envelope>) -> Result<(Tally, Vec<(UserId, CommandId)>)> {
     let mut tally = Tally::default();
     let mut taken = Vec::new();
@@ -122,106 +168,99 @@ fn submit(engine: &Engine, commands: Vec<Envelope>) -> Result<(Tally, Vec<(UserI
     while commands.peek().is_some() {
         let chunk: Vec<Envelope> = commands.by_ref().take(CHUNK).collect();
         let names: Vec<_> = chunk.iter().map(|c| (c.command.touches().cloned(), c.id.clone())).collect();
-        for ((user, id), answer) in names.into_iter().zip(engine.execute(chunk, Lines::Independent)) {
+        for ((user, id), answer) in names.into_iter().zip(engine.execute(chunk, Lines::InOrder)) {
             match answer {
                 Answer::Taken(_) => {
                     tally.taken += 1;
                     taken.extend(user.map(|user| (user, id)));
                 }
                 Answer::Refused(_) => tally.refused += 1,
+                Answer::Unavailable(why) => {
+                    return Err(why).with_context(|| format!("command {id} of the demo; start it again, it goes on"));
+                }
                 other => bail!("command {id} of the demo: {other:?}"),
             }
         }
     }
+    engine.settle()?;
     Ok((tally, taken))
 }
 
-/// Sends the held orders, all but some, to a provider on a bad day, and drives the rest to an end.
-fn play_games(engine: &Engine, seed: u64) -> Result<Compensation> {
-    let mut reader = engine.reader();
-    let mut driver = Driver::new(Simulator::new(seed, BAD_DAY), SCHEDULE, &reader);
-    let mut held = Vec::new();
-    for record in replay::records(&mut reader, AsOf::End)? {
-        let record = record?;
-        if let Some(user) = record.subject.user() {
-            held.extend(record.orders().filter(|o| o.status == Status::Held).map(|order| (user.clone(), order)));
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn demo(seed: u64) -> Demo {
+        Demo { seed, users: FEWEST_USERS, month: "2025-10".parse().unwrap(), shards: Some(5) }
+    }
+
+    fn played(demo: &Demo, folder: &Path) -> Summary {
+        let (summary, examples) = demo.play(&LedgerDir::new(folder)).unwrap();
+        assert!(summary.proof.ok && summary.gifts.taken > 100, "{summary:?}");
+        assert!(!examples.payer.as_str().is_empty());
+        summary
+    }
+
+    /// The refund and its roll-back were in one unordered bulk: which came first was a matter of luck.
+    #[test]
+    fn the_same_seed_gives_the_same_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let digests: Vec<_> = [1, 1, 2]
+            .into_iter()
+            .enumerate()
+            .map(|(n, seed)| {
+                let summary = played(&demo(seed), &folder.path().join(n.to_string()));
+                (summary.digest, summary.compensation)
+            })
+            .collect();
+        assert_eq!(digests[0], digests[1]);
+        assert_ne!(digests[0].0, digests[2].0);
+    }
+
+    /// Its folder was refused afterwards: neither a demo nor anything else.
+    #[test]
+    fn an_interrupted_demo_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = played(&demo(1), &folder.path().join("whole"));
+        for steps in 0..4 {
+            let path = folder.path().join(format!("stopped after {steps}"));
+            let (demo, ledger) = (demo(1), LedgerDir::new(&path));
+            let zone = Zone(parse_zone(ZONE).unwrap());
+            let mut platform = Platform::new(1, FEWEST_USERS, demo.month, zone);
+            let engine = demo.start(&ledger).unwrap();
+            if steps > 0 {
+                apply_changes(&engine, &ledger, &Platform::reference(zone, demo.month).unwrap()).unwrap();
+                let mut money = platform.money().unwrap();
+                money.truncate(if steps > 1 { usize::MAX } else { 50 });
+                submit(&engine, money).unwrap();
+            }
+            if steps > 2 {
+                submit(&engine, platform.gifts().unwrap()).unwrap();
+                let placed = games::placed(&ledger).unwrap();
+                submit(&engine, platform.holds(SystemClock.now(), &placed).unwrap()).unwrap();
+            }
+            drop(engine); // it ends where it is
+            let other = Demo { seed: 2, ..demo_like(&demo) }.start(&ledger).unwrap_err().to_string();
+            assert!(other.contains("it goes on with giftledger demo --seed 1 --users 100 --month 2025-10"), "{other}");
+            let summary = played(&demo, &path);
+            assert_eq!((summary.money, summary.gifts), (whole.money, whole.gifts), "after {steps}");
+            let again = demo.start(&ledger).unwrap_err().to_string();
+            assert!(again.contains("there is a ledger in"), "{again}");
         }
     }
-    for (n, (user, order)) in held.iter().enumerate() {
-        if n % FORGOTTEN != 0 {
-            driver.send(engine, user, order);
-        }
-    }
-    driver.follow()?;
-    while let Some(due) = driver.next_due() {
-        let wait = due.nanos() - SystemClock.now().nanos();
-        std::thread::sleep(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)));
-        driver.ask_due(engine, SystemClock.now());
-        driver.follow()?;
-    }
-    // The ledger's own timers bring back what was never sent.
-    while engine.read(|states| states.iter().flat_map(ledger::State::users).any(|(_, u)| has_held(u)))? {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let Counts { calls, unresolved, captured, released, handed_over } = driver.counts();
-    let never_sent = held.len() as u64 - captured - released - handed_over;
-    Ok(Compensation { fulfilled: captured, released, never_sent, with_a_person: handed_over, calls, unresolved })
-}
 
-fn has_held(user: &ledger::state::User) -> bool {
-    user.open_orders().iter().any(|order| order.status == Status::Held)
-}
+    fn demo_like(demo: &Demo) -> Demo {
+        Demo { seed: demo.seed, users: demo.users, month: demo.month, shards: demo.shards }
+    }
 
-fn tell(ledger: &LedgerDir, platform: &Platform, summary: &Summary) -> Result<()> {
-    let path = ledger.path().display();
-    let month = platform.month();
-    say(&format_args!("A synthetic platform in {path}: nothing here is real.\n"))?;
-    let steps = [
-        ("top-ups and grants", summary.money),
-        ("gifts", summary.gifts),
-        ("refunds and a roll-back", summary.refunds),
-        ("chargebacks", summary.chargebacks),
-        ("game orders", summary.holds),
-    ];
-    for (what, tally) in steps {
-        say(&format_args!("{:>24}: {} taken, {} refused", what, thousands(tally.taken), thousands(tally.refused)))?;
+    #[test]
+    fn a_month_that_has_not_ended_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let future = Demo { month: "2200-01".parse().unwrap(), ..demo(1) };
+        let error = future.play(&LedgerDir::new(&folder.path().join("x"))).err().unwrap().to_string();
+        assert!(error.contains("name an earlier month with --month"), "{error}");
+        assert!(!folder.path().join("x").exists());
     }
-    say(&format_args!("\nStreamers of {month}, by what they received:"))?;
-    let zone = ledger.zone(None, AsOf::End)?;
-    let mut fold = Board::new(BoardKey { window: Window::Month { month, zone }, members: Members::Streamers });
-    ledger.fold(AsOf::End, |record| {
-        fold.apply(record);
-        Ok(())
-    })?;
-    board::print(&fold, 5, false, zone)?;
-    say(&format_args!("\nWhat {month} pays:"))?;
-    settle::print(&settle::calculate(ledger, month, AsOf::End)?.payout, 5)?;
-    let c = summary.compensation;
-    say(&format_args!(
-        "\nGame orders, through a provider that loses, delays and garbles answers ({} calls, {} of them without a usable answer):",
-        c.calls, c.unresolved
-    ))?;
-    say(&format_args!("  {} delivered and charged", c.fulfilled))?;
-    say(&format_args!("  {} refused by the provider: coins given back", c.released))?;
-    say(&format_args!("  {} never sent: given back at their deadline", c.never_sent))?;
-    say(&format_args!("  {} without any answer: held, for a person to decide", c.with_a_person))?;
-    say(&format_args!("\nThe proof:"))?;
-    verify::print(&summary.proof)?;
-    // As it was called, so that a line can be pasted.
-    let giftledger = std::env::args().next().unwrap_or_else(|| "giftledger".to_owned());
-    say(&format_args!("Try next (each takes --json, and --help):"))?;
-    for line in [
-        format!("{giftledger} wallet demo-user-1 --data {path}"),
-        format!("{giftledger} order --user demo-user-1 --command demo-gift-0 --data {path}"),
-        format!("{giftledger} board --activity demo-autumn --members senders --data {path}"),
-        format!("{giftledger} settle --dry-run {month} --data {path}"),
-        format!("{giftledger} events --kind handed_over --data {path}"),
-        format!("{giftledger} export --format hledger --data {path} | hledger -f - balance --depth 2"),
-        format!(
-            "echo '{{\"id\":\"my-1\",\"gift\":{{\"user\":\"demo-user-1\",\"item\":\"rose\",\"to\":[{{\"streamer\":\"demo-streamer-1\"}}]}}}}' | {giftledger} append --data {path}"
-        ),
-    ] {
-        say(&format_args!("  {line}"))?;
-    }
-    Ok(())
 }

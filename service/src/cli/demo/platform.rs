@@ -1,6 +1,8 @@
 //! The synthetic platform: who is there, what is sold, and what happens in a month. All of it from
 //! a seed; ids begin with `demo-` so that nobody takes them for real ones.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use chrono::NaiveDate;
 use rand::{RngExt, SeedableRng};
@@ -11,12 +13,17 @@ use schemas::{
     Timestamp, TopUp, TransactionId, UserId, Zone,
 };
 
-/// How large it is.
-const USERS: u64 = 4_000;
+/// How large it is, beside its users.
 const STREAMERS: u64 = 60;
 const GUILDS: u64 = 4;
-const GIFTS: u64 = 40_000;
-const HOLDS: u64 = 160;
+const GIFTS_A_USER: u64 = 10;
+const USERS_A_HOLD: u64 = 25;
+/// Every so many holds one is never sent: the gateway has forgotten it.
+const FORGOTTEN: u64 = 16;
+/// Until when a hold must be sent: one that was forgotten comes back soon, the others wait as long as this
+/// machine needs.
+const FORGOTTEN_MS: i64 = 2_000;
+const DEADLINE_MS: i64 = 86_400_000;
 
 /// Name, price and recipient value in coins, how often it is given.
 const CATALOGUE: [(&str, u64, u64, u32); 8] = [
@@ -30,18 +37,33 @@ const CATALOGUE: [(&str, u64, u64, u32); 8] = [
     ("rocket", 20_000, 20_000, 5),
 ];
 
+/// When a hold was placed, and until when it was to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed {
+    pub at: Timestamp,
+    pub deadline: Timestamp,
+}
+
+impl Placed {
+    /// Whether nobody will send it.
+    pub fn is_forgotten(self) -> bool {
+        self.deadline <= self.at.plus_millis(FORGOTTEN_MS)
+    }
+}
+
 /// A platform and its month.
 pub struct Platform {
     rng: ChaCha8Rng,
-    month: Month,
+    users: u64,
     from: Timestamp,
     until: Timestamp,
 }
 
 impl Platform {
-    pub fn new(seed: u64, month: Month, zone: Zone) -> Self {
+    /// The same for the same seed, users and month, whenever it is made.
+    pub fn new(seed: u64, users: u64, month: Month, zone: Zone) -> Self {
         let (from, until) = month.bounds(zone.0);
-        Self { rng: ChaCha8Rng::seed_from_u64(seed), month, from, until }
+        Self { rng: ChaCha8Rng::seed_from_u64(seed), users, from, until }
     }
 
     /// Entity, catalogue, terms: streamers 45 %, guilds 8 to 11 %, and one transfer in mid-month.
@@ -79,7 +101,7 @@ impl Platform {
     pub fn money(&mut self) -> Result<Vec<Envelope>> {
         let mut commands = Vec::new();
         let fen: [u64; 5] = [600, 3_000, 6_800, 19_800, 64_800];
-        for user in 0..USERS {
+        for user in 0..self.users {
             for purchase in 0..self.rng.random_range(1..=3) {
                 let paid = fen[self.skewed(fen.len() as u64)];
                 let channel = ["demo-wechat", "demo-alipay", "demo-apple"][self.rng.random_range(0..3)];
@@ -115,7 +137,7 @@ impl Platform {
 
     /// Gifts through the month, in the order of their times.
     pub fn gifts(&mut self) -> Result<Vec<Envelope>> {
-        let mut times: Vec<Timestamp> = (0..GIFTS).map(|_| self.any_time()).collect();
+        let mut times: Vec<Timestamp> = (0..GIFTS_A_USER * self.users).map(|_| self.any_time()).collect();
         times.sort_unstable();
         let mut gifts = Vec::with_capacity(times.len());
         for (n, at) in times.into_iter().enumerate() {
@@ -131,7 +153,7 @@ impl Platform {
             } else {
                 None
             };
-            let user = self.skewed(USERS) as u64;
+            let user = self.skewed(self.users) as u64;
             gifts.push(command(
                 &format!("demo-gift-{n}"),
                 at,
@@ -152,14 +174,18 @@ impl Platform {
         Ok(gifts)
     }
 
-    /// Holds for game orders: who, and how much.
-    pub fn holds(&mut self, now: Timestamp, deadline: Timestamp) -> Result<Vec<Envelope>> {
+    /// Holds for game orders, made `now`; one that is on the log already is the same again.
+    pub fn holds(&mut self, now: Timestamp, placed: &BTreeMap<CommandId, Placed>) -> Result<Vec<Envelope>> {
         let mut holds = Vec::new();
-        for n in 0..HOLDS {
-            let user = self.rng.random_range(0..USERS);
+        for n in 0..self.users / USERS_A_HOLD {
+            let user = self.rng.random_range(0..self.users);
             let coins = Coins::new(self.rng.random_range(10..200))?;
+            let id = format!("demo-game-{n}");
+            let wait = if n % FORGOTTEN == 0 { FORGOTTEN_MS } else { DEADLINE_MS };
+            let new = Placed { at: now, deadline: now.plus_millis(wait) };
+            let Placed { at, deadline } = placed.get(&CommandId::new(&id)?).copied().unwrap_or(new);
             let hold = Hold { user: named("user", user)?, provider: "demo-arcade".parse()?, coins, deadline };
-            holds.push(command(&format!("demo-game-{n}"), now, Command::Hold(hold))?);
+            holds.push(command(&id, at, Command::Hold(hold))?);
         }
         Ok(holds)
     }
@@ -168,7 +194,7 @@ impl Platform {
     pub fn refunds(&mut self, gifts: &[(UserId, CommandId)]) -> Result<Vec<Envelope>> {
         let mut commands = Vec::new();
         let at = self.until.plus_millis(-3_600_000);
-        for (n, (user, gift)) in gifts.iter().step_by(gifts.len() / 120).enumerate() {
+        for (n, (user, gift)) in gifts.iter().step_by((gifts.len() / 120).max(1)).enumerate() {
             let order = OrderRef { user: user.clone(), name: gift.clone().into() };
             let coins = (n % 3 == 0).then(|| Coins::new(1)).transpose()?;
             let refund = Refund { order, coins, reason: "streamer_offline".parse()? };
@@ -189,7 +215,7 @@ impl Platform {
     pub fn chargebacks(&self, top_ups: &[Envelope]) -> Result<Vec<Envelope>> {
         let at = self.until.plus_millis(-1_800_000);
         let mut commands = Vec::new();
-        for top_up in top_ups.iter().step_by(top_ups.len() / 12) {
+        for top_up in top_ups.iter().step_by((top_ups.len() / 12).max(1)) {
             if let Command::TopUp(TopUp { channel, transaction, .. }) = &top_up.command {
                 let back = Chargeback { channel: channel.clone(), transaction: transaction.clone() };
                 commands.push(command(&format!("demo-chargeback-{transaction}"), at, Command::Chargeback(back))?);
@@ -198,8 +224,9 @@ impl Platform {
         Ok(commands)
     }
 
-    pub fn month(&self) -> Month {
-        self.month
+    /// When all of it has happened.
+    pub fn until(&self) -> Timestamp {
+        self.until
     }
 
     fn item(&mut self) -> &'static str {
