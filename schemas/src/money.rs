@@ -315,7 +315,6 @@ struct MoneyText {
     amount: Decimal,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives fields like this")]
 fn as_text<S: Serializer>(amount: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(amount)
 }

@@ -4,7 +4,7 @@
 use giftledger_tests::world::World;
 use ledger::{Answer, Taken};
 use projections::claw_back_candidate;
-use schemas::{Coins, OrderKind, Rejection, Status};
+use schemas::{Coins, Envelope, OrderKind, Rejection, Status};
 
 /// Runs a scenario with 1 and with 16 shards.
 fn scenario(play: impl Fn(World)) {
@@ -181,6 +181,58 @@ fn the_same_refund_twice_has_one_effect() {
         let refund = r#"{"id":"r","refund":{"order":{"user":"u1","name":{"command":"g"}},"coins":30,"reason":"x"}}"#;
         assert_eq!(world.say(refund), world.say(refund));
         assert_eq!(world.balance("user:u1"), 30);
+    });
+}
+
+/// Third parties make long ids: a purchase token of Google has about 150 bytes. The longest ones work from
+/// end to end: the payment counts once, the order is found, and a restart knows them.
+#[test]
+fn ids_of_200_bytes_are_as_good_as_short_ones() {
+    scenario(|mut world| {
+        let long = |what: &str| format!("{what}{}", "x".repeat(200 - what.len()));
+        let (user, item, streamer) = (long("user"), long("item"), long("streamer"));
+        let catalogue = format!(
+            r#"{{"id":"{}","publish":{{"version":1,"part":0,"last":true,"from":"2026-01-01T00:00:00Z",
+                "changes":[{{"item":{{"item":"{item}","price":10,"value":9}}}}]}}}}"#,
+            long("v")
+        );
+        taken(&world.say(&catalogue));
+        let top_up = |id: &str| {
+            format!(
+                r#"{{"id":"{}","top_up":{{"user":"{user}","channel":"{}","transaction":"{}","coins":100,
+                    "paid":{{"currency":"CNY","amount":"1.00"}}}}}}"#,
+                long(id),
+                long("google"),
+                long("token")
+            )
+        };
+        let first = world.say(&top_up("t1"));
+        taken(&first);
+        let second = refused(world.say(&top_up("t2")));
+        assert_eq!(second, Rejection::TransactionClaimed { first: long("t1").parse().unwrap() });
+        let of =
+            format!(r#""room":"{}","activity":"{}","combo":{{"id":"{}","count":1}}"#, long("r"), long("a"), long("c"));
+        let gift = format!(
+            r#"{{"id":"{}","actor":"{}","gift":{{"user":"{user}","item":"{item}","to":[{{"streamer":"{streamer}"}}],{of}}}}}"#,
+            long("g"),
+            long("actor")
+        );
+        let refund = format!(
+            r#"{{"id":"{}","refund":{{"order":{{"user":"{user}","name":{{"command":"{}"}}}},"coins":4,"reason":"{}"}}}}"#,
+            long("refund"),
+            long("g"),
+            long("reason")
+        );
+        let answers = [&gift, &refund].map(|line| world.say(line));
+        answers.iter().for_each(|answer| drop(taken(answer)));
+        world.reopen();
+        assert_eq!([&gift, &refund].map(|line| world.say(line)), answers);
+        assert_eq!(world.say(&top_up("t1")), first);
+        assert_eq!(world.balance(&format!("user:{user}")), 94);
+        // Of the value 9, 5 are left for 6 of 10 coins.
+        assert_eq!(world.balance(&format!("streamer:{streamer}:turnover")), 5);
+        let longer = Envelope::read(gift.replace(&long("g"), &(long("g") + "x")).as_bytes()).unwrap_err();
+        assert!(longer.malformed.message.contains("at most 200 bytes, this one has 201"), "{longer:?}");
     });
 }
 

@@ -21,7 +21,9 @@ pub(super) fn group(desk: &Desk<'_>, id: &CommandId, members: &[Command]) -> Res
             .decide(command)
             .map_err(|rejection| Rejection::Member { member: part.into(), rejection: Box::new(rejection) })?;
         user.apply(&event, place);
-        moved.iter().for_each(|order| user.keep(order));
+        for order in &moved {
+            user.keep(order);
+        }
         before.note(command, &event, moved, place);
         events.push(event);
     }

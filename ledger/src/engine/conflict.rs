@@ -168,41 +168,6 @@ impl Comparison {
                 field("coins", shown(held.as_ref()), Some(&this.coins));
                 field("deadline", Some(&first.deadline), Some(&this.deadline));
             }
-            (Event::Captured(first), Command::Capture(this)) => {
-                order(&mut field, first.order, &this.order);
-                if let Some(coins) = this.coins {
-                    field("coins", Some(&first.coins), Some(&coins));
-                }
-            }
-            (Event::Refunded(first), Command::Refund(this)) => {
-                order(&mut field, first.order, &this.order);
-                if let Some(coins) = this.coins {
-                    field("coins", Some(&first.coins), Some(&coins));
-                }
-                field("reason", Some(&first.reason), Some(&this.reason));
-            }
-            (Event::RefundRolledBack(first), Command::RollBackRefund(this)) => {
-                order(&mut field, first.order, &this.order);
-                field("refund.command", Some(&first.refund), Some(&this.refund.command));
-                if let Some(part) = this.refund.part {
-                    field("refund.part", Some(&first.part), Some(&part));
-                }
-                field("reason", Some(&first.reason), Some(&this.reason));
-            }
-            (Event::Released(first), Command::Release(this)) => {
-                order(&mut field, first.order, &this.order);
-                field("reason", Some(&first.reason), Some(&this.reason));
-            }
-            (
-                Event::Sent(first) | Event::Queried(first) | Event::Unresolved(first) | Event::HandedOver(first),
-                Command::Send(schemas::Send { order: this, .. })
-                | Command::Query(schemas::Query { order: this, .. })
-                | Command::Unresolved(schemas::Unresolved { order: this, .. })
-                | Command::HandOver(schemas::HandOver { order: this, .. }),
-            ) => {
-                order(&mut field, first.order, this);
-                field("reason", shown(first.reason.as_ref()), shown(reason_of(command)));
-            }
             (Event::Group(events), Command::Group(members)) => {
                 if events.len() != members.len() {
                     let count = |count: usize| Some(format!("{count} commands"));
@@ -212,8 +177,7 @@ impl Comparison {
                     self.compare(&format!("group[{nth}]"), event, member);
                 }
             }
-            // Channel and transaction are the subject's: the same.
-            _ => {}
+            _ => compare_step(&mut field, event, command),
         }
     }
 
@@ -227,12 +191,57 @@ impl Comparison {
     }
 }
 
+/// Takes a field's name, what the first command said there, and what this one says.
+type Field<'a> = dyn FnMut(&str, Option<&dyn Display>, Option<&dyn Display>) + 'a;
+
 fn shown<T: Display>(value: Option<&T>) -> Option<&dyn Display> {
     value.map(|value| value as &dyn Display)
 }
 
+/// What is asked about an order. A chargeback and a reinstatement say nothing but their subject.
+fn compare_step(field: &mut Field<'_>, event: &Event, command: &Command) {
+    match (event, command) {
+        (Event::Captured(first), Command::Capture(this)) => {
+            order(field, first.order, &this.order);
+            if let Some(coins) = this.coins {
+                field("coins", Some(&first.coins), Some(&coins));
+            }
+        }
+        (Event::Refunded(first), Command::Refund(this)) => {
+            order(field, first.order, &this.order);
+            if let Some(coins) = this.coins {
+                field("coins", Some(&first.coins), Some(&coins));
+            }
+            field("reason", Some(&first.reason), Some(&this.reason));
+        }
+        (Event::RefundRolledBack(first), Command::RollBackRefund(this)) => {
+            order(field, first.order, &this.order);
+            field("refund.command", Some(&first.refund), Some(&this.refund.command));
+            if let Some(part) = this.refund.part {
+                field("refund.part", Some(&first.part), Some(&part));
+            }
+            field("reason", Some(&first.reason), Some(&this.reason));
+        }
+        (Event::Released(first), Command::Release(this)) => {
+            order(field, first.order, &this.order);
+            field("reason", Some(&first.reason), Some(&this.reason));
+        }
+        (
+            Event::Sent(first) | Event::Queried(first) | Event::Unresolved(first) | Event::HandedOver(first),
+            Command::Send(schemas::Send { order: this, .. })
+            | Command::Query(schemas::Query { order: this, .. })
+            | Command::Unresolved(schemas::Unresolved { order: this, .. })
+            | Command::HandOver(schemas::HandOver { order: this, .. }),
+        ) => {
+            order(field, first.order, this);
+            field("reason", shown(first.reason.as_ref()), shown(reason_of(command)));
+        }
+        _ => {}
+    }
+}
+
 /// Only an order that is named by its number can be told from the first's.
-fn order(field: &mut impl FnMut(&str, Option<&dyn Display>, Option<&dyn Display>), first: OrderId, this: &OrderRef) {
+fn order(field: &mut Field<'_>, first: OrderId, this: &OrderRef) {
     if let OrderName::Number(number) = &this.name {
         field("order.name.number", Some(&first), Some(number));
     }

@@ -100,3 +100,27 @@ fn order_bytes(order: OrderId) -> [u8; 11] {
     bytes[10] = order.part;
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An id of a third party may have 200 bytes, and its last one counts. Whatever room a key is hashed
+    /// in, its fingerprint is that of its bytes: an index on disk outlives the sizes here.
+    #[test]
+    fn long_ids_have_fingerprints_of_their_own() {
+        let fingerprinter = Fingerprinter::new(7);
+        let id = |last: char| format!("{}{last}", "x".repeat(MAX_ID_BYTES - 1));
+        let key = |channel: char, transaction: char, id_end: char| {
+            let transaction = id(transaction).parse().expect("a transaction id");
+            let subject = Subject::Transaction { channel: id(channel).parse().expect("a channel id"), transaction };
+            fingerprinter.of(&Key::Command(subject, Origin::Caller, id(id_end).parse().expect("a command id")))
+        };
+        let all = [key('a', 'a', 'a'), key('b', 'a', 'a'), key('a', 'b', 'a'), key('a', 'a', 'b')];
+        assert!((1..all.len()).all(|n| !all[..n].contains(&all[n])), "{all:?}");
+        let part = "y".repeat(100);
+        let parts = [part.as_bytes(); 2];
+        let in_room = fingerprinter.hash_in([0; USUAL_KEY_BYTES], 3, &parts);
+        assert_eq!(fingerprinter.hash_in([0; MAX_KEY_BYTES], 3, &parts), in_room);
+    }
+}

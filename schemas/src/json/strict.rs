@@ -290,7 +290,7 @@ impl<'de, E: de::Error> EnumAccess<'de> for Alone<'_, E> {
     }
 }
 
-impl<'de, E: de::Error> Alone<'_, E> {
+impl<E: de::Error> Alone<'_, E> {
     fn has_content<T>(&self) -> Result<T, E> {
         let name = self.name;
         Err(E::custom(format!("`{name}` has content: {{\"{name}\": …}}")))

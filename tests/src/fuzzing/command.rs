@@ -8,13 +8,19 @@ use schemas::{Digest, Envelope, Origin};
 use super::story;
 use crate::world::World;
 
-/// Any bytes as a command line. What is read is written and read back equal, with the same digest. A
+/// Any bytes as a command line. What cannot be read is explained in few words. What is read is written and read back equal, with the same digest. A
 /// ledger answers it; a second time the same; its records balance, and can be read and folded again.
 ///
 /// # Panics
 /// If one of these does not hold.
 pub fn command(bytes: &[u8]) {
-    let Ok(envelope) = serde_json::from_slice::<Envelope>(bytes) else { return };
+    let envelope = match Envelope::read(bytes) {
+        Ok(envelope) => envelope,
+        Err(unread) => {
+            assert!(unread.malformed.message.len() < 1_000, "{unread:?}");
+            return;
+        }
+    };
     let json = serde_json::to_string(&envelope).expect("every command has a JSON form");
     let read: Envelope = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{json}: {error}"));
     assert_eq!(read, envelope, "{json}");

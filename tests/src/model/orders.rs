@@ -371,7 +371,9 @@ impl Model {
         order.left += coins - shortfall;
         let again = lapsed.into_iter().chain(there).filter(|piece| piece.coins > 0);
         again.for_each(|piece| use_again(&mut order.used, piece));
-        others.into_iter().for_each(|piece| use_besides(&mut order.used, piece));
+        for piece in others {
+            use_besides(&mut order.used, piece);
+        }
         if order.left > 0 {
             order.status = Status::Fulfilled;
         }

@@ -38,6 +38,7 @@ impl Piece {
     }
 
     /// So many coins of the same lot.
+    #[must_use]
     pub fn some(&self, coins: i128) -> Self {
         Self { coins, ..self.clone() }
     }
