@@ -61,7 +61,11 @@ pub struct Play {
 impl Play {
     /// A new ledger in memory, and a new model.
     pub fn new(shards: Shard) -> Self {
-        let world = World::new(shards);
+        Self::in_world(World::new(shards), shards)
+    }
+
+    /// A new ledger with so many shards, and a new model.
+    pub fn in_world(world: World, shards: Shard) -> Self {
         let frames = world.engine().reader().frames(Check::Frame);
         let model = Model::new(shards);
         Self { world, model, script: Vec::new(), met: BTreeMap::new(), shards, frames, answers: BTreeMap::new() }

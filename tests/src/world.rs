@@ -36,6 +36,16 @@ impl World {
         Self::on(Arc::new(SimDisk::new(0)), Options { shards: Some(shards), ..Self::small() })
     }
 
+    /// A ledger in memory whose frames are as large as those of a ledger that is served, so that the largest
+    /// records fit in.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn with_usual_frames(shards: Shard) -> Self {
+        let options = Options { shards: Some(shards), segment_bytes: 1 << 20, ..Options::default() };
+        Self::on(Arc::new(SimDisk::new(0)), options)
+    }
+
     /// A ledger in a folder of its own, which goes with it.
     ///
     /// # Panics

@@ -522,6 +522,52 @@ fn a_version_in_parts_holds_once_its_last_part_is_there() {
     });
 }
 
+/// All months were valued by the entity: another one is refused at every door, not only by `apply`.
+#[test]
+fn the_entity_never_changes() {
+    scenario(|world| {
+        let publish = |id: &str, version: u64, part: u32, last: bool, coins_per_unit: u32| {
+            world.say(&format!(
+                r#"{{"id":"{id}","publish":{{"version":{version},"part":{part},"last":{last},"from":"2026-01-01T00:00:00Z",
+                    "changes":[{{"entity":{{"currency":"CNY","zone":"Asia/Shanghai","coins_per_unit":{coins_per_unit}}}}}]}}}}"#
+            ))
+        };
+        taken(&publish("given up", 1, 0, false, 10));
+        assert_eq!(refused(publish("a", 1, 1, true, 100)).code(), "entity_fixed", "one version sets one entity");
+        taken(&publish("anew", 1, 0, true, 100));
+        assert_eq!(refused(publish("b", 2, 0, true, 10)).code(), "entity_fixed");
+        assert_eq!(refused(publish("c", 2, 0, false, 10)).code(), "entity_fixed");
+        taken(&publish("the same", 2, 0, true, 100));
+    });
+}
+
+/// A killed `apply` was refused for ever: its parts go on where they stopped, or begin anew and give up the rest.
+#[test]
+fn a_version_goes_on_or_begins_anew() {
+    scenario(|world| {
+        let part = |id: &str, part: u32, last: bool, item: &str| {
+            world.say(&format!(
+                r#"{{"id":"{id}","publish":{{"version":1,"part":{part},"last":{last},"from":"2026-01-01T00:00:00Z",
+                    "changes":[{{"item":{{"item":"{item}","price":1,"value":1}}}}]}}}}"#
+            ))
+        };
+        taken(&part("a0", 0, false, "tulip"));
+        taken(&part("a1", 1, false, "lily"));
+        assert_eq!(refused(part("a3", 3, false, "rose")), Rejection::VersionNotNext { version: 1, part: 2 });
+        taken(&part("b0", 0, false, "aster"));
+        assert_eq!(refused(part("a2", 2, true, "rose")), Rejection::VersionNotNext { version: 1, part: 1 });
+        taken(&part("b1", 1, true, "rose"));
+        world.advance_millis(1);
+        taken(&top_up(&world, "u1", "P1", 10));
+        let gift =
+            |item: &str| world.say(&format!(r#"{{"id":"{item}","gift":{{"user":"u1","item":"{item}","to":[]}}}}"#));
+        taken(&gift("aster"));
+        taken(&gift("rose"));
+        assert_eq!(refused(gift("tulip")), Rejection::ItemNotFound, "it was given up");
+        assert_eq!(refused(gift("lily")), Rejection::ItemNotFound, "it was given up");
+    });
+}
+
 #[test]
 fn what_happened_cannot_be_ahead_of_the_clock() {
     scenario(|world| {

@@ -27,7 +27,7 @@ pub use self::{
     orders::{About, Order},
     payments::PaymentKey,
     purse::{Piece, Purse},
-    shares::Share,
+    shares::{Share, held},
 };
 
 /// How far `occurred_at` may be ahead.
