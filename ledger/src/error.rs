@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use schemas::Shard;
+use schemas::{Shard, Timestamp};
 use uuid::Uuid;
 
 /// What can go wrong around the decisions: the disk, and what stands on it.
@@ -34,15 +34,25 @@ pub enum Error {
     },
     /// Another process writes this ledger.
     #[error(
-        "opening the ledger: {} is locked by {}; wait until it has ended, or stop it",
+        "opening the ledger: {} is held by {}; wait until it has ended, or stop it",
         path.display(),
         pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
     )]
     Locked {
-        /// The lock's file.
+        /// The folder that it holds.
         path: PathBuf,
-        /// Who holds it, where that is known.
+        /// Its number, where that is known.
         pid: Option<u32>,
+    },
+    /// What is being written is no longer what stands under its name.
+    #[error(
+        "writing to the ledger: {} is not the file that this process has opened: it was moved, removed or replaced. \
+         Nothing more is written; find out who did that, put back what belongs there, and start again",
+        path.display()
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
     },
     /// Written by a later release.
     #[error("opening {}: it has format version {found}, this release reads up to {supported}; use a newer release", path.display())]
@@ -65,6 +75,25 @@ pub enum Error {
         what: String,
         /// What to do.
         advice: &'static str,
+    },
+    /// The clock shows what no clock can.
+    #[error(
+        "opening the ledger: the machine's clock shows {now}, and a ledger's clock shows 1970 to 2261; set it right"
+    )]
+    ClockOutside {
+        /// What it shows.
+        now: Timestamp,
+    },
+    /// The clock is so far ahead of the last record that nobody but a person can say whether it is right.
+    #[error(
+        "opening the ledger: the machine's clock shows {now}, more than 400 days after the last record, of {last}. If \
+         it is wrong, set it right: what expires by it is gone for good. If it is right, say so with --accept-clock"
+    )]
+    ClockFarAhead {
+        /// The time of the last record.
+        last: Timestamp,
+        /// What the clock shows.
+        now: Timestamp,
     },
     /// Somebody has stored a position that the log does not reach any more, so its end is lost.
     #[error(
@@ -170,6 +199,19 @@ pub enum Error {
         /// The sequence whose hash differs.
         sequence: u64,
     },
+    /// A record that the state before it contradicts.
+    #[error(
+        "folding record {shard}-{sequence}: it takes what is not there ({what}); the log, or the snapshot that the fold \
+         began with, is not what this ledger wrote: find out with giftledger verify"
+    )]
+    Contradiction {
+        /// The record's shard.
+        shard: Shard,
+        /// The record's sequence.
+        sequence: u64,
+        /// What does not fit.
+        what: String,
+    },
     /// A folder with other things in it, or a file among ours that is not ours.
     #[error("opening the ledger: {} is not of a ledger; name another folder, or move it away", path.display())]
     NotALedger {
@@ -240,7 +282,9 @@ impl Error {
     }
 }
 
-/// Whether the system said that there is no room.
+/// Whether the system said that there is no room: on the disk, in a quota, or below `ulimit -f`.
 pub(crate) fn no_room(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -2,6 +2,7 @@
 //! [`decide`] (pure) → [`engine`] (threads around it) → [`log`] (durable) → [`state`] (a fold), kept in a [`snapshot`] now and then.
 
 pub mod backup;
+mod caught;
 mod clock;
 pub mod decide;
 pub mod engine;
@@ -12,6 +13,7 @@ mod postings;
 pub mod snapshot;
 pub mod state;
 
+pub use caught::{caught, is_catching};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Answer, Conflict, Difference, Engine, Lines, Refused, Step, Steps, Taken, Unavailable};
 pub use error::{Error, Result};

@@ -10,25 +10,35 @@ use std::{
 use anyhow::{Context, Result, bail};
 use chrono_tz::Tz;
 use ledger::{
-    Clock, Engine, SystemClock,
+    Clock, Engine, SystemClock, engine,
     log::{Options, OsDisk, Reader},
 };
 use projections::Reference;
 use replay::{AsOf, fold};
 use schemas::{Record, Shard, Subject, Timestamp};
 
-use crate::output::Progress;
+use crate::{
+    output::{Progress, complain},
+    signals,
+};
 
 /// A ledger's folder.
 #[derive(Debug, Clone)]
 pub struct LedgerDir {
     path: PathBuf,
+    accept_clock: bool,
 }
 
 impl LedgerDir {
     /// The folder at `path`, which need not be there yet.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), accept_clock: false }
+    }
+
+    /// Whether a person says that the clock is right, however old the last record is.
+    #[must_use]
+    pub fn accepting_clock(self, accept_clock: bool) -> Self {
+        Self { accept_clock, ..self }
     }
 
     /// Where it is.
@@ -42,8 +52,17 @@ impl LedgerDir {
     }
 
     /// Whether it holds a log.
-    pub fn exists(&self) -> bool {
-        holds_log(&self.path)
+    ///
+    /// # Errors
+    /// If nobody can know, as the folder is closed to us.
+    pub fn exists(&self) -> Result<bool> {
+        match fs::metadata(self.path.join("log")) {
+            Ok(log) => Ok(log.is_dir()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(error).with_context(|| {
+                format!("looking for a ledger in {}; ask as the user whom it belongs to", self.path.display())
+            }),
+        }
     }
 
     /// Starts the engine on the ledger that is there.
@@ -65,23 +84,25 @@ impl LedgerDir {
     /// # Errors
     /// If there is one.
     pub fn make(&self, shards: Option<Shard>) -> Result<Engine> {
-        if self.exists() {
+        if self.exists()? {
             bail!("there is a ledger in {} already; name another folder with --data", self.path.display());
         }
         self.open(shards)
     }
 
     fn open(&self, shards: Option<Shard>) -> Result<Engine> {
+        signals::catch();
         if let Some(shards) = shards.filter(|shards| !(1..=Options::MAX_SHARDS).contains(shards)) {
             bail!("a ledger has 1 to {} shards, not {shards}", Options::MAX_SHARDS);
         }
-        let options = Options { shards, ..Options::default() };
-        let (engine, recovery) = Engine::start(self.disk(), &options, Arc::new(SystemClock))?;
+        let log = Options { shards, ..Options::default() };
+        let options = engine::Options { log, accept_clock: self.accept_clock, ..engine::Options::default() };
+        let (engine, recovery) = Engine::start(self.disk(), options, Arc::new(SystemClock))?;
         if let Some(cut) = recovery.cut {
-            eprintln!(
-                "giftledger: the last write had not been finished nor answered; its {} bytes at {} of {} are kept in {}",
+            complain(&format_args!(
+                "the last write had not been finished nor answered; its {} bytes at {} of {} are kept in {}",
                 cut.bytes, cut.offset, cut.segment, cut.kept
-            );
+            ));
         }
         Ok(engine)
     }
@@ -135,8 +156,7 @@ impl LedgerDir {
         let progress = Progress::records(total, "folding");
         fold(reader, as_of, |record| {
             visit(record)?;
-            progress.step();
-            anyhow::Ok(())
+            anyhow::Ok(progress.step()?)
         })?;
         Ok(clock)
     }
@@ -184,6 +204,13 @@ impl LedgerDir {
 
 /// The most ledgers that are named to whoever may have mistyped one.
 const MOST_NEAR: usize = 3;
+
+/// Lets `work` use an engine, and closes the ledger whatever came of that: in order, if a signal asks for the end.
+pub fn working<T>(engine: Engine, work: impl FnOnce(&Engine) -> Result<T>) -> Result<T> {
+    let done = work(&engine);
+    engine.close()?;
+    done
+}
 
 fn holds_log(path: &Path) -> bool {
     path.join("log").is_dir()

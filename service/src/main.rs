@@ -2,16 +2,19 @@
 //! is decided here.
 
 mod cli;
+mod files;
 mod import;
 mod ledger_dir;
 mod local_time;
 mod output;
 mod platform_file;
+mod signals;
 mod toml_text;
 mod words;
 
 use std::{
     io::{ErrorKind, IsTerminal},
+    panic::{self, PanicHookInfo},
     process::ExitCode,
 };
 
@@ -24,12 +27,32 @@ fn log_filter() -> EnvFilter {
     builder.from_env_lossy()
 }
 
+/// A mistake of ours ends a command with a sentence, not with the inside of the program.
+fn say_whose_mistake(panic: &PanicHookInfo<'_>) {
+    if ledger::is_catching() {
+        return; // whoever catches it says what it means
+    }
+    let what = panic.payload_as_str().unwrap_or("no reason is known");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    output::complain(&format_args!(
+        "this is a mistake in giftledger, not in what you asked: {what} ({place}). What was answered stands; run \
+         giftledger verify, and report this line"
+    ));
+}
+
 fn main() -> ExitCode {
+    signals::let_large_files_fail();
+    panic::set_hook(Box::new(say_whose_mistake));
     tracing_subscriber::fmt()
         .with_env_filter(log_filter())
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false) // it would say them where it could not write
         .init();
+    panic::catch_unwind(run).unwrap_or(ExitCode::from(1)) // what it was has been said
+}
+
+fn run() -> ExitCode {
     let cli = cli::Cli::parse();
     match cli.run() {
         Ok(cli::Ended::Well) => ExitCode::SUCCESS,
@@ -37,7 +60,10 @@ fn main() -> ExitCode {
         // A reader may have seen enough; whoever appends has not been told everything.
         Err(error) if output::is_closed_pipe(&error) && !error.is::<cli::Unanswered>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("giftledger: {}", schemas::visible_lines(&format!("{error:#}")));
+            output::complain(&schemas::visible_lines(&format!("{error:#}")));
+            if let Some(interrupted) = error.downcast_ref::<signals::Interrupted>() {
+                return ExitCode::from(interrupted.exit_code());
+            }
             // What the ledger found wrong or refused is a fault; the rest is a matter of how it was called.
             let fault = error.is::<cli::Unanswered>()
                 || error.chain().any(|cause| {
@@ -45,7 +71,12 @@ fn main() -> ExitCode {
                         || cause.is::<ledger::Unavailable>()
                         || cause.is::<schemas::Rejection>()
                         || cause.is::<cli::NotFound>()
-                        || cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::StorageFull)
+                        || cause.downcast_ref::<std::io::Error>().is_some_and(|e| {
+                            matches!(
+                                e.kind(),
+                                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+                            )
+                        })
                 });
             ExitCode::from(if fault { 1 } else { 2 })
         }

@@ -3,14 +3,17 @@
 use std::{
     cell::Cell,
     io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    sync::mpsc::{self, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::{visible, visible_lines};
 use serde::Serialize;
+
+use crate::signals::{self, Interrupted};
 
 /// Standard output, buffered.
 pub fn stdout() -> BufWriter<StdoutLock<'static>> {
@@ -29,6 +32,37 @@ pub fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
     schemas::write_json(out, value)?;
     out.write_all(b"\n")?;
     Ok(())
+}
+
+/// Prints one object on a line.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut out = stdout();
+    json_line(&mut out, value)?;
+    Ok(out.flush()?)
+}
+
+/// Says something beside the output. Where even that cannot be written, there is nobody to tell.
+pub fn complain(text: &impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "giftledger: {text}");
+}
+
+/// Asks a person a question on the terminal; the line that is typed.
+///
+/// # Errors
+/// [`Interrupted`] if a signal comes instead.
+pub fn ask(question: &impl std::fmt::Display) -> Result<String> {
+    let mut screen = io::stderr();
+    write!(screen, "{question}").and_then(|()| screen.flush()).context("asking")?;
+    let (typed, lines) = mpsc::channel();
+    // A read cannot be called off, so a thread of its own waits for it.
+    std::thread::spawn(move || typed.send(io::stdin().lines().next().transpose()));
+    loop {
+        match lines.recv_timeout(signals::NOTICE) {
+            Ok(line) => return Ok(line.context("reading the answer")?.unwrap_or_default()),
+            Err(RecvTimeoutError::Timeout) => signals::check(|| "nothing was changed".to_owned())?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(String::new()),
+        }
+    }
 }
 
 /// Whether the reader of our output went away, as `head` does.
@@ -128,11 +162,13 @@ pub fn thousands(number: impl std::fmt::Display) -> String {
 /// How long work takes before it is worth a bar.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A bar on standard error while something long is under way; nothing where no person looks, nor for
-/// work that is done at once.
+/// How far something long is: a bar on standard error, where a person looks and work is not done at once; and
+/// the place where it ends in order when it is asked to.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
+    what: &'static str,
+    unit: &'static str,
     /// Since when, where there is somebody to see it and it is not shown yet.
     unseen_since: Cell<Option<Instant>>,
     steps: Cell<u64>,
@@ -141,52 +177,69 @@ pub struct Progress {
 impl Progress {
     /// Counts records.
     pub fn records(total: u64, what: &'static str) -> Self {
-        Self::new(total, what, "{msg} {bar:30} {human_pos} of {human_len} records, {eta} left")
+        Self::new(total, what, "records", "{msg} {bar:30} {human_pos} of {human_len} records, {eta} left")
     }
 
     /// Counts gifts.
     pub fn gifts(total: u64, what: &'static str) -> Self {
-        Self::new(total, what, "{msg} {bar:30} {human_pos} of {human_len} gifts, {eta} left")
+        Self::new(total, what, "gifts", "{msg} {bar:30} {human_pos} of {human_len} gifts, {eta} left")
     }
 
     /// Counts bytes.
     pub fn bytes(total: u64, what: &'static str) -> Self {
-        Self::new(total, what, "{msg} {bar:30} {bytes} of {total_bytes}, {eta} left")
+        Self::new(total, what, "bytes", "{msg} {bar:30} {bytes} of {total_bytes}, {eta} left")
     }
 
-    /// Counts bytes of which it is told how many there are with each step.
+    /// Counts bytes of which it is told how many there are with each step. Only for what can be ended anywhere,
+    /// as by a crash, and repeated: asked to end, it says how far it was and ends the process.
     pub fn of_bytes(what: &'static str) -> impl FnMut(u64, u64) {
         let mut progress = None;
-        move |done, total| progress.get_or_insert_with(|| Self::bytes(total, what)).set(done)
+        move |done, total| {
+            if let Err(ended) = progress.get_or_insert_with(|| Self::bytes(total, what)).set(done) {
+                complain(&format_args!("{ended}; run the same command again"));
+                std::process::exit(ended.exit_code().into());
+            }
+        }
     }
 
-    fn new(total: u64, what: &'static str, template: &str) -> Self {
+    fn new(total: u64, what: &'static str, unit: &'static str, template: &str) -> Self {
+        signals::catch();
         let style = ProgressStyle::with_template(template).expect("the templates are ours");
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         let unseen_since = io::stderr().is_terminal().then(Instant::now);
         Self {
             bar: bar.with_style(style).with_message(what),
+            what,
+            unit,
             unseen_since: Cell::new(unseen_since),
             steps: Cell::new(0),
         }
     }
 
     /// One more.
-    pub fn step(&self) {
+    ///
+    /// # Errors
+    /// [`Interrupted`] if the command was asked to end.
+    pub fn step(&self) -> Result<(), Interrupted> {
         self.steps.set(self.steps.get() + 1);
         // Looking at the clock costs as much as folding a record.
-        if self.steps.get().is_multiple_of(1024) {
-            self.set(self.steps.get());
-        }
+        if self.steps.get().is_multiple_of(1024) { self.set(self.steps.get()) } else { Ok(()) }
     }
 
     /// So many.
-    pub fn set(&self, done: u64) {
+    ///
+    /// # Errors
+    /// [`Interrupted`] if the command was asked to end.
+    pub fn set(&self, done: u64) -> Result<(), Interrupted> {
         if self.unseen_since.get().is_some_and(|since| since.elapsed() > SOON) {
             self.unseen_since.set(None);
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.set_position(done);
+        signals::check(|| {
+            let total = self.bar.length().unwrap_or_default();
+            format!("{} had come to {} of {} {}", self.what, thousands(done), thousands(total), self.unit)
+        })
     }
 }
 

@@ -522,7 +522,7 @@ fn a_second_writer_is_refused() {
     let platform = ledger.file("platform.toml", PLATFORM.replace("rose", "tulip"));
     let csv = ledger.file("gifts.csv", format!("{HEADER}\n{ROW}\n"));
     let mapping = project().join("docs/marathon/mapping.toml");
-    let holder = format!("LOCK is locked by process {}; wait until it has ended, or stop it", first.id());
+    let holder = format!("ledger is held by process {}; wait until it has ended, or stop it", first.id());
     let writers: [&[&str]; 3] =
         [&["append"], &["apply", "-f", &platform], &["import", &csv, "--mapping", mapping.to_str().unwrap()]];
     for arguments in writers {
@@ -537,6 +537,47 @@ fn a_second_writer_is_refused() {
     assert_eq!(first.wait().unwrap().code(), Some(DONE));
     ledger.run_with(&["append"], GIFT.replace("g1", "g3").as_bytes());
     ledger.run(&["verify"], DONE, "after both");
+}
+
+/// What a second start finds is the folder, whatever became of the files in it.
+#[test]
+fn nothing_in_the_folder_decides_who_writes() {
+    let ledger = Ledger::new();
+    let mut first = ledger.command(&["append"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut answers = BufReader::new(first.stdout.take().unwrap());
+    let mut stdin = first.stdin.take().unwrap();
+    let mut say = |line: &str| {
+        let mut answer = String::new();
+        // Whoever has stopped hears nothing.
+        drop(writeln!(stdin, "{line}"));
+        answers.read_line(&mut answer).unwrap();
+        answer
+    };
+    assert!(say(GIFT).contains(r#""answer":"taken""#));
+    let lock = ledger.data().join("LOCK");
+    drop(fs::remove_file(&lock));
+    let victim = ledger.file("victim", "precious");
+    std::os::unix::fs::symlink(&victim, &lock).unwrap();
+    let second = ledger.run_with(&["append"], GIFT.replace("g1", "g2").as_bytes());
+    assert_eq!(second.status.code(), Some(FAULT));
+    assert_says(&second, &[&format!("is held by process {}", first.id())], "a second writer");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+
+    // Who moves the log away under its writer stops that writer: nobody would find what it wrote.
+    fs::rename(ledger.data().join("log"), ledger.data().join("old")).unwrap();
+    fs::create_dir(ledger.data().join("log")).unwrap();
+    for entry in fs::read_dir(ledger.data().join("old")).unwrap() {
+        let from = entry.unwrap().path();
+        fs::copy(&from, ledger.data().join("log").join(from.file_name().unwrap())).unwrap();
+    }
+    let answer = say(&GIFT.replace("g1", "g3"));
+    assert!(answer.contains(r#""code":"stopped""#), "{answer}");
+    drop(stdin);
+    let output = first.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(FAULT));
+    let third = ledger.run_with(&["append"], GIFT.replace("g1", "g3").as_bytes());
+    assert!(text(&third.stdout).contains(r#""answer":"taken""#), "{}", text(&third.stderr));
+    ledger.run(&["verify"], DONE, "after all");
 }
 
 #[test]

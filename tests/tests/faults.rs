@@ -22,7 +22,7 @@ use ledger::{
     Answer, Clock, Engine, Lines, ManualClock, State, Unavailable,
     log::{
         Check, Disk, DiskFile, Log, Options, Reader,
-        disk::LockGuard,
+        disk::{FileId, LockGuard},
         faulty::{Fault, SimDisk},
     },
 };
@@ -616,7 +616,7 @@ impl Run {
         let reader = self.engine().reader();
         check_dispatches(&self.records());
         check_books(self.engine(), at);
-        let proof = proofs::prove(&reader, |_| ());
+        let proof = proofs::prove(&reader, |_| true).unwrap();
         assert!(proof.ok, "{:?}: {at}", proof.fault);
     }
 
@@ -750,8 +750,14 @@ impl Disk for StickyDisk {
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         self.disk.sync_dir(dir)
     }
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        self.disk.id_of(name)
+    }
     fn lock(&self) -> io::Result<LockGuard> {
         self.disk.lock()
+    }
+    fn lock_holder(&self) -> Option<u32> {
+        self.disk.lock_holder()
     }
     fn is_locked(&self) -> io::Result<bool> {
         self.disk.is_locked()
@@ -775,6 +781,9 @@ impl DiskFile for StickyFile {
     }
     fn sync(&self) -> io::Result<()> {
         self.file.sync()
+    }
+    fn id(&self) -> io::Result<FileId> {
+        self.file.id()
     }
     fn len(&self) -> io::Result<u64> {
         self.file.len()

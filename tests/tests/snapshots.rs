@@ -425,3 +425,72 @@ fn the_command_stores_a_snapshot_and_says_where_it_stands() {
     assert!(run(&["snapshot"], "").contains("nothing has come since"));
     assert!(run(&["verify", "--json"], "").contains(r#""ok":true"#));
 }
+
+/// What a ledger of these grants to u1 and then these gifts of hers is, and its newest snapshot, made between.
+fn granted(coins: u32, gifts: u32) -> (World, String, Snapshot) {
+    let world = World::in_folder(1);
+    world.say(
+        r#"{"id":"v1","publish":{"version":1,"part":0,"last":true,"from":"2026-01-01T00:00:00Z","changes":[{"item":{"item":"rose","price":10,"value":10}}]}}"#,
+    );
+    world.advance_millis(1);
+    world.say(&format!(r#"{{"id":"a1","grant":{{"user":"u1","coins":{coins},"reason":"reward"}}}}"#));
+    let reader = world.engine().reader();
+    let made = fold(&reader, &Plan::NOW, &GO_ON).unwrap().unwrap();
+    let snapshot = Snapshot::newest(&reader).unwrap().unwrap();
+    for n in 0..gifts {
+        world.advance_millis(1);
+        let gift = format!(r#"{{"id":"g{n}","gift":{{"user":"u1","item":"rose","to":[{{"streamer":"s1"}}]}}}}"#);
+        assert!(matches!(world.say(&gift), ledger::Answer::Taken(_)));
+    }
+    (world, made.file, snapshot)
+}
+
+/// A ledger of 300 coins whose snapshot says otherwise, with good checksums and the log's own hash.
+fn forged(coins: u32, gifts: u32) -> (TempDir, String) {
+    let (world, file, genuine) = granted(300, gifts);
+    let (_other, _, of_other) = granted(coins, 0);
+    let forged = Snapshot { head: genuine.head, next: genuine.next, ..of_other };
+    forged.write(&**world.disk(), &file).unwrap();
+    let folder = TempDir::new().unwrap();
+    let mut copy = std::process::Command::new("cp");
+    assert!(copy.arg("-r").arg(world.folder().unwrap()).arg(folder.path().join("l")).status().unwrap().success());
+    (folder, file)
+}
+
+fn ask(folder: &TempDir, arguments: &[&str]) -> std::process::Output {
+    giftledger().args(arguments).arg("--data").arg(folder.path().join("l")).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Nobody spends what a forged snapshot gives: `verify` proves each snapshot against the log.
+#[test]
+fn a_forged_snapshot_is_found_named_and_not_used() {
+    let (folder, file) = forged(16_000, 0);
+    let found = ask(&folder, &["verify", "--json"]);
+    assert_eq!(found.status.code(), Some(1));
+    let proof: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let fault = proof["fault"].as_str().unwrap();
+    assert!(
+        fault.starts_with(&format!(
+            "{file} is not what the log folds to: user u1 has 16000 coins in it and 300 by the log"
+        )),
+        "{fault}"
+    );
+    assert_eq!(proof["forged_snapshots"], serde_json::json!([file]));
+    assert!(!folder.path().join("l").join(&file).exists() && folder.path().join("l").join(file + ".forged").exists());
+    let again = ask(&folder, &["verify", "--json"]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
+}
+
+/// A record that takes what the state does not have is told from a bug, and does not end the process.
+#[test]
+fn a_snapshot_that_the_log_contradicts_is_moved_aside_by_a_start() {
+    let (folder, file) = forged(20, 10);
+    let started = ask(&folder, &["append"]);
+    let said = String::from_utf8_lossy(&started.stderr);
+    assert!(started.status.success(), "{said}");
+    assert!(said.contains(&file) && said.contains("contradicts the log") && !said.contains("mistake"), "{said}");
+    assert!(folder.path().join("l").join(file + ".forged").exists());
+    let wallet = ask(&folder, &["wallet", "u1", "--json"]);
+    assert!(String::from_utf8_lossy(&wallet.stdout).contains("200"), "{}", String::from_utf8_lossy(&wallet.stdout));
+    assert!(ask(&folder, &["verify"]).status.success());
+}

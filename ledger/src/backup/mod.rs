@@ -4,7 +4,7 @@
 //! backup.json           what the folder holds: written last, so that what it says is there
 //! backup.part.json      while a backup is under way: which segments it has copied already
 //! log/<offset>.seg      the segments, as in the ledger, without reserve
-//! LOCK                  held while a backup is under way
+//! (the folder itself)   locked while a backup is under way
 //! ```
 //!
 //! ```json

@@ -75,6 +75,12 @@ pub enum Unavailable {
     /// The machine's clock is behind the last record's.
     #[error("the machine's clock is more than 500 ms behind the last record: set it right, then ask again")]
     ClockBehind,
+    /// The machine's clock is ahead of the time that has passed.
+    #[error(
+        "the machine's clock has got more than 500 ms ahead of the time that has passed since the ledger started: set \
+         it right, or, if it is right now, start the ledger again; then ask again"
+    )]
+    ClockAhead,
     /// It would be refused, and its subject has had too many refusals that were recorded.
     #[error("the command would be refused, and this subject has had 1,000 refusals in a minute: ask again in a minute")]
     OverQuota,
@@ -92,6 +98,7 @@ impl Unavailable {
             Self::Unfinished => "unfinished",
             Self::EarlierLineUnfinished => "earlier_line_unfinished",
             Self::ClockBehind => "clock_behind",
+            Self::ClockAhead => "clock_ahead",
             Self::OverQuota => "over_quota",
             Self::Stopped => "stopped",
         }

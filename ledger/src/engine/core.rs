@@ -28,15 +28,15 @@ use super::{
 };
 use crate::{
     Result,
-    clock::Clock,
+    clock::{TOLERANCE_MS, Watch, can_be},
     decide::{Prefetched, Request, decide},
     index::{Fingerprint, Frozen, Home, Place, Runs},
     log::Batch,
     state::{State, dispatch_id, parse_dispatch_id},
 };
 
-/// How far ahead of the ledger's clock a caller's time may be and still count as now.
-const TOLERANCE_MS: i64 = 500;
+/// How soon somebody looks again whether a clock that is ahead is back, where a timer waits for that.
+const LOOK_AGAIN_MS: i64 = 1_000;
 /// The most records of one batch: what a bulk of the usual 8,189 lines makes, and some.
 const MAX_BATCH_RECORDS: usize = 8_192;
 /// The bytes at which a batch takes no more, of what a frame may have: a quarter is left, so that of
@@ -65,11 +65,13 @@ pub(crate) struct Core {
     flows: Flows,
     bulks: Bulks,
     quota: Quota,
-    clock: Arc<dyn Clock>,
+    watch: Watch,
     /// The time of the last record of any shard.
     time: Timestamp,
     /// What the clock showed when the step began.
     now: Timestamp,
+    /// Why nothing new can be decided by it, and no timer taken.
+    mistrust: Option<Unavailable>,
     /// Lines that were handed in and not looked at.
     queue: VecDeque<Queued>,
     /// What goes with the batch being decided.
@@ -119,7 +121,7 @@ struct Incoming<'a> {
 
 impl Core {
     /// With the states that the log folds to, for a log that takes frames of so many bytes.
-    pub(crate) fn new(states: Vec<State>, lookup: Lookup, clock: Arc<dyn Clock>, max_frame_bytes: usize) -> Self {
+    pub(crate) fn new(states: Vec<State>, lookup: Lookup, watch: Watch, max_frame_bytes: usize) -> Self {
         let mut timers = Timers::default();
         for state in &states {
             timers.note_state(state);
@@ -133,7 +135,7 @@ impl Core {
             flows: Flows::default(),
             bulks: Bulks::default(),
             quota: Quota::default(),
-            clock,
+            watch,
             time,
             queue: VecDeque::new(),
             replies: Vec::new(),
@@ -141,6 +143,7 @@ impl Core {
             spent: Vec::new(),
             to_seal: None,
             now: Timestamp::MIN,
+            mistrust: None,
             keys: Vec::new(),
             homes: Vec::new(),
             sealed: Vec::new(),
@@ -184,12 +187,27 @@ impl Core {
     pub(crate) fn wakes_at(&self) -> Option<Timestamp> {
         // While the clock is behind nothing is decided, so a timer waits for it.
         let in_time = Timestamp::from_nanos(self.time.nanos().saturating_sub(TOLERANCE_MS * 1_000_000));
-        let timer = self.timers.next().map(|at| at.max(in_time));
+        let seen = self.watch.see();
+        // Nor while it is ahead, which nobody tells us when it ends.
+        let trusted = if seen.is_ahead { seen.now.plus_millis(LOOK_AGAIN_MS) } else { Timestamp::MIN };
+        let timer = self.timers.next().map(|at| at.max(in_time).max(trusted));
         timer.into_iter().chain(self.bulks.gives_up_at()).min()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.watch.see().now
+    }
+
+    /// Looks at the clock. One that is ahead of the time that has passed, or behind the last record, answers
+    /// for nothing new. What is known already needs no clock, and what the log dispatches goes on in any case.
+    fn look_at_clock(&mut self) {
+        let seen = self.watch.see();
+        self.now = seen.now;
+        let is_behind = self.time > seen.now.plus_millis(TOLERANCE_MS) || !can_be(seen.now);
+        self.mistrust = match seen.is_ahead {
+            true => Some(Unavailable::ClockAhead),
+            false => is_behind.then_some(Unavailable::ClockBehind),
+        };
     }
 
     /// Closes the batch being decided. Where the index's memory is full, it is frozen with it.
@@ -250,10 +268,7 @@ impl Core {
 
     /// Decides what is queued, until the batch is full.
     pub(crate) fn decide_queued(&mut self) -> Result<()> {
-        self.now = self.clock.now();
-        if self.clock_is_behind() {
-            self.refuse_queued(Unavailable::ClockBehind);
-        }
+        self.look_at_clock();
         while self.has_room()
             && let Some(queued) = self.queue.pop_front()
         {
@@ -336,13 +351,9 @@ impl Core {
         }
     }
 
-    fn clock_is_behind(&self) -> bool {
-        self.time > self.now.plus_millis(TOLERANCE_MS)
-    }
-
     /// Takes a dispatch from the committed log, unless it was taken before.
     pub(crate) fn take_dispatch(&mut self, untaken: &Untaken) -> Result<()> {
-        self.now = self.clock.now();
+        self.look_at_clock();
         let Untaken { source, dispatch, command, .. } = untaken;
         let subject = command.check(Origin::Dispatch).expect("a dispatched command is well formed");
         let taken = self.states[usize::from(dispatch.target)].taken_from(*source);
@@ -366,9 +377,9 @@ impl Core {
 
     /// Takes timers that are due.
     pub(crate) fn take_timers(&mut self) -> Result<()> {
-        self.now = self.clock.now();
+        self.look_at_clock();
         for _ in 0..TIMER_CHUNK {
-            if !self.has_room() || self.clock_is_behind() {
+            if !self.has_room() || self.mistrust.is_some() {
                 return Ok(());
             }
             let Some((id, command)) = self.timers.pop(self.now, &self.states) else { return Ok(()) };

@@ -78,6 +78,8 @@ pub struct Options {
     pub index: index::Options,
     /// When snapshots are made.
     pub snapshots: Plan,
+    /// A person has looked at the clock: it may be far behind the last record.
+    pub accept_clock: bool,
 }
 
 impl From<&log::Options> for Options {

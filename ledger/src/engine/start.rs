@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use schemas::Timestamp;
+
 use super::{
     Options,
     core::Core,
@@ -13,10 +15,10 @@ use super::{
 };
 use crate::{
     Error, Result,
-    clock::Clock,
+    clock::{Clock, Watch, can_be},
     index::{self, Frozen, Index, Place, Sealer},
     log::{Disk, Locator, Log, Reader, Recovery},
-    snapshot::Snapshot,
+    snapshot::{self, Snapshot},
     state::State,
 };
 
@@ -35,14 +37,31 @@ pub(super) struct Opened {
 
 impl Opened {
     pub fn open(disk: Arc<dyn Disk>, options: &Options, clock: Arc<dyn Clock>) -> Result<Self> {
+        let watch = Watch::new(clock);
+        if !can_be(watch.began()) {
+            return Err(Error::ClockOutside { now: watch.began() });
+        }
         let (log, recovery) = Log::open(disk.clone(), &options.log)?;
         let reader = log.reader();
-        let Folded { states, untaken, index, sealer } = Folded::of(disk, &reader, &options.index)?;
+        let Folded { states, untaken, index, sealer } = Folded::of(&disk, &reader, &options.index)?;
+        check_start(states.iter().map(State::time).max(), watch.began(), options.accept_clock)?;
         let preparer = Preparer { shards: reader.shards(), fingerprinter: index.fingerprinter() };
         let frozen = index.frozen().cloned();
         let lookup = Lookup::new(Recent::new(reader.shards()), index, reader);
-        let core = Core::new(states, lookup, clock, options.log.max_frame_bytes);
+        let core = Core::new(states, lookup, watch, options.log.max_frame_bytes);
         Ok(Self { log, recovery, core, sealer, preparer, untaken, frozen })
+    }
+}
+
+/// How long a ledger may have rested before a person has to look at the clock: whoever starts it with a clock
+/// that is years ahead, as machines do whose battery is empty, lets everything lapse for good.
+const LONGEST_REST_MS: i64 = 400 * 86_400_000;
+
+/// Refuses a clock that is far ahead of the last record. `last` is before all times where there is none.
+fn check_start(last: Option<Timestamp>, now: Timestamp, accepted: bool) -> Result<()> {
+    match last.filter(|last| *last > Timestamp::MIN && !accepted) {
+        Some(last) if now > last.plus_millis(LONGEST_REST_MS) => Err(Error::ClockFarAhead { last, now }),
+        _ => Ok(()),
     }
 }
 
@@ -55,8 +74,23 @@ struct Folded {
 }
 
 impl Folded {
-    fn of(disk: Arc<dyn Disk>, reader: &Reader, options: &index::Options) -> Result<Self> {
-        let mut folded = Snapshot::newest(reader)?.unwrap_or_else(|| Snapshot::beginning(reader));
+    /// From the newest snapshot that the log does not contradict, or from its beginning.
+    fn of(disk: &Arc<dyn Disk>, reader: &Reader, options: &index::Options) -> Result<Self> {
+        loop {
+            let newest = Snapshot::newest(reader)?;
+            let file = newest.as_ref().map(|newest| snapshot::name(newest.next.offset()));
+            let folded = newest.unwrap_or_else(|| Snapshot::beginning(reader));
+            match (Self::from(folded, disk.clone(), reader, options), file) {
+                (Err(error @ (Error::Contradiction { .. } | Error::NoRecord { .. })), Some(file)) => {
+                    let aside = snapshot::set_aside(reader, &file)?;
+                    tracing::error!(%error, "{file} contradicts the log: it was moved to {aside}, and the log is folded without it");
+                }
+                (folded, _) => return folded,
+            }
+        }
+    }
+
+    fn from(mut folded: Snapshot, disk: Arc<dyn Disk>, reader: &Reader, options: &index::Options) -> Result<Self> {
         let (mut index, mut sealer) = Index::open(disk, reader, options)?;
         let fingerprinter = index.fingerprinter();
         let mut indexed = index.covered().to_vec();
@@ -72,7 +106,7 @@ impl Folded {
                 }
             }
             if frame.first >= folded.next {
-                folded.take(frame);
+                folded.follow(frame)?;
             }
             if index.is_full() { seal(&mut index, &mut sealer, &indexed) } else { Ok(()) }
         })?;

@@ -7,17 +7,21 @@
 use std::{
     any::Any,
     fmt,
-    fs::{File, OpenOptions, TryLockError},
-    io::{self, Write},
-    os::unix::fs::FileExt,
+    fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::PathBuf,
     sync::Arc,
 };
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, major, minor};
 
-/// The file whose lock makes its holder the one writer. It contains the holder's process id.
-pub const LOCK: &str = "LOCK";
+/// The file in which earlier releases kept their lock. Nobody reads it any more.
+pub(crate) const LOCK: &str = "LOCK";
+
+/// Files are for their owner only, and so are folders.
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
 
 /// Ends the names of files that are not whole yet, and may be removed by the next start.
 pub(crate) const UNFINISHED: &str = ".tmp";
@@ -33,6 +37,10 @@ pub(crate) fn finished_name(name: &str) -> &str {
 
 /// Held while a ledger is written; dropping it gives the lock back.
 pub type LockGuard = Box<dyn Any + Send + Sync>;
+
+/// Which file it is, whatever its name: its device and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId(pub u64, pub u64);
 
 /// A folder.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -62,11 +70,18 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
 
-    /// Takes the writer's lock; `WouldBlock` if somebody holds it.
+    /// Which file a name stands for now; none if there is no such file.
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>>;
+
+    /// Takes the writer's lock, which is the folder itself: nobody can remove it under its holder and take
+    /// another one. `WouldBlock` if somebody holds it.
     fn lock(&self) -> io::Result<LockGuard>;
 
     /// Whether somebody holds the writer's lock.
     fn is_locked(&self) -> io::Result<bool>;
+
+    /// The process that holds the writer's lock, where the system tells.
+    fn lock_holder(&self) -> Option<u32>;
 
     /// The whole of a small file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
@@ -109,6 +124,9 @@ pub trait DiskFile: Send + Sync {
     /// Makes what was written, and the length, durable.
     fn sync(&self) -> io::Result<()>;
 
+    /// Which file it is.
+    fn id(&self) -> io::Result<FileId>;
+
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;
 
@@ -139,14 +157,26 @@ impl OsDisk {
         Ok(Arc::new(OsFile { file: options.open(self.root.join(name))? }))
     }
 
-    /// The lock's file, and whether its lock was free to take.
-    fn try_lock(&self, options: &OpenOptions) -> io::Result<Option<File>> {
-        let file = options.open(self.root.join(LOCK))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+    /// The folder is the ledger's: others could hold its lock as long as they can open it. Where the system
+    /// does not let us close it, it is not ours to close.
+    fn close_to_others(folder: &File) -> io::Result<()> {
+        let mode = folder.metadata()?.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            match folder.set_permissions(Permissions::from_mode(mode & !0o077)) {
+                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
+    }
+}
+
+/// Whether a lock was free to take.
+fn taken(locked: Result<(), TryLockError>) -> io::Result<bool> {
+    match locked {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -156,7 +186,7 @@ impl Disk for OsDisk {
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
-        std::fs::create_dir_all(self.root.join(dir))
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(self.root.join(dir))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
@@ -173,7 +203,13 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, name: &str, create: bool) -> io::Result<Arc<dyn DiskFile>> {
-        self.file(name, OpenOptions::new().read(true).write(create).create(create).truncate(false))
+        let mut options = OpenOptions::new();
+        options.read(true).write(create).create(create).truncate(false).mode(FILE_MODE);
+        if create {
+            // What is made is a file of ours, never what a link leads to.
+            options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        }
+        self.file(name, &options)
     }
 
     fn open_existing(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -192,14 +228,21 @@ impl Disk for OsDisk {
         File::open(self.root.join(dir))?.sync_all()
     }
 
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        match std::fs::metadata(self.root.join(name)) {
+            Ok(file) => Ok(Some(FileId(file.dev(), file.ino()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn lock(&self) -> io::Result<LockGuard> {
         // A reader's `is_locked` takes the lock for some microseconds: look again before giving up.
         for _ in 0..3 {
-            let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-            if let Some(mut file) = self.try_lock(&options)? {
-                file.set_len(0)?;
-                file.write_all(std::process::id().to_string().as_bytes())?;
-                return Ok(Box::new(file));
+            let folder = File::open(&self.root)?;
+            if taken(folder.try_lock())? {
+                Self::close_to_others(&folder)?;
+                return Ok(Box::new(folder));
             }
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
@@ -207,12 +250,32 @@ impl Disk for OsDisk {
     }
 
     fn is_locked(&self) -> io::Result<bool> {
-        match self.try_lock(OpenOptions::new().read(true)) {
-            Ok(taken) => Ok(taken.is_none()),
+        match File::open(&self.root) {
+            // Shared, so that readers who look at the same time do not take each other for a writer.
+            Ok(folder) => Ok(!taken(folder.try_lock_shared())?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
+
+    fn lock_holder(&self) -> Option<u32> {
+        let folder = std::fs::metadata(&self.root).ok()?;
+        let (device, number) = (folder.dev(), folder.ino());
+        let place = format!("{:02x}:{:02x}:{number}", major(device), minor(device));
+        holder(&std::fs::read_to_string("/proc/locks").ok()?, &place)
+    }
+}
+
+/// The process that has the file at a place locked to write, by what `/proc/locks` lists:
+/// `1: FLOCK  ADVISORY  WRITE 18956 fe:00:5390372 0 EOF`. Processes that we cannot see are number 0.
+fn holder(locks: &str, place: &str) -> Option<u32> {
+    let holds = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let is_lock = [words.next(), words.next(), words.next()] == ["FLOCK", "ADVISORY", "WRITE"].map(Some);
+        let process = words.next()?.parse().ok()?;
+        (is_lock && words.next() == Some(place) && process > 0).then_some(process)
+    };
+    locks.lines().find_map(holds)
 }
 
 struct OsFile {
@@ -253,6 +316,11 @@ impl DiskFile for OsFile {
         self.file.sync_data()
     }
 
+    fn id(&self) -> io::Result<FileId> {
+        let file = self.file.metadata()?;
+        Ok(FileId(file.dev(), file.ino()))
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
@@ -269,5 +337,60 @@ impl OsFile {
             at += step as u64;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_names_who_holds_a_lock() {
+        let locks = "1: FLOCK  ADVISORY  READ 17 fe:00:5 0 EOF\n\
+                     2: POSIX  ADVISORY  WRITE 18 fe:00:5 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 19 fe:00:5 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 20 fe:00:55 0 EOF\n\
+                     4: FLOCK  ADVISORY  WRITE 21 fe:00:5 0 EOF\n\
+                     5: FLOCK  ADVISORY  WRITE 0 fe:00:6 0 EOF\n";
+        assert_eq!(holder(locks, "fe:00:5"), Some(21));
+        assert_eq!(holder(locks, "fe:00:6"), None, "a process of another namespace");
+        assert_eq!(holder(locks, "fe:00:7"), None);
+    }
+
+    /// Two handles of one folder are two holders, as two processes are.
+    #[test]
+    fn a_folder_has_one_holder_whatever_lies_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let (first, second) = (OsDisk::new(folder.path()), OsDisk::new(folder.path()));
+        assert!(!second.is_locked().unwrap());
+        let held = first.lock().unwrap();
+        assert_eq!(folder.path().metadata().unwrap().mode() & 0o777, FOLDER_MODE, "nobody else can open it");
+        for _ in 0..2 {
+            assert!(second.is_locked().unwrap());
+            assert_eq!(second.lock().err().map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
+            assert_eq!(second.lock_holder(), Some(std::process::id()));
+            drop(std::fs::remove_file(folder.path().join(LOCK))); // it decides nothing
+            std::fs::write(folder.path().join(LOCK), "1").unwrap();
+        }
+        drop(held);
+        assert!(!second.is_locked().unwrap());
+        assert_eq!(second.lock_holder(), None);
+        drop(second.lock().unwrap());
+    }
+
+    #[test]
+    fn nothing_is_made_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join("made")).unwrap();
+        let disk = OsDisk::new(folder.path());
+        assert!(disk.open("made", true).is_err());
+        disk.write_atomic("made", b"new").unwrap();
+        assert_eq!(
+            (std::fs::read(&victim).unwrap(), disk.read("made").unwrap()),
+            (b"precious".to_vec(), b"new".to_vec())
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! anybody hears of it.
 //!
 //! ```text
-//! LOCK                        held by the one writer, names its process
+//! (the folder itself)         locked by the one writer
 //! log/<offset, 16 hex>.seg    segments: a header, frames, and zeros as reserve behind the last frame
 //! log/next.tmp                a segment that is reserved but not begun
 //! snapshots/                  see the module `snapshot`

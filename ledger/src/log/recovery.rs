@@ -168,12 +168,9 @@ pub(super) fn refuse_unfinished(disk: &dyn Disk) -> Result<()> {
 
 /// Takes the writer's lock.
 pub(crate) fn lock(disk: &dyn Disk) -> Result<LockGuard> {
-    let path = disk.path(LOCK);
+    let path = disk.path("");
     disk.lock().map_err(|source| match source.kind() {
-        std::io::ErrorKind::WouldBlock => {
-            let pid = disk.read(LOCK).ok().and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
-            Error::Locked { path, pid }
-        }
+        std::io::ErrorKind::WouldBlock => Error::Locked { path, pid: disk.lock_holder() },
         _ => Error::Io { doing: "locking", path, source },
     })
 }

@@ -69,7 +69,7 @@ struct Begun {
 pub fn diagnose(disk: &dyn Disk, backup: Option<&dyn Disk>) -> Result<Diagnosis> {
     let io = |source| Error::Io { doing: "looking at", path: disk.path(""), source };
     if disk.is_locked().map_err(io)? {
-        return Err(Error::Locked { path: disk.path(super::disk::LOCK), pid: None });
+        return Err(Error::Locked { path: disk.path(""), pid: disk.lock_holder() });
     }
     must_be_a_ledger(disk)?;
     Ok(match begun(disk)? {

@@ -149,6 +149,7 @@ impl Log {
     /// If a record is not the next of its shard: the caller counts wrong.
     pub fn append(&mut self, batch: &Batch) -> Result<Locator> {
         self.check()?;
+        self.is_ours()?;
         assert!(batch.shards() <= self.shards(), "a batch for {} of {} shards", batch.shards(), self.shards());
         if batch.is_empty() {
             return Ok(Locator::new(self.shared.end()));
@@ -186,6 +187,7 @@ impl Log {
     /// lock; it takes nothing more. Without it the next start just has more to look at.
     pub fn close(&mut self) -> Result<()> {
         self.check()?;
+        self.is_ours()?;
         self.stopped = true;
         self.trim()?;
         if self.spare.take().is_some() {
@@ -299,6 +301,24 @@ impl Log {
 
     fn check(&self) -> Result<()> {
         if self.stopped { Err(Error::Stopped { path: self.shared.disk.path("") }) } else { Ok(()) }
+    }
+
+    /// Refuses to write to a file that is not, or no longer, the one of its name: whoever starts next would
+    /// not find what is written there.
+    fn is_ours(&mut self) -> Result<()> {
+        let (disk, name) = (&self.shared.disk, &self.tail.segment.name);
+        let same = disk.id_of(name).and_then(|found| Ok(found == Some(self.tail.file.id()?)));
+        match same {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.stopped = true;
+                Err(Error::Replaced { path: disk.path(name) })
+            }
+            Err(source) => {
+                self.stopped = true;
+                Err(self.io("looking at", name, source))
+            }
+        }
     }
 
     fn io(&self, doing: &'static str, name: &str, source: std::io::Error) -> Error {

@@ -5,8 +5,11 @@ use std::{
     time::Instant,
 };
 
-use super::{Info, Snapshot};
-use crate::{Result, log::Reader};
+use super::{Info, Snapshot, name, set_aside};
+use crate::{
+    Error, Result,
+    log::{Locator, Reader},
+};
 
 /// How far a snapshot is to go, and when it is worth its making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +76,31 @@ pub fn fold(reader: &Reader, plan: &Plan, stop: &AtomicBool) -> Result<Option<In
     if records.saturating_sub(folded) < least.max(1) {
         return Ok(None);
     }
-    let mut snapshot = match Snapshot::newest(reader)? {
-        Some(newest) => newest,
-        None => Snapshot::beginning(reader),
-    };
+    loop {
+        match fold_from(Snapshot::newest(reader)?, reader, plan, stop, end, folded) {
+            Ok(snapshot) => return snapshot.map(|snapshot| snapshot.store(reader)).transpose(),
+            // Nobody is to start from what the log contradicts.
+            Err((Some(file), error @ Error::Contradiction { .. })) => {
+                tracing::error!(file, %error, "a snapshot contradicts the log, and is moved aside");
+                set_aside(reader, &file)?;
+            }
+            Err((_, error)) => return Err(error),
+        }
+    }
+}
+
+/// Folds the log from a snapshot, or from its beginning; `None` if nothing has come or it is not wanted any
+/// more. An error comes with the file that the fold began with.
+fn fold_from(
+    newest: Option<Snapshot>,
+    reader: &Reader,
+    plan: &Plan,
+    stop: &AtomicBool,
+    end: Locator,
+    folded: u64,
+) -> Result<Option<Snapshot>, (Option<String>, Error)> {
+    let file = newest.as_ref().map(|newest| name(newest.next.offset()));
+    let mut snapshot = newest.unwrap_or_else(|| Snapshot::beginning(reader));
     let before = snapshot.next;
     let mut frames = reader.frames_from(snapshot.next);
     while snapshot.next < end {
@@ -85,12 +109,12 @@ pub fn fold(reader: &Reader, plan: &Plan, stop: &AtomicBool) -> Result<Option<In
         }
         let begun = Instant::now();
         let Some(frame) = frames.next() else { break };
-        let frame = frame?;
-        snapshot.take(&frame);
+        let frame = frame.map_err(|error| (None, error))?;
+        snapshot.follow(&frame).map_err(|error| (file.clone(), error))?;
         frames.recycle(frame);
         if super::records(&reader.head()).saturating_sub(folded) < plan.unhurried {
             std::thread::sleep(begun.elapsed() * 7);
         }
     }
-    if snapshot.next == before { Ok(None) } else { snapshot.store(reader).map(Some) }
+    Ok((snapshot.next != before).then_some(snapshot))
 }

@@ -50,18 +50,21 @@
 //! Storing one: `<name>.<process>.tmp` is written and synced; the position is stored as "snapshot", so
 //! that the log is never cut below it; then the file gets its name. The newest two are kept.
 
+mod aside;
 mod fold;
 mod pending;
 mod read;
 mod write;
 
-use schemas::Shard;
+use schemas::{Record, Shard};
 
+pub use aside::set_aside;
 pub use fold::{Plan, Until, fold};
 pub use pending::Pending;
 pub use read::Info;
 
 use crate::{
+    Error, Result, caught,
     log::{Frame, Head, Locator, Reader, ShardHead},
     state::State,
 };
@@ -124,10 +127,32 @@ impl Snapshot {
     /// # Panics
     /// If it is not the next one: the log or this program is wrong.
     pub fn take(&mut self, frame: &Frame) {
-        for record in &frame.records {
-            self.pending.note(record);
-            self.states[usize::from(record.shard)].apply(record);
-        }
+        frame.records.iter().for_each(|record| self.take_record(record));
+        self.reached(frame);
+    }
+
+    /// The same, where the log or what was folded so far may be forged.
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`] names the record that does not fit; nothing may go on from here.
+    pub fn follow(&mut self, frame: &Frame) -> Result<()> {
+        let mut at = (0, 0);
+        let followed = caught(|| {
+            for record in &frame.records {
+                at = (record.shard, record.sequence);
+                self.take_record(record);
+            }
+        });
+        self.reached(frame);
+        followed.map_err(|what| Error::Contradiction { shard: at.0, sequence: at.1, what })
+    }
+
+    fn take_record(&mut self, record: &Record) {
+        self.pending.note(record);
+        self.states[usize::from(record.shard)].apply(record);
+    }
+
+    fn reached(&mut self, frame: &Frame) {
         for (shard, head) in &frame.heads {
             self.head.shards[usize::from(*shard)] = *head;
         }
@@ -151,7 +176,7 @@ fn records(head: &Head) -> u64 {
 }
 
 /// The name of the snapshot whose next frame is at an offset.
-fn name(offset: u64) -> String {
+pub(crate) fn name(offset: u64) -> String {
     format!("{FOLDER}/{offset:016x}.snap")
 }
 

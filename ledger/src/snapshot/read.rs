@@ -46,6 +46,25 @@ impl Info {
         newest(reader, |_, info| Ok(info))
     }
 
+    /// All snapshots that a start would trust by their headers, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Snapshot::newest`].
+    pub fn all(reader: &Reader) -> Result<Vec<Self>> {
+        let (disk, mut reader) = (reader.disk().clone(), reader.clone());
+        let mut all = Vec::new();
+        for offset in offsets(&*disk)?.into_iter().rev() {
+            let header = Source::open(&*disk, &name(offset)).and_then(|mut source| source.header());
+            // What cannot be read is passed over by a start, and reported there.
+            if let Ok(info) = header
+                && let Agrees::Yes = agrees(&mut reader, &info, offset)?
+            {
+                all.push(info);
+            }
+        }
+        Ok(all)
+    }
+
     /// How many records it is made of.
     pub fn records(&self) -> u64 {
         super::records(&self.head)
@@ -132,10 +151,7 @@ impl Snapshot {
 fn newest<T>(reader: &Reader, read: impl Fn(&dyn Disk, Info) -> Result<T>) -> Result<Option<T>> {
     let disk = reader.disk();
     let mut reader = reader.clone();
-    let listed = disk.list(FOLDER).map_err(|source| Error::Io { doing: "listing", path: disk.path(FOLDER), source })?;
-    let mut offsets: Vec<u64> = listed.iter().filter_map(|file| offset_of(file)).collect();
-    offsets.sort_unstable_by(|a, b| b.cmp(a));
-    for offset in offsets {
+    for offset in offsets(&**disk)? {
         let name = name(offset);
         let info = match Source::open(&**disk, &name).and_then(|mut source| source.header()) {
             Ok(info) => info,
@@ -155,6 +171,14 @@ fn newest<T>(reader: &Reader, read: impl Fn(&dyn Disk, Info) -> Result<T>) -> Re
         }
     }
     Ok(None)
+}
+
+/// Where the snapshots are that are there, the newest first.
+fn offsets(disk: &dyn Disk) -> Result<Vec<u64>> {
+    let listed = disk.list(FOLDER).map_err(|source| Error::Io { doing: "listing", path: disk.path(FOLDER), source })?;
+    let mut offsets: Vec<u64> = listed.iter().filter_map(|file| offset_of(file)).collect();
+    offsets.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(offsets)
 }
 
 fn pass_over(name: &str, error: &Error) {

@@ -2,13 +2,12 @@
 
 use std::{
     ops::Range,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use hashbrown::HashMap;
 use ledger::{
-    State, each_posting,
+    State, caught, each_posting,
     log::{Check, Frame, Frames, Locator, Reader},
     state::parse_dispatch_id,
 };
@@ -17,6 +16,7 @@ use schemas::{Asset, Dispatch, Event, Origin, Record, Shard};
 use smallvec::SmallVec;
 
 use super::{
+    snapshots::{Forged, Snapshots},
     transit::{Lane, Pair},
     views::Views,
 };
@@ -30,6 +30,7 @@ pub(super) struct Counts {
     pub frames: u64,
     pub records: u64,
     pub dispatches: u64,
+    pub snapshots: u64,
 }
 
 impl Counts {
@@ -37,6 +38,7 @@ impl Counts {
         self.frames += other.frames;
         self.records += other.records;
         self.dispatches += other.dispatches;
+        self.snapshots += other.snapshots;
     }
 }
 
@@ -65,6 +67,7 @@ pub(super) struct Audit<'a> {
     /// The last number issued.
     issued: HashMap<Pair, u64>,
     lane: Lane<'a>,
+    snapshots: Snapshots,
     counts: Counts,
     /// The records of all threads.
     done: &'a AtomicU64,
@@ -73,8 +76,10 @@ pub(super) struct Audit<'a> {
 }
 
 impl<'a> Audit<'a> {
-    pub fn new(shards: Shard, own: Range<Shard>, lane: Lane<'a>, done: &'a AtomicU64) -> Self {
-        Self {
+    pub fn new(reader: &Reader, own: Range<Shard>, lane: Lane<'a>, done: &'a AtomicU64) -> Result<Self, Fault> {
+        let shards = reader.shards();
+        Ok(Self {
+            snapshots: Snapshots::of(reader)?,
             shards,
             states: own.clone().map(|shard| State::new(shard, shards)).collect(),
             own,
@@ -84,11 +89,16 @@ impl<'a> Audit<'a> {
             counts: Counts::default(),
             done,
             at: (0, 0),
-        }
+        })
     }
 
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts { snapshots: self.snapshots.count, ..self.counts }
+    }
+
+    /// The snapshots that are not what the log folds to.
+    pub fn forged(&mut self) -> Vec<Forged> {
+        std::mem::take(&mut self.snapshots.forged)
     }
 
     /// The accounts of these shards, compared with their states.
@@ -97,20 +107,22 @@ impl<'a> Audit<'a> {
     }
 
     /// Reads the log; stops at the first fault, here or in another thread.
-    pub fn read(&mut self, reader: &Reader, progress: &mut dyn FnMut(u64)) -> Result<(), Fault> {
+    pub fn read(&mut self, reader: &Reader, progress: &mut dyn FnMut(u64) -> bool) -> Result<(), Fault> {
         let frames = reader.frames(Check::Full).of_shards(self.own.clone());
         let read = if self.own.len() == usize::from(self.shards) {
             frames.ahead(|frame| self.frame(frame, progress))
         } else {
             self.each(frames, progress)
         };
+        // And those that end where the log does.
+        let read = read.and_then(|()| Ok(self.snapshots.reached(Locator::from(u64::MAX), &self.own, &self.states)?));
         if read.is_err() {
             self.lane.fail();
         }
         read
     }
 
-    fn each(&mut self, mut frames: Frames, progress: &mut dyn FnMut(u64)) -> Result<(), Fault> {
+    fn each(&mut self, mut frames: Frames, progress: &mut dyn FnMut(u64) -> bool) -> Result<(), Fault> {
         while let Some(frame) = frames.next() {
             let frame = frame?;
             self.frame(&frame, progress)?;
@@ -119,18 +131,22 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    fn frame(&mut self, frame: &Frame, progress: &mut dyn FnMut(u64)) -> Result<(), Fault> {
+    fn frame(&mut self, frame: &Frame, progress: &mut dyn FnMut(u64) -> bool) -> Result<(), Fault> {
         // A frame counts where its first record does.
         self.counts.frames += u64::from(frame.first.ordinal() == 0);
         // Postings and `apply` are total on what was decided. A log that somebody forged, hashes and all,
         // is not that: it stops here, and with a place instead of a crash.
-        let taken = catch_unwind(AssertUnwindSafe(|| self.records(frame)));
+        self.snapshots.reached(frame.first, &self.own, &self.states)?;
+        let taken = caught(|| self.records(frame));
         taken.unwrap_or_else(|_| Err(self.fault(Kind::State, "it takes what is not there")))?;
         let count = frame.records.len() as u64;
         let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
-        progress(done);
-        let stopped = |()| Fault { kind: Kind::Log, what: "another thread has found a fault".to_owned() };
-        self.lane.reached(frame.first).map_err(stopped)
+        let stopped =
+            || Fault { kind: Kind::Log, what: "another thread has found a fault, or nobody wants to know".to_owned() };
+        if !progress(done) {
+            return Err(stopped());
+        }
+        self.lane.reached(frame.first).map_err(|()| stopped())
     }
 
     fn records(&mut self, frame: &Frame) -> Result<(), Fault> {

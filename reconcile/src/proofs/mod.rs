@@ -14,12 +14,14 @@
 //! | `audit` | one thread's pass over the records of some shards |
 //! | `transit` | what passes between shards, and so between threads |
 //! | `views` | the accounts against the states |
+//! | `snapshots` | the snapshots against the states |
 //!
 //! Shards meet in dispatches only, so each core takes a run of shards from the log to the last
 //! comparison. Whatever any of them objects to is found again by one audit of all shards in the order
 //! of the log: a fault reads the same on every machine.
 
 mod audit;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 mod transit;
@@ -32,6 +34,7 @@ use schemas::{Hash, Shard};
 use serde::Serialize;
 
 use audit::{Audit, Fault, Kind};
+use snapshots::Forged;
 use transit::Transit;
 use views::Views;
 
@@ -48,6 +51,9 @@ pub struct Proof {
     pub checks: Vec<Checked>,
     /// The first fault: what and where.
     pub fault: Option<String>,
+    /// The files of snapshots that are not what the log folds to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forged_snapshots: Vec<String>,
 }
 
 /// A shard's last position.
@@ -76,7 +82,7 @@ impl Proof {
     /// A log that cannot even be opened.
     pub fn unreadable(fault: String) -> Self {
         let checks = vec![Checked { name: FRAMES, count: 0, ok: false }];
-        Self { ok: false, records: 0, shards: Vec::new(), checks, fault: Some(fault) }
+        Self { ok: false, records: 0, shards: Vec::new(), checks, fault: Some(fault), forged_snapshots: Vec::new() }
     }
 }
 
@@ -87,37 +93,45 @@ const DISPATCHES: &str = "dispatches in order";
 const USERS: &str = "users whose account equals their lots less debt";
 const HOLDS: &str = "held accounts that equal an open order";
 const TRANSIT: &str = "transit accounts that equal what is not taken";
+const SNAPSHOTS: &str = "snapshots that equal what the log folds to";
 const ZERO: &str = "assets whose accounts sum to zero";
 
 /// Threads that prove at once: each reads the tables of all frames again, so many gain little.
 const MAX_THREADS: usize = 8;
 
-/// Reads the whole log and proves it. `progress` is called now and then with how many records are done.
-pub fn prove(reader: &Reader, mut progress: impl FnMut(u64)) -> Proof {
+/// Reads the whole log and proves it. `progress` is called now and then with how many records are done, and
+/// says whether to go on; there is no proof if it does not.
+pub fn prove(reader: &Reader, mut progress: impl FnMut(u64) -> bool) -> Option<Proof> {
+    let mut wanted = true;
+    let mut goes_on = |done| {
+        wanted = wanted && progress(done);
+        wanted
+    };
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
-    let at_once = (threads > 1).then(|| prove_at_once(reader, threads, &mut progress)).flatten();
-    at_once.unwrap_or_else(|| prove_in_order(reader, &mut progress))
+    let at_once = (threads > 1).then(|| prove_at_once(reader, threads, &mut goes_on)).flatten();
+    let proof = at_once.unwrap_or_else(|| prove_in_order(reader, &mut goes_on));
+    wanted.then_some(proof)
 }
 
 /// All shards at once; `None` if there is any fault, or nothing to share out.
-fn prove_at_once(reader: &Reader, threads: usize, progress: &mut impl FnMut(u64)) -> Option<Proof> {
+fn prove_at_once(reader: &Reader, threads: usize, progress: &mut impl FnMut(u64) -> bool) -> Option<Proof> {
     let runs = reader.runs_of_shards(threads);
     if runs.len() < 2 {
         return None;
     }
     let (transit, done) = (Transit::new(runs.len()), AtomicU64::new(0));
-    let audit = |lane, shards, progress: &mut dyn FnMut(u64)| {
-        let mut audit = Audit::new(reader.shards(), shards, transit.lane(lane), &done);
+    let audit = |lane, shards, progress: &mut dyn FnMut(u64) -> bool| {
+        let mut audit = Audit::new(reader, shards, transit.lane(lane), &done).ok()?;
         audit.read(reader, progress).ok()?;
         let views = audit.views();
-        views.fault().is_none().then_some((audit.counts(), views))
+        (views.fault().is_none() && audit.forged().is_empty()).then_some((audit.counts(), views))
     };
     let audits: Option<Vec<_>> = thread::scope(|scope| {
         let mut lanes = runs.into_iter().enumerate();
         let own = lanes.next();
         let audit = &audit;
         let others: Vec<_> =
-            lanes.map(|(lane, shards)| scope.spawn(move || audit(lane, shards, &mut |_| ()))).collect();
+            lanes.map(|(lane, shards)| scope.spawn(move || audit(lane, shards, &mut |_| true))).collect();
         let own = own.and_then(|(lane, shards)| audit(lane, shards, progress));
         let others = others.into_iter().map(|other| other.join().unwrap_or_default());
         std::iter::once(own).chain(others.collect::<Vec<_>>()).collect()
@@ -133,21 +147,30 @@ fn prove_at_once(reader: &Reader, threads: usize, progress: &mut impl FnMut(u64)
         }
     }
     let (counts, views) = whole.filter(|_| !transit.has_strays())?;
-    let proof = conclude(reader, counts, None, Some((views, &transit)));
+    let proof = conclude(reader, counts, None, Some((views, &transit)), &[]);
     progress(proof.records);
     proof.ok.then_some(proof)
 }
 
 /// All shards in the order of the log, which is read ahead by another thread.
-fn prove_in_order(reader: &Reader, progress: &mut impl FnMut(u64)) -> Proof {
+fn prove_in_order(reader: &Reader, progress: &mut impl FnMut(u64) -> bool) -> Proof {
     let (transit, done) = (Transit::new(1), AtomicU64::new(0));
-    let mut audit = Audit::new(reader.shards(), 0..reader.shards(), transit.lane(0), &done);
+    let mut audit = match Audit::new(reader, 0..reader.shards(), transit.lane(0), &done) {
+        Ok(audit) => audit,
+        Err(fault) => return conclude(reader, audit::Counts::default(), Some(&fault), None, &[]),
+    };
     let fault = audit.read(reader, progress).err();
     let views = fault.is_none().then(|| (audit.views(), &transit));
-    conclude(reader, audit.counts(), fault.as_ref(), views)
+    conclude(reader, audit.counts(), fault.as_ref(), views, &audit.forged())
 }
 
-fn conclude(reader: &Reader, counts: audit::Counts, fault: Option<&Fault>, views: Option<(Views, &Transit)>) -> Proof {
+fn conclude(
+    reader: &Reader,
+    counts: audit::Counts,
+    fault: Option<&Fault>,
+    views: Option<(Views, &Transit)>,
+    forged: &[Forged],
+) -> Proof {
     let (mut checks, mut first) = (Vec::new(), None);
     let mut checked = |name, count, fault: Option<String>| {
         checks.push(Checked { name, count, ok: fault.is_none() });
@@ -165,7 +188,18 @@ fn conclude(reader: &Reader, counts: audit::Counts, fault: Option<&Fault>, views
         checked(TRANSIT, in_transit.count, in_transit.fault());
         checked(ZERO, views.totals.len() as u64, views.off());
     }
+    if counts.snapshots > 0 {
+        let said = |forged: &Forged| format!("{} is not what the log folds to: {}", forged.file, forged.what);
+        checked(SNAPSHOTS, counts.snapshots, forged.first().map(said));
+    }
     let heads = (0..).zip(reader.head().shards);
     let shards = heads.map(|(shard, head)| ShardProof { shard, sequence: head.sequence, hash: head.hash });
-    Proof { ok: first.is_none(), records: counts.records, shards: shards.collect(), checks, fault: first }
+    Proof {
+        ok: first.is_none(),
+        records: counts.records,
+        shards: shards.collect(),
+        checks,
+        fault: first,
+        forged_snapshots: forged.iter().map(|forged| forged.file.clone()).collect(),
+    }
 }

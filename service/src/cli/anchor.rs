@@ -1,7 +1,7 @@
 //! `anchor`: a signed statement of how far the ledger is.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -13,7 +13,10 @@ use reconcile::anchors::{Anchor as Statement, SecretKey};
 use serde_json::json;
 
 use super::{Ended, Global};
-use crate::output::{json_line, say, stdout};
+use crate::{
+    files,
+    output::{print_json, say},
+};
 
 /// Sign how far the ledger is, for `verify --anchor`. Keep anchors where whoever can write the ledger
 /// cannot: they show if its log was cut or rewritten.
@@ -35,16 +38,14 @@ impl Anchor {
         match (self.new_key, self.key) {
             (Some(file), _) => make_key(global, &file)?,
             (None, Some(file)) => {
-                let text =
-                    fs::read_to_string(&file).with_context(|| format!("reading the key in {}", file.display()))?;
-                let key = SecretKey::parse(&text).with_context(|| {
+                let key = SecretKey::parse(&files::read_secret(&file)?).with_context(|| {
                     format!("{} is no key: make one with giftledger anchor --new-key", file.display())
                 })?;
                 let head = global.ledger().read()?.head();
                 let anchor = Statement::sign(&head, SystemClock.now(), &key);
                 match self.out {
-                    None => json_line(&mut stdout(), &anchor)?,
-                    Some(out) => append(&out, &anchor)?,
+                    None => print_json(&anchor)?,
+                    Some(out) => files::append_line(&out, &serde_json::to_vec(&anchor)?)?,
                 }
             }
             (None, None) => unreachable!("the command line asks for one of them"),
@@ -57,17 +58,9 @@ impl Anchor {
 fn make_key(global: &Global, path: &Path) -> Result<()> {
     let key = SecretKey::generate().context("asking the system for randomness")?;
     let making = || format!("making the key {}", path.display());
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(making)?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(files::PRIVATE).open(path).with_context(making)?;
     file.write_all(key.to_file().as_bytes()).and_then(|()| file.sync_all()).with_context(making)?;
     let public_key = key.public_key();
-    if global.json { json_line(&mut stdout(), &json!({ "public_key": public_key })) } else { say(&public_key) }
-}
-
-/// Appends a line, durably.
-fn append(path: &Path, anchor: &Statement) -> Result<()> {
-    let writing = || format!("writing the anchor to {}", path.display());
-    let mut file = OpenOptions::new().append(true).create(true).open(path).with_context(writing)?;
-    let mut line = serde_json::to_vec(anchor).with_context(writing)?;
-    line.push(b'\n');
-    file.write_all(&line).and_then(|()| file.sync_all()).with_context(writing)
+    if global.json { print_json(&json!({ "public_key": public_key })) } else { say(&public_key) }
 }

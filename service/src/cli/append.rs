@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::mpsc::{self, RecvTimeoutError},
 };
 
 use anyhow::{Context, Result};
@@ -12,8 +12,12 @@ use ledger::{Answer, Engine, Lines};
 use schemas::{CommandId, Envelope, Unread};
 use serde::Serialize;
 
-use super::{Ended, Global};
-use crate::output::{json_line, stdout};
+use super::{Ended, Global, ToWrite};
+use crate::{
+    ledger_dir::working,
+    output::{json_line, stdout},
+    signals,
+};
 
 /// The longest line: twice what a record may have.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -26,6 +30,8 @@ const CHUNK: usize = 8_189;
 pub struct Append {
     /// The file of commands; standard input where absent or `-`.
     file: Option<PathBuf>,
+    #[command(flatten)]
+    to_write: ToWrite,
     /// Let the lines of a user run independently instead of one after the other.
     #[arg(long)]
     unordered: bool,
@@ -57,11 +63,10 @@ struct Input {
 impl Append {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let input = open(self.file.as_deref())?;
-        let engine = global.ledger().start(None)?;
         let lines = if self.unordered { Lines::Independent } else { Lines::InOrder };
-        let well = append(&engine, input, lines, &mut stdout());
-        engine.close()?;
-        Ok(Ended::with(well?))
+        let engine = global.ledger_to_write(self.to_write).start(None)?;
+        let well = working(engine, |engine| append(engine, input, lines, &mut stdout()))?;
+        Ok(Ended::with(well))
     }
 }
 
@@ -77,11 +82,17 @@ fn open(file: Option<&Path>) -> Result<Box<dyn Read + Send>> {
 fn append(engine: &Engine, input: Box<dyn Read + Send>, lines: Lines, out: &mut impl Write) -> Result<bool> {
     let (sender, receiver) = mpsc::sync_channel(CHUNK);
     let reader = std::thread::spawn(move || read_lines(BufReader::new(input), &sender));
-    let mut well = true;
-    while let Ok(first) = receiver.recv() {
+    let (mut well, mut last) = (true, 0);
+    loop {
+        signals::check(|| format!("lines up to {last} are answered, what comes behind was not looked at"))?;
+        let first = match receiver.recv_timeout(signals::NOTICE) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         let mut inputs = vec![first];
         inputs.extend(receiver.try_iter().take(CHUNK - 1));
-        let last = inputs.last().map_or(0, |input| input.line);
+        last = inputs.last().map_or(0, |input| input.line);
         let answered = answer(engine, inputs, lines, out).and_then(|well| Ok(out.flush().map(|()| well)?));
         well &= answered.context(Unanswered { last })?;
     }

@@ -1,7 +1,7 @@
 //! `apply`: a platform file becomes the next version of the reference data.
 
 use std::{
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::PathBuf,
 };
 
@@ -9,10 +9,10 @@ use anyhow::{Result, bail};
 use ledger::Engine;
 use schemas::{Change, Shard};
 
-use super::{Ended, Global};
+use super::{Ended, Global, ToWrite};
 use crate::{
-    ledger_dir::{LedgerDir, shell_quoted},
-    output::{json_line, say, stdout},
+    ledger_dir::{LedgerDir, shell_quoted, working},
+    output::{ask, print_json, say},
     platform_file::{self, Applied, Current, Difference, Parts, Published, Unnamed},
 };
 
@@ -34,6 +34,8 @@ pub struct Apply {
     /// How many shards a new ledger has.
     #[arg(long)]
     shards: Option<Shard>,
+    #[command(flatten)]
+    to_write: ToWrite,
 }
 
 /// What becomes of items that a file does not name.
@@ -73,10 +75,7 @@ impl Pruning {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             bail!("it would withdraw {what}, and there is no terminal to ask; to do it: {typed}");
         }
-        eprint!("Withdraw {what}? Nobody can give them any more. [y/N] ");
-        io::stderr().flush()?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
+        let answer = ask(&format_args!("Withdraw {what}? Nobody can give them any more. [y/N] "))?;
         if !matches!(answer.trim(), "y" | "Y" | "yes") {
             bail!("nothing was changed; without --prune the items that the file does not name stay");
         }
@@ -87,27 +86,26 @@ impl Pruning {
 impl Apply {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let wanted = platform_file::read(&self.file)?;
-        let ledger = global.ledger();
+        let ledger = global.ledger_to_write(self.to_write);
         if self.dry_run {
-            let published = if ledger.exists() { Published::read(&ledger)? } else { Published::default() };
+            let published = if ledger.exists()? { Published::read(&ledger)? } else { Published::default() };
             let current = published.current();
             let difference = platform_file::difference(&current, &wanted, self.pruning.unnamed());
             check(&current, &difference)?;
             if global.json {
-                difference.changes.iter().try_for_each(|change| json_line(&mut stdout(), change))?;
+                difference.changes.iter().try_for_each(|change| print_json(change))?;
             } else {
                 say(&difference)?;
             }
             return Ok(Ended::Well);
         }
         let typed = ledger.typed(&format!("apply -f {} --prune --yes", shell_quoted(&self.file.display().to_string())));
-        let engine = ledger.start_or_make(self.shards)?;
         let show = |difference: &Difference| if global.json { Ok(()) } else { say(difference) };
-        let applied = apply(&engine, &ledger, &wanted, self.pruning, &typed, show);
-        engine.close()?;
-        let applied = applied?;
+        let applied = working(ledger.start_or_make(self.shards)?, |engine| {
+            apply(engine, &ledger, &wanted, self.pruning, &typed, show)
+        })?;
         if global.json {
-            json_line(&mut stdout(), &applied)?;
+            print_json(&applied)?;
         } else if applied.changes > 0 {
             say(&applied)?;
         }

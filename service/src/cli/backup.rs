@@ -11,7 +11,7 @@ use ledger::{
 use serde_json::json;
 
 use super::{Ended, Global};
-use crate::output::{Progress, json_line, say, stdout, thousands};
+use crate::output::{Progress, print_json, say, thousands};
 
 /// Copy the log to a folder, beside a running writer. A folder that holds an older backup of this
 /// ledger gets what is new. Index and snapshots are not copied: they are rebuilt from the log.
@@ -80,7 +80,7 @@ fn report(global: &Global, manifest: &Manifest, more: &serde_json::Value, text: 
         if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
             line.extend(more.clone());
         }
-        json_line(&mut stdout(), &line)?;
+        print_json(&line)?;
     } else {
         say(&text())?;
     }

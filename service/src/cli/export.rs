@@ -1,7 +1,6 @@
 //! `export`: the journal for finance.
 
 use std::{
-    fs::{self, File},
     io::{BufWriter, Write},
     ops::{Range, RangeInclusive},
     path::PathBuf,
@@ -13,7 +12,7 @@ use projections::{Accounts, Books, Format};
 use replay::AsOf;
 
 use super::{Ended, Global};
-use crate::{ledger_dir::LedgerDir, output::stdout};
+use crate::{files, ledger_dir::LedgerDir, output::stdout};
 
 /// What times of records can be.
 const YEARS: RangeInclusive<i32> = 1678..=2261;
@@ -43,21 +42,8 @@ impl Export {
     pub fn run(self, global: &Global) -> Result<Ended> {
         match &self.output {
             None => self.write(global, stdout())?,
-            Some(path) => {
-                // What stands there stays until the new journal is whole.
-                let mut draft = path.clone().into_os_string();
-                draft.push(".draft");
-                let file = File::create(&draft).with_context(|| format!("making {}", draft.display()))?;
-                let written = self.write(global, BufWriter::with_capacity(1 << 20, file));
-                let kept = written.and_then(|()| {
-                    File::open(&draft)?.sync_all()?;
-                    fs::rename(&draft, path).with_context(|| format!("putting {} in place", path.display()))
-                });
-                if kept.is_err() {
-                    fs::remove_file(&draft).with_context(|| format!("removing {}", draft.display()))?;
-                }
-                kept?;
-            }
+            // What stands there stays until the new journal is whole.
+            Some(path) => files::write_whole(path, |file| self.write(global, BufWriter::with_capacity(1 << 20, file)))?,
         }
         Ok(Ended::Well)
     }

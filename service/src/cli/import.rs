@@ -9,13 +9,13 @@ use replay::AsOf;
 use schemas::{Change, Coins, Shard, Timestamp};
 
 use super::{
-    Ended, Global,
+    Ended, Global, ToWrite,
     apply::{Pruning, apply},
 };
 use crate::{
     import::{BookmarkFile, Imported, Importing, Mapping, Rows, Stopped, looked_at},
-    ledger_dir::{LedgerDir, shell_quoted},
-    output::{Progress, json_line, say, stdout, thousands},
+    ledger_dir::{LedgerDir, shell_quoted, working},
+    output::{Progress, print_json, say, thousands},
     platform_file,
 };
 
@@ -44,6 +44,8 @@ pub struct Import {
     /// How many shards a new ledger has.
     #[arg(long)]
     shards: Option<Shard>,
+    #[command(flatten)]
+    to_write: ToWrite,
 }
 
 impl Import {
@@ -59,11 +61,10 @@ impl Import {
             bail!("--prune is about the items that a platform file does not name; name the file with --platform");
         }
         let wanted = self.platform.as_deref().map(platform_file::read).transpose()?;
-        let ledger = global.ledger();
+        let ledger = global.ledger_to_write(self.to_write);
         let engine = if wanted.is_some() { ledger.start_or_make(self.shards)? } else { ledger.start(self.shards)? };
-        let imported = self.import(&engine, &ledger, rows, &mapping, wanted.as_deref());
-        engine.close()?;
-        let (imported, stopped) = imported?;
+        let (imported, stopped) =
+            working(engine, |engine| self.import(engine, &ledger, rows, &mapping, wanted.as_deref()))?;
         print(&imported, false, global.json)?;
         if let Some(stopped) = stopped {
             return Err(stopped.into());
@@ -146,7 +147,7 @@ fn check_platform(reference: &Reference, clock: Timestamp, mapping: &Mapping) ->
 
 fn print(imported: &Imported, dry_run: bool, json: bool) -> Result<()> {
     if json {
-        return json_line(&mut stdout(), imported);
+        return print_json(imported);
     }
     let counts = &imported.counts;
     let codes: Vec<String> =

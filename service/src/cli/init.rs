@@ -5,7 +5,7 @@ use schemas::Shard;
 use serde::Serialize;
 
 use super::{Ended, Global};
-use crate::output::{json_line, say, stdout};
+use crate::output::{print_json, say};
 
 /// Make an empty ledger in the folder that --data names, which must be missing or empty.
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ impl Init {
         let data = ledger.path().display().to_string();
         let made = Made { data, lineage: head.lineage.to_string(), shards };
         if global.json {
-            json_line(&mut stdout(), &made)?;
+            print_json(&made)?;
             return Ok(Ended::Well);
         }
         let Made { data, lineage, shards } = made;

@@ -54,6 +54,18 @@ impl Global {
     fn ledger(&self) -> LedgerDir {
         LedgerDir::new(&self.data)
     }
+
+    fn ledger_to_write(&self, how: ToWrite) -> LedgerDir {
+        self.ledger().accepting_clock(how.accept_clock)
+    }
+}
+
+/// What every command takes that opens the ledger to write.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ToWrite {
+    /// The machine's clock is right, although the last record is more than 400 days old.
+    #[arg(long)]
+    accept_clock: bool,
 }
 
 /// What was asked for by name is not there: found out, not a wrong call.
@@ -155,7 +167,9 @@ impl Cli {
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "giftledger", &mut script);
-                crate::output::stdout().write_all(&script)?;
+                let mut out = crate::output::stdout();
+                out.write_all(&script)?;
+                out.flush()?;
                 Ok(Ended::Well)
             }
         }

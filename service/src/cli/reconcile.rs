@@ -10,7 +10,7 @@ use schemas::{CommandId, visible};
 use super::{Ended, Global};
 use crate::{
     import::open_source,
-    output::{json_line, stdout, thousands},
+    output::{print_json, stdout, thousands},
 };
 
 /// Compare the log with somebody else's file.
@@ -58,7 +58,7 @@ impl Gifts {
         })?;
         let report = comparison.finish();
         if global.json {
-            json_line(&mut stdout(), &report)?;
+            print_json(&report)?;
         } else {
             print(&report)?;
         }

@@ -10,7 +10,7 @@ use ledger::{
 use serde_json::json;
 
 use super::{Ended, Global, backup::described};
-use crate::output::{Progress, json_line, say, stdout};
+use crate::output::{Progress, print_json, say};
 
 /// Make a ledger of a backup, in the folder that --data names, which must be missing or empty. Every byte
 /// and hash is checked on the way.
@@ -39,7 +39,7 @@ impl Restore {
                 "lineage": head.lineage, "shards": head.shards, "former_lineage": former,
                 "time": manifest.time, "closed": manifest.closed, "records": manifest.records(),
             });
-            json_line(&mut stdout(), &line)?;
+            print_json(&line)?;
             return Ok(Ended::Well);
         }
         say(&format!("Restored to {}: {}", ledger.path().display(), described(manifest)))?;

@@ -13,7 +13,7 @@ use super::{Ended, Global};
 use crate::{
     ledger_dir::LedgerDir,
     local_time::local,
-    output::{json_line, say, stdout, table, thousands},
+    output::{print_json, say, stdout, table, thousands},
 };
 
 /// Calculate what a month pays to streamers and guilds, with its check line.
@@ -46,7 +46,7 @@ impl Settle {
         let calculated = calculate(&global.ledger(), self.month, self.as_of.unwrap_or(AsOf::End))?;
         let Calculated { payout, position, as_of } = calculated;
         if global.json {
-            json_line(&mut stdout(), &Shown { payout: &payout, digest: payout.digest(), as_of, position: &position })?;
+            print_json(&Shown { payout: &payout, digest: payout.digest(), as_of, position: &position })?;
         } else {
             print(&payout, usize::MAX)?;
             let records: u64 = position.shards.iter().map(|shard| shard.sequence).sum();

@@ -1,11 +1,15 @@
 //! `verify`: the proofs of the books.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
-use ledger::log::Reader;
+use ledger::{log::Reader, snapshot};
 use reconcile::{
-    anchors::{self, Anchor, Holds, PublicKey},
+    anchors::{self, Anchor, Holds, PublicKey, SecretKey},
     proofs::{self, Checked, Proof},
 };
 
@@ -13,8 +17,9 @@ use schemas::{visible, visible_lines};
 
 use super::{Ended, Global};
 use crate::{
+    files,
     ledger_dir::LedgerDir,
-    output::{Progress, json_line, say, stdout, table, thousands},
+    output::{Progress, complain, print_json, say, stdout, table, thousands},
 };
 
 /// Prove the books: every byte of the log, hashes, sequences, times, balances, views against state; and
@@ -52,9 +57,9 @@ impl Verify {
             check_anchors(&ledger, &lines, key.as_ref(), &mut proof, &mut notes);
         }
         if global.json {
-            json_line(&mut stdout(), &proof)?;
+            print_json(&proof)?;
             for note in &notes {
-                eprintln!("giftledger: {}", visible(note));
+                complain(&visible(note));
             }
         } else if self.quiet {
             say(&verdict(&proof))?;
@@ -75,6 +80,9 @@ fn public_key(named: &str) -> Result<PublicKey> {
     }
     let text = fs::read_to_string(named);
     let text = text.with_context(|| format!("{named} is neither a public key of 64 hex digits nor a file with one"))?;
+    if SecretKey::parse(&text).is_some() {
+        files::read_secret(Path::new(named))?;
+    }
     PublicKey::parse(&text).with_context(|| format!("{named} holds no public key: 64 hex digits, or a key file"))
 }
 
@@ -141,7 +149,28 @@ pub fn prove(ledger: &LedgerDir) -> Result<Proof> {
     };
     let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
     let progress = Progress::records(total, "verifying");
-    Ok(proofs::prove(&reader, |done| progress.set(done)))
+    let mut ended = None;
+    let proof = proofs::prove(&reader, |done| {
+        ended = progress.set(done).err();
+        ended.is_none()
+    });
+    match (proof, ended) {
+        (Some(proof), _) => Ok(set_aside(&reader, proof)),
+        (None, ended) => Err(ended.context("the proof was not carried out")?.into()),
+    }
+}
+
+/// Moves snapshots that the log contradicts out of the way of the next start.
+fn set_aside(reader: &Reader, mut proof: Proof) -> Proof {
+    for file in &proof.forged_snapshots {
+        let done = match snapshot::set_aside(reader, file) {
+            Ok(aside) => format!("{file} was moved to {aside}, so no start uses it"),
+            Err(error) => format!("delete {file} before the next start ({error})"),
+        };
+        let fault = proof.fault.get_or_insert_default();
+        *fault = format!("{fault}; {done}, and a process that runs since it was made has to be started again");
+    }
+    proof
 }
 
 /// What was checked, and what came of it.

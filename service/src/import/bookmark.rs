@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{importing::Counts, mapping::Mapping, rows::Position};
-use crate::ledger_dir::LedgerDir;
+use crate::{ledger_dir::LedgerDir, output::complain};
 
 /// Changes when the same row of the same mapping becomes another command.
 const IMPORTER: u32 = 2;
@@ -75,7 +75,7 @@ impl BookmarkFile {
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         };
         let from_start = |why: &str| {
-            eprintln!("giftledger: {why}; {} is read from its start, no row is taken twice", self.file);
+            complain(&format_args!("{why}; {} is read from its start, no row is taken twice", self.file));
             Ok(None)
         };
         let Ok(bookmark) = serde_json::from_slice::<Bookmark>(&text) else {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use ledger::{Answer, Clock, Engine, Lines, Unavailable, log::Head};
 use reconcile::Sum;
 use schemas::{Coins, Envelope, Shard, visible};
@@ -16,6 +16,7 @@ use super::{
     bookmark::{Bookmark, BookmarkFile},
     rows::{Found, Row, Rows},
 };
+use crate::{output::complain, signals::Interrupted};
 
 /// Rows read and submitted at once.
 const CHUNK: usize = 8_189;
@@ -138,8 +139,8 @@ impl<'a> Importing<'a> {
     }
 
     /// Imports the rows to the end of the file, or to where the ledger takes nothing more; `step` is called
-    /// after each chunk.
-    pub fn run(mut self, mut step: impl FnMut()) -> Result<(Imported, Option<Stopped>)> {
+    /// after each chunk, and can end it.
+    pub fn run(mut self, mut step: impl FnMut() -> Result<(), Interrupted>) -> Result<(Imported, Option<Stopped>)> {
         let mut stopped = None;
         while stopped.is_none() {
             let chunk: Vec<Found> = self.rows.by_ref().take(CHUNK).collect::<Result<_>>()?;
@@ -155,7 +156,7 @@ impl<'a> Importing<'a> {
                 total.add(&self.imported.counts);
                 self.bookmark.store(self.rows.reached(), &total, head)?;
             }
-            step();
+            step().context("import again, and it goes on from here")?;
         }
         self.imported.records_added = records(&self.engine.reader().head()) - records(&self.begun);
         Ok((self.imported, stopped))
@@ -316,16 +317,20 @@ pub fn looked_at(rows: Rows, clock: &dyn Clock) -> Result<Imported> {
 fn tell(shown: &mut u64, why: &str) {
     *shown += 1;
     if *shown <= SHOWN {
-        eprintln!("giftledger: {}", visible(why));
+        complain(&visible(why));
     } else if *shown == SHOWN + 1 {
-        eprintln!("giftledger: … and more; the summary counts them");
+        complain(&"… and more; the summary counts them");
     }
 }
 
 /// Whether it will be the same for every command behind this one.
 fn ends_all(why: Unavailable) -> bool {
     match why {
-        Unavailable::Busy | Unavailable::DiskFull | Unavailable::ClockBehind | Unavailable::Stopped => true,
+        Unavailable::Busy
+        | Unavailable::DiskFull
+        | Unavailable::ClockBehind
+        | Unavailable::ClockAhead
+        | Unavailable::Stopped => true,
         Unavailable::Unfinished | Unavailable::EarlierLineUnfinished | Unavailable::OverQuota => false,
     }
 }
@@ -403,7 +408,7 @@ mod tests {
             let read_before = bookmark.read(&self.engine, "").unwrap();
             let rows = Rows::open(&file, &self.mapping).unwrap();
             let importing = Importing::new(&self.engine, clock, rows, &bookmark, read_before, "").unwrap();
-            let (imported, stopped) = importing.run(|| {}).unwrap();
+            let (imported, stopped) = importing.run(|| Ok(())).unwrap();
             assert!(stopped.is_none());
             let counts = &imported.counts;
             let sum = counts.taken

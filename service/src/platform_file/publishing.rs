@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::Current;
 use crate::ledger_dir::LedgerDir;
+use crate::signals;
 
 /// How far ahead a version holds: long enough for every shard to take it first.
 const AHEAD_MS: i64 = 200;
@@ -155,7 +156,8 @@ pub fn publish(engine: &Engine, published: &Published, changes: &[Change], parts
     while version.publish_next_part(engine)? {}
     let from = version.from;
     let wait = from.nanos().saturating_sub(SystemClock.now().nanos());
-    std::thread::sleep(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)));
+    let wait = Duration::from_nanos(u64::try_from(wait).unwrap_or(0));
+    signals::pause(wait, || format!("version {} is on the log, and holds from {from}", version.number))?;
     Ok(Applied {
         version: version.number,
         changes: changes.len(),
@@ -221,6 +223,8 @@ impl<'a> Version<'a> {
             command: Command::Publish(publish),
         };
         let of = self.parts.len();
+        let whole = || format!("{part} of {of} parts of version {number} are taken; apply the file again, it goes on");
+        signals::check(whole)?;
         let what = || format!("part {part} (from 0) of {of} of version {number}");
         match engine.execute(vec![envelope], Lines::Independent).pop() {
             Some(Answer::Taken(_)) => {}

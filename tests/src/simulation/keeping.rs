@@ -36,7 +36,7 @@ pub fn options(seed: u64, log: log::Options) -> Options {
     let index = index::Options { memory_entries, fan_out: dice.below(3) + 2, seed: Some(dice.amount(0..=u64::MAX)) };
     let until = if dice.happens(200) { Until::Durable } else { Until::Sealed };
     let records = if dice.happens(800) { dice.amount(20..=300) } else { Plan::RECORDS };
-    Options { log, index, snapshots: Plan { until, records, records_per_user: 0, unhurried: 0 } }
+    Options { log, index, snapshots: Plan { until, records, records_per_user: 0, unhurried: 0 }, accept_clock: false }
 }
 
 /// How many actions a long schedule has, if it is one. Blocks of the hash chain end in these (at 256

@@ -3,9 +3,10 @@
 
 use schemas::{Command, Dispatch, Envelope, Event, Key, Malformed, Origin, Record, Subject, Timestamp, UserId};
 
-use super::{Core, Incoming, TOLERANCE_MS, at_once};
+use super::{Core, Incoming, at_once};
 use crate::{
     Result,
+    clock::TOLERANCE_MS,
     decide::Prefetched,
     engine::{
         answer::{Answer, Unavailable},
@@ -43,24 +44,32 @@ impl Core {
             return at_once_or_later(looked);
         }
         self.lookup.quests.unparked(slot);
-        let occurred_at = match self.timely(envelope) {
-            Ok(occurred_at) => occurred_at,
-            Err(malformed) => {
-                self.answer(slot, Answer::Malformed(malformed));
-                return Ok(());
-            }
-        };
-        let prefetched = match self.known(slot, &subject, envelope, sound.key, sealed) {
+        let known = match self.known(slot, &subject, envelope, sound.key, sealed) {
             Ok(Some(record)) if record.digest != sound.digest => {
                 let conflict = Conflict::of(&record, envelope, sound.digest);
                 self.answer(slot, Answer::Conflict(Box::new(conflict)));
                 return Ok(());
             }
             Ok(Some(record)) => return self.answer_from(slot, &record, envelope.command.touches()),
-            Ok(None) => self.prefetch(slot, &subject, envelope),
+            Ok(None) => Ok(()),
             Err(miss) => Err(miss),
         };
-        let prefetched = match prefetched {
+        // What is known was answered by now; the clock matters for what is new.
+        let occurred_at = match (&known, self.mistrust) {
+            (Ok(()), Some(why)) => {
+                self.answer(slot, Answer::Unavailable(why));
+                return Ok(());
+            }
+            (Ok(()), None) => match self.timely(envelope) {
+                Ok(occurred_at) => occurred_at,
+                Err(malformed) => {
+                    self.answer(slot, Answer::Malformed(malformed));
+                    return Ok(());
+                }
+            },
+            (Err(_), _) => None,
+        };
+        let prefetched = match known.and_then(|()| self.prefetch(slot, &subject, envelope)) {
             Ok(prefetched) => prefetched,
             Err(Miss::Unclear) => {
                 // It goes on when the finder has come back; later lines of its user wait for it.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
 use rand::RngExt;
 
 use super::{Call, Fault, SimDisk, State, failed, file::SimFile};
-use crate::log::disk::{Disk, DiskFile, LockGuard, folder_of};
+use crate::log::disk::{Disk, DiskFile, FileId, LockGuard, folder_of};
 
 impl Disk for SimDisk {
     fn path(&self, name: &str) -> PathBuf {
@@ -72,6 +72,14 @@ impl Disk for SimDisk {
             }
         }
         Ok(())
+    }
+
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        Ok(self.identity(name).map(|id| FileId(0, id)))
+    }
+
+    fn lock_holder(&self) -> Option<u32> {
+        None // one process at a time
     }
 
     fn lock(&self) -> io::Result<LockGuard> {
@@ -175,6 +183,10 @@ impl DiskFile for Handle {
             self.with(state, SimFile::sync);
             Ok(())
         })
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        Ok(FileId(0, self.id))
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -14,6 +14,7 @@ use hdrhistogram::Histogram;
 use ledger::{Answer, Engine, Lines};
 
 use super::gifts::{Gifts, all_taken};
+use crate::signals::Interrupted;
 
 /// How often somebody looks how far it is.
 const LOOK: Duration = Duration::from_millis(50);
@@ -96,8 +97,8 @@ pub(super) struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Gives what is supplied. `look` is told now and then how many were begun.
-    pub fn give(&self, supply: &Supply, look: impl FnMut(u64)) -> Result<Given> {
+    /// Gives what is supplied. `look` is told now and then how many were begun, and can end it.
+    pub fn give(&self, supply: &Supply, look: impl FnMut(u64) -> Result<(), Interrupted>) -> Result<Given> {
         self.give_and_note(supply, look, &|_, _| ())
     }
 
@@ -105,7 +106,7 @@ impl Load<'_> {
     pub fn give_and_note(
         &self,
         supply: &Supply,
-        mut look: impl FnMut(u64),
+        mut look: impl FnMut(u64) -> Result<(), Interrupted>,
         note: &(impl Fn(u64, &[Answer]) + Sync),
     ) -> Result<Given> {
         let started = Instant::now();
@@ -124,8 +125,12 @@ impl Load<'_> {
                 })
                 .collect();
             drop(at_work);
+            let mut looked = Ok(());
             while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                look(supply.taken());
+                looked = looked.and_then(|()| look(supply.taken()));
+                if looked.is_err() {
+                    supply.stop(); // what was begun is answered
+                }
             }
             let mut given = Given::none();
             for caller in callers {
@@ -134,6 +139,7 @@ impl Load<'_> {
                 given.latencies += of_one.latencies;
             }
             given.elapsed = started.elapsed();
+            looked?;
             Ok(given)
         })
     }

@@ -32,8 +32,9 @@ use self::{
 };
 use super::{Ended, Global};
 use crate::{
+    files,
     ledger_dir::LedgerDir,
-    output::{Progress, json_line, say, stdout, thousands},
+    output::{Progress, complain, print_json, say, thousands},
 };
 
 /// Measure durable gifts through the engine, in a folder of its own beside the ledger's.
@@ -113,7 +114,7 @@ impl Bench {
         }
         let figures = self.measure(&folder.path)?;
         if global.json {
-            json_line(&mut stdout(), &figures)?;
+            print_json(&figures)?;
         } else {
             print(&figures)?;
         }
@@ -203,7 +204,7 @@ impl Folder {
         let mut name = ledger.as_os_str().to_owned();
         name.push(format!("-bench-{}", std::process::id()));
         let path = PathBuf::from(name);
-        fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
+        files::make_folder(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(Self { path, keep })
     }
 }
@@ -211,9 +212,9 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.keep {
-            eprintln!("giftledger: the ledger of the bench is in {}", self.path.join("ledger").display());
+            complain(&format_args!("the ledger of the bench is in {}", self.path.join("ledger").display()));
         } else if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("giftledger: {} could not be removed: {error}", self.path.display());
+            complain(&format_args!("{} could not be removed: {error}", self.path.display()));
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::{Ended, verify::prove},
     ledger_dir::LedgerDir,
-    output::{Progress, json_line, say, stdout, thousands},
+    output::{Progress, print_json, say, thousands},
 };
 
 const TENTHS: u64 = 10;
@@ -76,7 +76,7 @@ impl Bench {
         for tenth in 1..=TENTHS {
             let measured = self.tenth(tenth, &engine, &gifts, ledger.path())?;
             if json {
-                json_line(&mut stdout(), &measured)?;
+                print_json(&measured)?;
             } else {
                 print(&measured)?;
             }
@@ -85,7 +85,7 @@ impl Bench {
         let answered = engine.close()?;
         let summary = self.summary(&ledger, &gifts, &tenths, &answered, syncs)?;
         if json {
-            json_line(&mut stdout(), &summary)?;
+            print_json(&summary)?;
         } else {
             print_summary(&summary)?;
         }
@@ -97,8 +97,8 @@ impl Bench {
         let progress = Progress::gifts(self.count(), "giving");
         let mut most = machine::rss_mib()?;
         let given = self.load(engine, gifts).give(&Supply::of(begin..end), |done| {
-            progress.set(begin + done);
             most = most.max(machine::rss_mib().unwrap_or(0)); // it was read a moment ago
+            progress.set(begin + done)
         })?;
         Ok(Tenth {
             number: tenth,

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     cli::Ended,
     ledger_dir::LedgerDir,
-    output::{Progress, json_line, say, stdout, thousands},
+    output::{Progress, print_json, say, thousands},
 };
 
 /// Commands of the storm per submission.
@@ -72,7 +72,7 @@ impl Bench {
         drop(progress);
 
         let alone_until = self.count() + (self.count() / 4).max(1);
-        let alone = load.give(&Supply::of(self.count()..alone_until), |_| ())?;
+        let alone = load.give(&Supply::of(self.count()..alone_until), |_| Ok(()))?;
         let supply = Supply::of(alone_until..u64::MAX);
         let (new, again) = std::thread::scope(|scope| {
             let storm = scope.spawn(|| {
@@ -80,7 +80,7 @@ impl Bench {
                 supply.stop();
                 said
             });
-            let new = load.give(&supply, |_| ());
+            let new = load.give(&supply, |_| Ok(()));
             (new, storm.join().expect("the caller of the storm does not panic"))
         });
         let (new, again) = (new?, again?);
@@ -88,7 +88,7 @@ impl Bench {
         engine.close()?;
         let figures = figures(what, &alone, &new, &again, (rss_mib, fdatasync_per_s))?;
         if json {
-            json_line(&mut stdout(), &figures)?;
+            print_json(&figures)?;
         } else {
             print(&figures)?;
         }

@@ -12,7 +12,7 @@ use schemas::{CommandId, Event, Order, OrderId, OrderKind, Status, UserId};
 use serde::Serialize;
 
 use super::platform::Placed;
-use crate::ledger_dir::LedgerDir;
+use crate::{ledger_dir::LedgerDir, signals};
 
 /// The demo does not wait for hours: it asks after 20 ms, 40 ms, 80 ms, and then a person takes over.
 const SCHEDULE: Schedule = Schedule { first_ms: 20, longest_ms: 80, calls: 5 };
@@ -54,13 +54,13 @@ pub fn play(engine: &Engine, seed: u64) -> Result<()> {
     driver.follow()?;
     while let Some(due) = driver.next_due() {
         let wait = due.nanos() - SystemClock.now().nanos();
-        std::thread::sleep(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)));
+        signals::pause(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)), super::unfinished)?;
         driver.ask_due(engine, SystemClock.now());
         driver.follow()?;
     }
     // The ledger's own timers bring back what was never sent.
     while !held(engine)?.is_empty() {
-        std::thread::sleep(Duration::from_millis(20));
+        signals::pause(Duration::from_millis(20), super::unfinished)?;
     }
     Ok(())
 }

@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use self::{games::Compensation, platform::Platform, telling::Examples};
 use super::{Ended, Global, apply::apply_changes, verify};
 use crate::{
-    ledger_dir::LedgerDir,
-    output::{json_line, stdout},
+    ledger_dir::{LedgerDir, working},
+    output::{complain, print_json},
+    signals,
 };
 
 /// Lines of one submission.
@@ -82,7 +83,7 @@ impl Demo {
         let ledger = global.ledger();
         let (summary, examples) = self.play(&ledger)?;
         if global.json {
-            json_line(&mut stdout(), &summary)?;
+            print_json(&summary)?;
         } else {
             telling::tell(&ledger, self.month, &summary, &examples)?;
         }
@@ -98,20 +99,20 @@ impl Demo {
                 self.month
             );
         }
-        let engine = self.start(ledger)?;
-        apply_changes(&engine, ledger, &Platform::reference(zone, self.month)?)?;
-        // Each user's in their order, and each step behind the one before: the same on every machine.
-        let top_ups = platform.money()?;
-        let money = submit(&engine, top_ups.clone())?.0;
-        let (gifts, given) = submit(&engine, platform.gifts()?)?;
-        let refunds = submit(&engine, platform.refunds(&given)?)?.0;
-        let chargebacks = submit(&engine, platform.chargebacks(&top_ups)?)?.0;
-        let placed = games::placed(ledger)?;
-        let holds = submit(&engine, platform.holds(SystemClock.now(), &placed)?)?.0;
-        games::play(&engine, self.seed)?;
-        engine.settle()?;
-        let examples = Examples::of(&engine, &given)?;
-        engine.close()?;
+        let (money, gifts, refunds, chargebacks, holds, examples) = working(self.start(ledger)?, |engine| {
+            apply_changes(engine, ledger, &Platform::reference(zone, self.month)?)?;
+            // Each user's in their order, and each step behind the one before: the same on every machine.
+            let top_ups = platform.money()?;
+            let money = submit(engine, top_ups.clone())?.0;
+            let (gifts, given) = submit(engine, platform.gifts()?)?;
+            let refunds = submit(engine, platform.refunds(&given)?)?.0;
+            let chargebacks = submit(engine, platform.chargebacks(&top_ups)?)?.0;
+            let placed = games::placed(ledger)?;
+            let holds = submit(engine, platform.holds(SystemClock.now(), &placed)?)?.0;
+            games::play(engine, self.seed)?;
+            engine.settle()?;
+            Ok((money, gifts, refunds, chargebacks, holds, Examples::of(engine, &given)?))
+        })?;
         let compensation = games::compensation(ledger)?;
         let digest = telling::digest(ledger, self.month)?.to_string();
         let proof = verify::prove(ledger)?;
@@ -126,7 +127,7 @@ impl Demo {
     fn start(&self, ledger: &LedgerDir) -> Result<Engine> {
         let marker = ledger.path().join(UNDER_WAY);
         let asked = Begun { seed: self.seed, users: self.users, month: self.month.to_string(), shards: 0 };
-        if ledger.exists() {
+        if ledger.exists()? {
             match fs::read(&marker) {
                 Ok(text) => {
                     let Ok(begun) = serde_json::from_slice::<Begun>(&text) else {
@@ -141,7 +142,7 @@ impl Demo {
                             ledger.typed(&command)
                         );
                     }
-                    eprintln!("giftledger: a demo was interrupted in {}; it goes on", ledger.path().display());
+                    complain(&format_args!("a demo was interrupted in {}; it goes on", ledger.path().display()));
                     return ledger.start(None);
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -149,7 +150,7 @@ impl Demo {
             }
         }
         // An empty one may be a demo's that could not say so yet; nothing was given then.
-        if ledger.exists() && ledger.read()?.head().shards.iter().any(|shard| shard.sequence > 0) {
+        if ledger.exists()? && ledger.read()?.head().shards.iter().any(|shard| shard.sequence > 0) {
             bail!("there is a ledger in {} already; name another folder with --data", ledger.path().display());
         }
         let engine = ledger.start_or_make(self.shards)?;
@@ -160,12 +161,18 @@ impl Demo {
     }
 }
 
+/// What an interrupted demo says.
+fn unfinished() -> String {
+    "the demo is not whole; the same command goes on with it".to_owned()
+}
+
 /// Submits in chunks, each user's commands in their order; the tally, and who placed what.
 fn submit(engine: &Engine, commands: Vec<Envelope>) -> Result<(Tally, Vec<(UserId, CommandId)>)> {
     let mut tally = Tally::default();
     let mut taken = Vec::new();
     let mut commands = commands.into_iter().peekable();
     while commands.peek().is_some() {
+        signals::check(unfinished)?;
         let chunk: Vec<Envelope> = commands.by_ref().take(CHUNK).collect();
         let names: Vec<_> = chunk.iter().map(|c| (c.command.touches().cloned(), c.id.clone())).collect();
         for ((user, id), answer) in names.into_iter().zip(engine.execute(chunk, Lines::InOrder)) {
