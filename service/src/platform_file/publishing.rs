@@ -145,7 +145,8 @@ impl std::fmt::Display for Applied {
                 "version {version} was left open by an earlier apply of the same changes: goes on at part {part}"
             )?;
         }
-        write!(f, "version {version} holds in every shard: {} changes", self.changes)
+        let changes = if self.changes == 1 { "change" } else { "changes" };
+        write!(f, "version {version} holds in every shard: {} {changes}", self.changes)
     }
 }
 

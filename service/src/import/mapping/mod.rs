@@ -1,55 +1,6 @@
 //! What the columns of a file of gifts mean: a TOML file of the user's.
 //!
-//! ```toml
-//! [file]                     # all of it optional
-//! encoding = "GB18030"       # GBK, UTF-16LE, windows-1252 …; UTF-8 where absent and no byte-order mark says more
-//! delimiter = ";"            # a comma where absent; "\t" is a tab
-//! quote = "'"                # around fields; a double quote where absent, "" where nothing is quoted
-//! skip_lines = 23            # before the header
-//! comment = "#"              # lines that begin with it are passed over
-//! end = ["合计"]             # the table ends before a row whose first field begins with one of these
-//! trim = " \t`"              # taken from both ends of every field; spaces and tabs where absent
-//!
-//! [columns]                  # the titles in the file's header
-//! gift = "gift_id"           # the gift's id, once in the file; absent where rows are numbered
-//! time = "occurred_at"       # or several that are read with a space between: ["Date", "Time"]
-//! sender = "sender"
-//! amount = "amount_usd"
-//! currency = "currency"      # optional: must be the one of [amount] in every row
-//! room = "room"              # optional, as are the two below
-//! streamers = "streamers"    # without it, or empty: the house
-//! activity = "campaign"
-//!
-//! [[only]]                   # optional: rows that do not have it are left out; each must hold
-//! column = "状态"
-//! equals = "支付成功"        # or in = ["a", "b"], or not = "a"
-//!
-//! [time]                     # RFC 3339 where absent
-//! format = "%d.%m.%Y %H:%M"  # strftime; or several, tried one after the other
-//! zone = "Europe/Berlin"     # of a format that does not say an offset; of a time that comes twice, the first
-//!
-//! [streamers]
-//! separator = "|"            # between several; they share equally
-//!
-//! [amount]
-//! currency = "USD"           # the entity's, where one is published
-//! decimals = 2               # 12.34 is 1,234 coins; the currency's own where absent
-//! decimal_mark = ","         # a point where absent
-//! thousands_mark = "."       # none where absent
-//! sign = ["¥", "CNY"]        # may stand before or behind an amount
-//! negative = "skip"          # rows with a negative amount are left out; malformed where absent ("refuse")
-//!
-//! [gift]
-//! item = "donation"          # sold at 1 coin; a gift is as many of it as the amount has coins
-//! id_prefix = "gift-"        # before the gift's id; empty where absent
-//! number_rows = true         # for a file without ids: id_prefix and the row's number are the gift's id
-//! actor = "import"           # who the records name as having acted
-//!
-//! [top_up]                   # optional: lays a top-up of the same amount before each gift
-//! channel = "overlay"        # its transaction is the gift's id in the file, or in a numbered one as it stands
-//! id_prefix = "topup-"
-//! actor = "overlay"
-//! ```
+//! `docs/mapping.toml` has every key, with what it means and what holds where it is absent.
 //!
 //! An id is never made from what a row says besides: two rows alike are two gifts if their ids, or their
 //! numbers, differ.
@@ -245,6 +196,15 @@ mod tests {
             [top_up.channel.as_str(), top_up.id_prefix.as_str(), top_up.actor.as_str()],
             ["overlay", "topup-", "overlay"]
         );
+    }
+
+    /// The reference of all keys is one that can be used.
+    #[test]
+    fn the_reference_of_all_keys_reads() {
+        let mapping = Mapping::parse(include_str!("../../../../docs/mapping.toml"), "mapping.toml").unwrap();
+        assert_eq!((mapping.only.len(), mapping.columns.time.len(), mapping.time.formats.len()), (2, 2, 2));
+        assert_eq!((mapping.amount.negative, mapping.amount.thousands_mark), (Negative::Skip, Some(',')));
+        assert_eq!(mapping.file.layout(encoding_rs::UTF_8).skip_lines, 23);
     }
 
     #[test]
