@@ -15,6 +15,7 @@ use std::{
 use giftledger_tests::{
     model::Model,
     play::{Line, Play},
+    scenes::{self, Choices},
     world::BEGIN,
 };
 use proptest::{
@@ -76,6 +77,7 @@ enum What {
     Refund { order: Pick, coins: Option<Amount> },
     RollBack { refund: Index, astray: u8 },
     Group { user: Option<u8>, members: Vec<What> },
+    Scene { user: u8, choices: Choices },
     Publish { ahead: i64, version: u64, part: u32, last: bool, kind: u8 },
     Internal { user: u8, kind: u8 },
 }
@@ -216,6 +218,13 @@ fn grouped() -> impl Strategy<Value = What> {
     ]
 }
 
+fn scene() -> impl Strategy<Value = Choices> {
+    let coins = [0_u64..1_000, 0_u64..1_000, 0_u64..1_000];
+    let rolled_back = prop::option::of(any::<bool>());
+    (select(vec![0_u8, 0, 1, 1, 2, 3]), any::<usize>(), coins, rolled_back)
+        .prop_map(|(scene, nth, coins, rolled_back)| Choices { scene, nth, coins, rolled_back })
+}
+
 fn what() -> impl Strategy<Value = What> {
     let group = (prop::option::weighted(0.95, user()), prop::collection::vec(grouped(), 0..7));
     prop_oneof![
@@ -232,6 +241,7 @@ fn what() -> impl Strategy<Value = What> {
         4 => pick().prop_map(|order| What::Release { order }),
         20 => (pick(), prop::option::weighted(0.7, amount())).prop_map(|(order, coins)| What::Refund { order, coins }),
         12 => (any::<Index>(), 0_u8..20).prop_map(|(refund, astray)| What::RollBack { refund, astray }),
+        6 => (user(), scene()).prop_map(|(user, choices)| What::Scene { user, choices }),
         12 => group.prop_map(|(user, members)| What::Group { user, members }),
         4 => (select(vec![-1_000_i64, 0, 0, 500, 3_000]), 0_u64..12, 0_u32..20, any::<bool>(), 0_u8..6)
             .prop_map(|(ahead, version, part, last, kind)| What::Publish { ahead, version, part, last, kind }),
@@ -400,10 +410,7 @@ impl Author {
                 channel: id(["apple", "wechat"][usize::from(payment % 2)]),
                 transaction: id(format!("t{}", payment / 2)),
             }),
-            What::Reinstate { payment } => Command::Reinstate(Reinstate {
-                channel: id(["apple", "wechat"][usize::from(payment % 2)]),
-                transaction: id(format!("t{}", payment / 2)),
-            }),
+            What::Reinstate { payment } => reinstate(*payment, play),
             What::Grant { user: whose, coins, expires } => Command::Grant(Grant {
                 user: user(whose),
                 coins: resolved(coins, || 100),
@@ -463,19 +470,9 @@ impl Author {
                 }
                 Command::Group(written)
             }
+            What::Scene { user: whose, choices } => scenes::group(&user(whose), own, *choices, &play.model, now),
             What::Publish { ahead, version, part, last, kind } => {
-                let (whole, parts) = play.model.version();
-                Command::Publish(Publish {
-                    version: if *version < 10 { whole + 1 } else { *version - 9 },
-                    part: match part {
-                        0..12 => parts,
-                        12..19 => 0,
-                        _ => parts + 1,
-                    },
-                    last: *last,
-                    from: at(*ahead),
-                    changes: catalogue(*kind),
-                })
+                publish(play, *version, *part, *last, at(*ahead), catalogue(*kind))
             }
             What::Internal { user: whose, kind: 0 } => Command::Credit(Credit {
                 user: user(whose),
@@ -598,6 +595,26 @@ impl Author {
         let name = OrderName::Command(PartName { command: own.clone(), part });
         (OrderRef { user, name }, charged.unwrap_or(50))
     }
+}
+
+/// Mostly of a payment that was charged back, if there is one.
+fn reinstate(payment: u8, play: &Play) -> Command {
+    let charged_back = play.model.charged_back().nth(usize::from(payment / 2)).cloned();
+    let (channel, transaction) = charged_back
+        .unwrap_or_else(|| (id(["apple", "wechat"][usize::from(payment % 2)]), id(format!("t{}", payment / 2))));
+    Command::Reinstate(Reinstate { channel, transaction })
+}
+
+/// Mostly the next part of the next version, or its first one anew.
+fn publish(play: &Play, version: u64, part: u32, last: bool, from: Timestamp, changes: Vec<Change>) -> Command {
+    let (whole, parts) = play.model.version();
+    let version = if version < 10 { whole + 1 } else { version - 9 };
+    let part = match part {
+        0..12 => parts,
+        12..19 => 0,
+        _ => parts + 1,
+    };
+    Command::Publish(Publish { version, part, last, from, changes })
 }
 
 fn resolved(amount: &Amount, there: impl Fn() -> i128) -> Coins {

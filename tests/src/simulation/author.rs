@@ -9,8 +9,14 @@ use schemas::{
     Release, RollBackRefund, Send, Status, Timestamp, TopUp, Unresolved, UserId,
 };
 
-use super::dice::{Concern, Dice};
-use crate::model::Model;
+use super::{
+    crowd::Crowd,
+    dice::{Concern, Dice},
+};
+use crate::{
+    model::Model,
+    scenes::{self, Choices},
+};
 
 const USERS: u64 = 4;
 const PAYMENTS: u64 = 10;
@@ -38,6 +44,7 @@ pub struct Author {
     used: Vec<CommandId>,
     /// Whether ids are as long as they can be, and do not compress: so segments fill up.
     long_ids: bool,
+    crowd: Option<Crowd>,
 }
 
 /// What can be asked for.
@@ -55,11 +62,12 @@ enum What {
     Refund,
     RollBack,
     Group,
+    Scene,
     Publish,
     Internal,
 }
 
-const WEIGHTS: [(u32, What); 14] = [
+const WEIGHTS: [(u32, What); 15] = [
     (12, What::TopUp),
     (6, What::Chargeback),
     (4, What::Reinstate),
@@ -72,6 +80,7 @@ const WEIGHTS: [(u32, What); 14] = [
     (16, What::Refund),
     (10, What::RollBack),
     (10, What::Group),
+    (7, What::Scene),
     (4, What::Publish),
     (1, What::Internal),
 ];
@@ -107,7 +116,7 @@ impl Author {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::of(seed, Concern::Commands);
         let long_ids = dice.happens(600);
-        Self { dice, placing: Vec::new(), used: Vec::new(), long_ids }
+        Self { dice, placing: Vec::new(), used: Vec::new(), long_ids, crowd: Crowd::new(seed) }
     }
 
     /// What comes first: something to buy, and something to spend.
@@ -137,7 +146,8 @@ impl Author {
             what = instead; // as long as there is no such order, most that ask for one make one
         }
         let user = user_id(self.dice.amount(0..=USERS - 1));
-        let command = self.write(what, &user, None, &name, model, now);
+        let crowded = self.crowd.as_mut().and_then(|crowd| crowd.group(&user, model));
+        let command = crowded.unwrap_or_else(|| self.write(what, &user, None, &name, model, now));
         if let Command::Gift(_) | Command::Hold(_) | Command::Group(_) = command {
             self.placing.push((command.touches().cloned().unwrap_or(user), name.clone()));
         }
@@ -245,6 +255,15 @@ impl Author {
                     written.push(member);
                 }
                 Command::Group(written)
+            }
+            What::Scene => {
+                let choices = Choices {
+                    scene: self.dice.weighed(&[(3, 0), (3, 1), (1, 2), (2, 3)]),
+                    nth: self.dice.below(1_000),
+                    coins: [(); 3].map(|()| self.dice.amount(0..=1_000)),
+                    rolled_back: self.dice.weighed(&[(2, None), (1, Some(false)), (1, Some(true))]),
+                };
+                scenes::group(&user, own, choices, model, now)
             }
             What::Publish => Command::Publish(self.publish(model, now)),
             What::Internal => {

@@ -33,6 +33,8 @@ pub enum Concern {
     ByHand = 11,
     /// Which schedules are long.
     Length = 12,
+    /// Which have records as large as they can be.
+    Crowd = 13,
 }
 
 /// The choices of one concern.

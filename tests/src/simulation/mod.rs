@@ -10,6 +10,7 @@ pub mod auditor;
 pub mod author;
 pub mod clients;
 pub mod coverage;
+pub mod crowd;
 pub mod dice;
 mod ends;
 pub mod faults;
@@ -38,6 +39,7 @@ use self::{
     auditor::Auditor,
     clients::Clients,
     coverage::Coverage,
+    crowd::Crowd,
     dice::{Concern, Dice},
     ends::End,
     faults::{Durable, Rot, Trouble, Troubles},
@@ -124,6 +126,9 @@ impl Simulation {
         if greed.is_some() {
             // Or it would be turned away at the door, or keep the writer busy for long.
             (queue, log.max_frame_bytes) = (100_000, 64 << 10);
+        }
+        if Crowd::new(seed).is_some() {
+            log.max_frame_bytes = 2 << 20; // or the largest records would not fit in
         }
         let mut troubles = Troubles::new(seed);
         let mut decay = Decay::new(seed);
