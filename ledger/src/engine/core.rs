@@ -204,10 +204,8 @@ impl Core {
         let seen = self.watch.see();
         self.now = seen.now;
         let is_behind = self.time > seen.now.plus_millis(TOLERANCE_MS) || !can_be(seen.now);
-        self.mistrust = match seen.is_ahead {
-            true => Some(Unavailable::ClockAhead),
-            false => is_behind.then_some(Unavailable::ClockBehind),
-        };
+        self.mistrust =
+            if seen.is_ahead { Some(Unavailable::ClockAhead) } else { is_behind.then_some(Unavailable::ClockBehind) };
     }
 
     /// Closes the batch being decided. Where the index's memory is full, it is frozen with it.

@@ -41,9 +41,9 @@ impl Opened {
         if !can_be(watch.began()) {
             return Err(Error::ClockOutside { now: watch.began() });
         }
-        let (log, recovery) = Log::open(disk.clone(), &options.log)?;
+        let (log, recovery) = Log::open(disk, &options.log)?;
         let reader = log.reader();
-        let Folded { states, untaken, index, sealer } = Folded::of(&disk, &reader, &options.index)?;
+        let Folded { states, untaken, index, sealer } = Folded::of(&reader, &options.index)?;
         check_start(states.iter().map(State::time).max(), watch.began(), options.accept_clock)?;
         let preparer = Preparer { shards: reader.shards(), fingerprinter: index.fingerprinter() };
         let frozen = index.frozen().cloned();
@@ -75,12 +75,12 @@ struct Folded {
 
 impl Folded {
     /// From the newest snapshot that the log does not contradict, or from its beginning.
-    fn of(disk: &Arc<dyn Disk>, reader: &Reader, options: &index::Options) -> Result<Self> {
+    fn of(reader: &Reader, options: &index::Options) -> Result<Self> {
         loop {
             let newest = Snapshot::newest(reader)?;
             let file = newest.as_ref().map(|newest| snapshot::name(newest.next.offset()));
             let folded = newest.unwrap_or_else(|| Snapshot::beginning(reader));
-            match (Self::from(folded, disk.clone(), reader, options), file) {
+            match (Self::from(folded, reader, options), file) {
                 (Err(error @ (Error::Contradiction { .. } | Error::NoRecord { .. })), Some(file)) => {
                     let aside = snapshot::set_aside(reader, &file)?;
                     tracing::error!(%error, "{file} contradicts the log: it was moved to {aside}, and the log is folded without it");
@@ -90,8 +90,8 @@ impl Folded {
         }
     }
 
-    fn from(mut folded: Snapshot, disk: Arc<dyn Disk>, reader: &Reader, options: &index::Options) -> Result<Self> {
-        let (mut index, mut sealer) = Index::open(disk, reader, options)?;
+    fn from(mut folded: Snapshot, reader: &Reader, options: &index::Options) -> Result<Self> {
+        let (mut index, mut sealer) = Index::open(reader.disk().clone(), reader, options)?;
         let fingerprinter = index.fingerprinter();
         let mut indexed = index.covered().to_vec();
         let from = first_behind(reader, &indexed)?.map_or(folded.next, |at| at.min(folded.next));
