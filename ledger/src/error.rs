@@ -1,6 +1,9 @@
 //! The one error of the crate. A refusal of a command is no error: that is `schemas::Rejection`.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use schemas::{Shard, Timestamp};
 use uuid::Uuid;
@@ -95,6 +98,24 @@ pub enum Error {
         /// What the clock shows.
         now: Timestamp,
     },
+    /// A log that is not what was once answered for. Nothing was changed.
+    #[error(
+        "opening the ledger: {} at byte {offset}: {what}. {loss} Nothing was changed; what can be done: {}",
+        path.display(),
+        typed(&["log", "repair"], folder)
+    )]
+    Refused {
+        /// The first file with which something is wrong.
+        path: PathBuf,
+        /// Where in the file.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+        /// What is lost, in a sentence.
+        loss: String,
+        /// The ledger's folder.
+        folder: PathBuf,
+    },
     /// Somebody has stored a position that the log does not reach any more, so its end is lost.
     #[error(
         "opening the ledger: the log ends at {on_log} in shard {shard}, but \"{name}\" has stored that it reached \
@@ -145,8 +166,9 @@ pub enum Error {
     /// A folder that holds a backup and is to be written as a ledger.
     #[error(
         "opening the ledger: {} holds a backup, which nobody writes to; restore it into another folder: \
-         giftledger restore --from DIR --data NEW",
-        path.display()
+         giftledger restore --from {} --data NEW",
+        path.display(),
+        quoted(path)
     )]
     IsABackup {
         /// The folder.
@@ -179,7 +201,11 @@ pub enum Error {
         what: String,
     },
     /// A log of which nothing can be kept.
-    #[error("repairing the log in {}: {what}; restore the ledger from a backup", path.display())]
+    #[error(
+        "looking at the log in {}: {what}; a backup may help: {} --from BACKUP",
+        path.display(),
+        typed(&["log", "repair"], path)
+    )]
     BeyondRepair {
         /// The ledger's folder.
         path: PathBuf,
@@ -279,6 +305,22 @@ impl Error {
 
     pub(crate) fn damaged(path: PathBuf, offset: u64, what: impl Into<String>) -> Self {
         Self::Damaged { path, offset, what: what.into(), advice: Self::RESTORE }
+    }
+}
+
+/// A command for a ledger as it is typed in a shell, whole.
+fn typed(words: &[&str], data: &Path) -> String {
+    format!("giftledger {} --data {}", words.join(" "), quoted(data))
+}
+
+/// A path as it is typed in a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,".contains(c) || c > '\u{7f}' && c.is_alphanumeric();
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -6,7 +6,8 @@ mod records;
 use std::sync::Arc;
 
 use ledger::{
-    Error, backup,
+    Error,
+    backup::{self, Lineage},
     log::{
         Diagnosis, Disk, Head, Log, Reader, diagnose,
         faulty::{Content, Fault, SimDisk},
@@ -106,7 +107,7 @@ fn a_torn_end_is_kept_and_cut_and_the_lineage_stays() {
     let last = frames_of(&*sim(&content), &name).unwrap().frames.pop().unwrap();
     let disk = SimDisk::with(1, &content);
     disk.flip(&name, last.offset + last.bytes - 3, 1);
-    let before = disk.snapshot();
+    let before = log_of(&disk);
     let (done, head) = repaired(&disk, None);
     assert_eq!((done.problems.len(), done.lost.len(), head.lineage, total(&head)), (1, 0, lineage, 10));
     assert_eq!((&done.problems[0].file, done.problems[0].offset), (&name, last.offset));
@@ -149,7 +150,18 @@ fn every_flipped_byte_is_repaired_without_one_and_what_is_lost_is_named() {
                 }
                 Ok(said) => said,
             };
-            assert!(said.is_renewed(), "byte {at} of {name}");
+            let whole = content[name].len();
+            if name == names.last().unwrap() && at >= whole - 32 {
+                // The mark of an end in order: the log's own position says as much.
+                assert!(
+                    !said.is_renewed() && said.lost.is_empty() && !said.is_sound(),
+                    "byte {at} of {name}: {said:?}"
+                );
+                repair(&disk, None).unwrap();
+                assert_eq!(log_of(&disk), log_of(&SimDisk::with(1, &content)), "it is made again");
+                continue;
+            }
+            assert!(said.is_renewed() && !said.open_ended, "byte {at} of {name}: {said:?}");
             let first = &said.problems[0];
             assert!(first.file <= *name && (first.file < *name || first.offset <= at as u64), "{first:?}");
             let done = repair(&disk, None).unwrap();
@@ -202,7 +214,7 @@ fn an_end_below_a_stored_position_is_taken_from_a_backup_or_given_up() {
     for (n, frame) in frames.iter().enumerate() {
         let mut cut = content.clone();
         cut.get_mut(&name).unwrap().truncate(usize::try_from(frame.offset).unwrap());
-        assert!(matches!(read_all(&sim(&cut)), Err(Error::BehindStored { .. })));
+        assert!(matches!(read_all(&sim(&cut)), Err(Error::Refused { .. })));
         let (done, _) = repaired(&SimDisk::with(1, &cut), Some(&backup));
         assert_eq!((&done.head, done.lost.len()), (&head, 0));
         let disk = SimDisk::with(1, &cut);
@@ -213,23 +225,182 @@ fn an_end_below_a_stored_position_is_taken_from_a_backup_or_given_up() {
     }
 }
 
+/// Garbage in a position over a whole log was told to be restored from a backup, which has none, and repairing
+/// it renewed the lineage. A log that proves its end says what a position says: nothing is lost.
 #[test]
-fn damaged_and_foreign_positions_are_moved_aside() {
+fn a_position_that_cannot_be_read_is_made_again_where_the_log_proves_its_end() {
+    for closed in [true, false] {
+        let content = ledger(20, closed);
+        let lineage = read_all(&sim(&content)).unwrap().lineage;
+        for name in ["head", "index", "view"] {
+            for bytes in [&b"garbage"[..], b"", b"{}"] {
+                let mut damaged = content.clone();
+                let file = format!("positions/{name}.json");
+                damaged.insert(file.clone(), bytes.to_vec());
+                let refused = Log::open(sim(&damaged), &small(2)).map(drop).unwrap_err().to_string();
+                assert!(refused.contains(&file) && refused.contains("No record is lost."), "{refused}");
+                assert!(refused.contains("log repair --data") && !refused.contains("backup"), "{refused}");
+                let disk = SimDisk::with(1, &damaged);
+                let (done, head) = repaired(&disk, None);
+                assert_eq!((head.lineage, total(&head), done.lost.len()), (lineage, 20, 0));
+                assert!(done.problems[0].remedy.contains("the log proves itself"), "{done:?}");
+                assert_eq!(disk.snapshot()[&format!("cut/positions-{name}.json")], bytes);
+            }
+        }
+        // Where the log does not, what the position said cannot be told.
+        let mut cut = content.clone();
+        let last = segments(&content).pop().unwrap();
+        let end = frames_of(&*sim(&content), &last).unwrap().frames.last().unwrap().offset;
+        cut.get_mut(&last).unwrap().truncate(usize::try_from(end).unwrap());
+        cut.insert("positions/head.json".to_owned(), b"garbage".to_vec());
+        let (done, head) = repaired(&SimDisk::with(1, &cut), None);
+        assert!(done.is_renewed() && done.open_ended && total(&head) == 19, "{done:?}");
+    }
+}
+
+#[test]
+fn another_ledgers_position_is_moved_aside() {
     let content = ledger(20, true);
     let lineage = read_all(&sim(&content)).unwrap().lineage;
-    let mut damaged = content.clone();
-    damaged.get_mut("positions/head.json").unwrap()[30] ^= 1;
-    let disk = SimDisk::with(1, &damaged);
-    let (done, head) = repaired(&disk, None);
-    assert!(done.is_renewed() && total(&head) == 20, "what it said had been reached cannot be told");
-    assert_eq!(disk.snapshot()["cut/positions-head.json"], damaged["positions/head.json"]);
-
     let mut foreign = content.clone();
     foreign.insert("positions/view.json".to_owned(), ledger(20, true)["positions/head.json"].clone());
     let disk = SimDisk::with(1, &foreign);
     let (done, head) = repaired(&disk, None);
     assert_eq!((head.lineage, done.problems.len(), done.lost.len()), (lineage, 1, 0));
     assert!(disk.snapshot().contains_key("cut/positions-view.json"));
+}
+
+/// Restored under a new lineage, one command answered, the newest segment deleted: the position names a lineage
+/// that the log does not know. That was taken for another ledger's, and the loss for none.
+#[test]
+fn a_lineage_that_only_a_position_knows_is_lost_and_not_foreign() {
+    for (frames, closed) in [(1, true), (1, false), (7, true)] {
+        let backup = backup_of(&ledger(21, true));
+        let disk = SimDisk::new(9);
+        let head = backup::restore(&backup, &disk, Lineage::New, &mut |_, _| {}).unwrap().head;
+        let (mut log, _) = Log::open(Arc::new(disk.clone()), &small(2)).unwrap();
+        append(&mut log, frames);
+        if closed {
+            log.close().unwrap();
+        }
+        drop(log);
+        disk.kill();
+        disk.lose(&segments(&disk.snapshot()).pop().unwrap());
+        let refused = Log::open(Arc::new(disk.clone()), &small(2)).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("under lineage") && !refused.contains("No record is lost"), "{refused}");
+        let (done, kept) = repaired(&disk, None);
+        assert!(done.is_renewed() && kept.lineage != head.lineage, "{done:?}");
+        assert_eq!(total(&kept), 21);
+        let lost: u64 = done.lost.iter().map(|lost| lost.to - lost.from + 1).sum();
+        assert_eq!((lost, done.open_ended), if closed { (frames as u64, false) } else { (0, true) });
+    }
+}
+
+/// The first segment of another ledger copied over ours: its records were kept, and ours moved aside.
+#[test]
+fn a_strangers_segment_is_refused_by_name_and_never_kept() {
+    let stranger = ledger(60, true);
+    for (records, closed) in [(60, true), (60, false), (3, true), (3, false)] {
+        let content = ledger(records, closed);
+        let backup = backup_of(&content);
+        let names = segments(&content);
+        for name in names.iter().filter(|name| stranger.contains_key(*name)) {
+            let mut mixed = content.clone();
+            mixed.insert(name.clone(), stranger[name].clone());
+            let theirs = read_all(&sim(&stranger)).unwrap().lineage.to_string();
+            let refused = Log::open(sim(&mixed), &small(2)).map(drop).unwrap_err().to_string();
+            assert!(refused.contains(name) && refused.contains(&theirs), "{name}: {refused}");
+            // One file says this and one that: nothing is done. Else what is ours is known.
+            match repair(&SimDisk::with(1, &mixed), None) {
+                Err(Error::BeyondRepair { what, .. }) => {
+                    assert!(*name == names[0] && what.contains(name) && what.contains(&theirs), "{name}: {what}");
+                }
+                other => assert!(*name != names[0] && other.unwrap().is_renewed()),
+            }
+            if names.len() > 1 {
+                let disk = SimDisk::with(1, &mixed);
+                let (done, head) = repaired(&disk, Some(&backup));
+                assert_eq!((total(&head), done.lost.len()), (records as u64, 0), "{name}: {done:?}");
+            }
+        }
+    }
+}
+
+/// A lost last segment that the backup has whole; and all of them.
+#[test]
+fn segments_that_the_backup_has_whole_are_taken_back() {
+    let content = ledger(60, true);
+    let backup = backup_of(&content);
+    let head = read_all(&sim(&content)).unwrap();
+    let names = segments(&content);
+    for lost in [&names[names.len() - 1..], &names[1..], &names[..]] {
+        let mut left = content.clone();
+        lost.iter().for_each(|name| drop(left.remove(name)));
+        let refused = Reader::open(sim(&left)).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("answered records are lost") && refused.contains("log repair --data"), "{refused}");
+        let disk = SimDisk::with(1, &left);
+        let (done, kept) = repaired(&disk, Some(&backup));
+        assert_eq!((&kept, done.lost.len(), done.open_ended), (&head, 0, false), "{done:?}");
+    }
+    // A backup of another ledger is none of this one.
+    let mut left = content.clone();
+    left.retain(|name, _| name.starts_with("positions/"));
+    let refused = repair(&SimDisk::with(1, &left), Some(&backup_of(&ledger(60, true)))).unwrap_err();
+    assert!(matches!(refused, Error::ForeignLineage { .. }), "{refused}");
+}
+
+/// A start refused these, and a repair found nothing to do, or lost what was whole.
+#[test]
+fn start_and_repair_agree_on_what_is_wrong_in_the_folder() {
+    let content = ledger(60, true);
+    let names = segments(&content);
+    let last = &names[names.len() - 1];
+    let end = u64::from_str_radix(&last[4..20], 16).unwrap() + content[last].len() as u64 - 32;
+    let changed = |change: &dyn Fn(&mut Content)| {
+        let mut changed = content.clone();
+        change(&mut changed);
+        changed
+    };
+    let cases: [(&str, Content, u64); 6] = [
+        ("a stray file", changed(&|files| drop(files.insert("log/notes.txt".into(), vec![1]))), 60),
+        (
+            "an empty segment behind the end",
+            changed(&|files| drop(files.insert(format!("log/{end:016x}.seg"), vec![]))),
+            60,
+        ),
+        (
+            "a segment renamed",
+            changed(&|files| {
+                let bytes = files.remove(&names[1]).unwrap();
+                files.insert(format!("{}.bak", names[1]), bytes);
+            }),
+            60,
+        ),
+        (
+            "the last segment renamed",
+            changed(&|files| {
+                let bytes = files.remove(last).unwrap();
+                files.insert("log/0000000000abcdef.seg".into(), bytes);
+            }),
+            60,
+        ),
+        (
+            "two segments exchanged",
+            changed(&|files| {
+                let (one, two) = (files[&names[1]].clone(), files[last].clone());
+                files.extend([(names[1].clone(), two), (last.clone(), one)]);
+            }),
+            60,
+        ),
+        ("something that is no position", changed(&|files| drop(files.insert("positions/notes".into(), vec![1]))), 60),
+    ];
+    for (what, content, records) in cases {
+        let refused = Log::open(sim(&content), &small(2)).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("No record is lost."), "{what}: {refused}");
+        let disk = SimDisk::with(1, &content);
+        let (done, head) = repaired(&disk, None);
+        assert!(!done.is_renewed() && total(&head) == records, "{what}: {done:?}");
+    }
 }
 
 #[test]

@@ -114,6 +114,10 @@ impl LedgerDir {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(error) => return Err(error).with_context(|| format!("looking into {}", self.path.display())),
         }
+        // The log is gone, and something says that there was one: that is no place for a new ledger.
+        if ["positions", "index", "snapshots", "cut"].iter().any(|left| self.path.join(left).is_dir()) {
+            return Ok(());
+        }
         let mut said = format!("there is no ledger in {}; name its folder with --data", self.path.display());
         let near = nearest(&self.path);
         if !near.is_empty() {

@@ -79,7 +79,7 @@ fn backups_beside_an_engine_under_load_restore_to_what_was_answered() {
             before = done.manifest.records();
 
             let target: Arc<dyn Disk> = Arc::new(OsDisk::new(folder.path().join(format!("restored-{round}"))));
-            let restored = backup::restore(&to, &*target, Lineage::NewIfCut, &mut |_, _| {}).unwrap();
+            let restored = backup::restore(&to, &*target, Lineage::New, &mut |_, _| {}).unwrap();
             assert!(restored.is_renewed());
             let reader = Reader::open(target.clone()).unwrap();
             assert_eq!((&reader.head(), &reader.head().shards), (&restored.head, &done.manifest.head.shards));
@@ -131,6 +131,18 @@ impl Place {
         String::from_utf8(self.run(arguments, code).stderr).unwrap()
     }
 
+    /// Runs the command that something printed behind some words, as a shell does.
+    fn typed(&self, said: &str, behind: &str, code: i32) -> String {
+        let line = said.lines().find_map(|line| line.split_once(behind)).expect(said).1;
+        let binary = giftledger().get_program().to_string_lossy().into_owned();
+        let script = line.replacen("giftledger", &binary, 1);
+        let output =
+            std::process::Command::new("sh").current_dir(self.0.path()).args(["-c", &script]).output().unwrap();
+        let out = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{line}: {out}");
+        out
+    }
+
     fn json(&self, arguments: &str, code: i32) -> Value {
         let out = self.out(&format!("{arguments} --json"), code);
         serde_json::from_str(out.lines().last().unwrap()).unwrap_or_else(|error| panic!("{arguments}: {error}: {out}"))
@@ -159,8 +171,8 @@ fn backup_check_and_restore_on_the_command_line() {
     let place = Place::new();
     let done = place.json("backup --to b --data a", 0);
     assert_eq!((heads_of(&done), &done["closed"]), (place.heads("a"), &Value::Bool(true)));
-    let said = place.out("restore --from b --data r", 0);
-    assert!(said.contains("as before: the ledger had been closed, so nothing is cut"), "{said}");
+    let said = place.out("restore --from b --data r --in-place-of a", 0);
+    assert!(said.contains("as before: the old folder says that it was closed where the backup ends"), "{said}");
     assert_eq!(place.heads("r"), place.heads("a"));
     place.grant("r", 300..310);
     assert!(place.said("restore --from b --data r", 1).contains("name a folder that is missing or empty"));
@@ -171,8 +183,9 @@ fn backup_check_and_restore_on_the_command_line() {
     assert!(place.said("backup --to b --data nothing", 2).contains("there is no ledger in nothing"));
     assert!(place.said("restore --from nothing --data new", 1).contains("there is none in nothing"));
 
-    // The ledger went on after its backup, whoever restores knows.
-    let restored = place.json("restore --from b --data n --new-lineage", 0);
+    // Nothing says that the ledger did not go on after its backup: the lineage is another one.
+    let restored = place.json("restore --from b --data n", 0);
+    assert!(restored["why"].as_str().unwrap().contains("nothing says whether it was opened again"), "{restored}");
     assert_eq!((heads_of(&restored), &restored["former_lineage"]), (place.heads("a"), &done["lineage"]));
     assert_ne!(restored["lineage"], done["lineage"]);
     assert_eq!(place.heads("n"), place.heads("a"));
@@ -211,14 +224,16 @@ fn a_log_that_refuses_to_start_is_explained_and_repaired() {
     let place_of = format!("log/0000000000000000.seg at byte {}", last["offset"]);
     assert!(inspected.contains(&format!("DAMAGE: {place_of}")) && inspected.contains("DAMAGED"), "{inspected}");
     let said = place.out("log repair --data a", 1);
-    for part in [&place_of, "answered records are lost", "gets a new lineage", "Nothing was changed", "--from BACKUP"] {
+    let with_backup = "giftledger log repair --from BACKUP --data a";
+    for part in [&place_of, "answered records are lost", "gets a new lineage", "Nothing was changed", with_backup] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!(fs::read(&segment).unwrap(), damaged);
     let said = place.out("log repair --from b --data a", 1);
     assert!(said.contains("No record is lost.") && said.contains("from the backup"), "{said}");
 
-    place.out("log repair --from b --apply --data a", 0);
+    // Typed as it is printed: without the backup, what it has would be given up.
+    place.typed(&said, "To do it: ", 0);
     assert_eq!((place.heads("a"), fs::read(&segment).unwrap()), (sound, whole));
     assert!(place.out("log repair --data a", 0).contains("there is nothing to repair"));
 
@@ -233,6 +248,78 @@ fn a_log_that_refuses_to_start_is_explained_and_repaired() {
     assert_eq!(place.json("verify --data a", 0)["records"], 300, "asked again, they are taken");
 }
 
+/// Every command that is printed to be typed is whole: it names the folder and the backup, however they are
+/// spelt.
+#[test]
+fn what_is_printed_to_be_typed_runs_and_does_what_was_shown() {
+    let place = Place::new();
+    let (data, bk) = ("the ledger's folder", "a backup");
+    fs::rename(place.path("a"), place.path(data)).unwrap();
+    let run = |arguments: &[&str], code: i32| {
+        let output = giftledger().current_dir(place.0.path()).args(arguments).output().unwrap();
+        let out = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}");
+        out
+    };
+    run(&["backup", "--to", bk, "--data", data], 0);
+    let log = place.path(data).join("log/0000000000000000.seg");
+    let whole = fs::read(&log).unwrap();
+
+    // The log is lost, and nobody is told to make a new one in its place.
+    fs::remove_file(&log).unwrap();
+    for folder in [true, false] {
+        if !folder {
+            fs::remove_dir(log.parent().unwrap()).unwrap();
+        }
+        for arguments in [&["wallet", "u1"][..], &["append", "/dev/null"], &["verify"], &["backup", "--to", "other"]] {
+            let said = run(&[arguments, &["--data", data]].concat(), 1);
+            assert!(said.contains("300 answered records are lost"), "{arguments:?}: {said}");
+            assert!(!said.contains("make one") && !said.contains("demo") && !said.contains("init"), "{said}");
+            place.typed(&said.replace('\n', " \n"), "what can be done: ", 1);
+        }
+    }
+    let said = run(&["log", "repair", "--from", bk, "--data", data], 1);
+    assert!(said.contains("No record is lost."), "{said}");
+    place.typed(&said, "To do it: ", 0);
+    assert_eq!(fs::read(&log).unwrap(), whole);
+    run(&["verify", "--data", data], 0);
+
+    // What `log inspect` and a refused start print.
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&log, &damaged).unwrap();
+    place.typed(&run(&["log", "inspect", "--data", data], 1), "What can be done about it: ", 1);
+    place.typed(&run(&["append", "/dev/null", "--data", data], 1), "what can be done: ", 1);
+    let said = run(&["log", "repair", "--data", data], 1);
+    place.typed(&said.replace("BACKUP", "'a backup'"), "A backup may have what is missing: ", 1);
+    let said = run(&["log", "repair", "--from", bk, "--data", data], 1);
+    place.typed(&said, "To do it: ", 0);
+    assert_eq!(fs::read(&log).unwrap(), whole, "nothing was given up");
+
+    // And what says that a backup holds no ledger to write to.
+    let said = run(&["append", "/dev/null", "--data", bk], 1);
+    place.typed(&said.replace("NEW", "restored"), "restore it into another folder: ", 0);
+    run(&["verify", "--data", "restored"], 0);
+}
+
+/// The next round onto a backup that rots on its disk.
+#[test]
+fn a_rotten_backup_is_made_whole_by_the_next_round_which_says_so() {
+    let place = Place::new();
+    place.run("backup --to b --data a", 0);
+    let segment = place.path("b/log/0000000000000000.seg");
+    let whole = fs::read(&segment).unwrap();
+    let mut rotten = whole.clone();
+    rotten[whole.len() / 2] ^= 1;
+    fs::write(&segment, rotten).unwrap();
+    place.grant("a", 300..301);
+    let said = place.out("backup --to b --data a", 0);
+    assert!(said.contains("had rotten, and was made whole again: log/0000000000000000.seg"), "{said}");
+    place.run("backup --check b", 0);
+    assert!(fs::read(&segment).unwrap().starts_with(&whole));
+}
+
 #[test]
 fn anchors_find_what_was_cut_forged_or_exchanged() {
     let place = Place::new();
@@ -245,6 +332,7 @@ fn anchors_find_what_was_cut_forged_or_exchanged() {
     let other = place.out("anchor --new-key other-key", 0).trim().to_owned();
     place.run("anchor --key key --out anchors --data a", 0);
     place.run("backup --to early --data a", 0);
+    place.run("restore --from early --data cut --in-place-of a", 0);
     place.grant("a", 300..600);
     place.run("anchor --key key --out anchors --data a", 0);
     let verify =
@@ -287,11 +375,10 @@ fn anchors_find_what_was_cut_forged_or_exchanged() {
     assert!(fault("foreign", "").contains("line 1: it is of ledger"));
 
     // Cut: an older copy of the files looks sound by itself.
-    place.run("restore --from early --data cut", 0);
     assert!(fault("cut", "").contains("line 2: shard"), "{}", fault("cut", ""));
     assert!(fault("cut", "").contains("its end was cut off"));
     // Restored openly: the first anchor holds up to the cut, the second names records that are lost.
-    place.run("restore --from early --data restored --new-lineage", 0);
+    place.run("restore --from early --data restored", 0);
     assert!(fault("restored", "").contains("line 2: shard") && fault("restored", "").contains("restore or a repair"));
     fs::write(place.path("first"), anchors.lines().next().unwrap()).unwrap();
     let said = place.out("verify --anchor first --data restored", 0);

@@ -12,7 +12,7 @@ use crate::{
     Error, Result,
     log::{
         BACKUP, BACKUP_PART, CheckedSegment, Disk, DiskFile, DurableSegment, LOCK, LOG_FOLDER, LockGuard, Reader, Walk,
-        header_crc, is_closed_at, lock,
+        header_crc, lock,
     },
 };
 
@@ -21,14 +21,16 @@ use crate::{
 pub struct BackedUp {
     /// What the folder holds now.
     pub manifest: Manifest,
-    /// How many segments were there already and not read again.
+    /// How many segments were there already, whole, and not written again.
     pub kept: usize,
+    /// Segments of the older backup that were not what it says any more, and were copied again.
+    pub mended: Vec<String>,
     /// How many bytes were written.
     pub written: u64,
 }
 
-/// Backs a ledger up to a folder, which may hold an older backup of it: only what is new is copied.
-/// Runs beside a writer. `step` hears of bytes as they are read, with how many there are in all.
+/// Backs a ledger up to a folder, which may hold an older backup of it: that is checked, what has rotten there is
+/// copied again, and so is what is new. Runs beside a writer. `step` hears of bytes as they are read, with how many there are in all.
 ///
 /// # Errors
 /// What [`Reader::open`] says of the ledger; [`Error::Damaged`] where a frame or a hash of it does not
@@ -48,7 +50,7 @@ pub fn back_up(
     if let Some(old) = &old {
         old.must_begin(&**ledger, to, &segments)?;
     }
-    let had = Had { old: old.as_ref(), copied: copied_before(to)? };
+    let had = Had { old: old.as_ref(), copied: copied_before(to)?, mended: rotten(old.as_ref(), to)? };
     let mut copies = had.sealed(&**ledger, to, &segments)?;
     let kept = copies.len();
     note_copied(to, &copies)?;
@@ -58,7 +60,7 @@ pub fn back_up(
     let total = end - walk.offset();
     let (from, mut written) = (walk.offset(), 0);
     for (n, segment) in segments.iter().enumerate().skip(kept) {
-        let there = had.prefix(to, segment)?;
+        let there = had.prefix(segment);
         let mut copy = Copy::new(to, segment, there);
         let mut checked = CheckedSegment::open(&mut walk, &**ledger, &segment.name, segment.length)?;
         while let Some(bytes) = checked.next()? {
@@ -76,12 +78,12 @@ pub fn back_up(
         let path = ledger.path(&segments[segments.len() - 1].name);
         return Err(Error::damaged(path, end, "the log's end changed while it was copied"));
     }
-    let closed = is_closed_at(&**ledger, &head, &segments)?;
+    let closed = walk.is_closed(&**ledger)?;
     let manifest = Manifest::new(now, closed, head, end, copies);
     manifest.store(to)?;
     let removed = to.remove(BACKUP_PART).and_then(|()| to.sync_dir(""));
     removed.map_err(|source| io("removing", to, BACKUP_PART, source))?;
-    Ok(BackedUp { manifest, kept, written })
+    Ok(BackedUp { manifest, kept, mended: had.mended, written })
 }
 
 fn io(doing: &'static str, disk: &dyn Disk, name: &str, source: std::io::Error) -> Error {
@@ -107,6 +109,38 @@ fn take_folder(to: &dyn Disk) -> Result<LockGuard> {
 struct Had<'a> {
     old: Option<&'a Manifest>,
     copied: Vec<SegmentCopy>,
+    /// What of the older backup is not what it was.
+    mended: Vec<String>,
+}
+
+/// The segments of a backup that are not what it says. All of it is read: a success is said of all of it.
+fn rotten(old: Option<&Manifest>, to: &dyn Disk) -> Result<Vec<String>> {
+    let mut rotten = Vec::new();
+    for copy in old.iter().flat_map(|old| &old.segments) {
+        if !is_whole(to, copy)? {
+            rotten.push(copy.file.clone());
+        }
+    }
+    Ok(rotten)
+}
+
+/// Whether a copy has the bytes that it had.
+fn is_whole(to: &dyn Disk, copy: &SegmentCopy) -> Result<bool> {
+    if bytes_there(to, &copy.file)? < copy.length {
+        return Ok(false);
+    }
+    let file = to.open(&copy.file, false).map_err(|source| io("opening", to, &copy.file, source))?;
+    let (mut hasher, mut chunk, mut at) = (blake3::Hasher::new(), vec![0; CHUNK_BYTES], 0);
+    while at < copy.length {
+        let step = usize::try_from(copy.length - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+        let read = file.read_at(at, &mut chunk[..step]).map_err(|source| io("reading", to, &copy.file, source))?;
+        if read < step {
+            return Ok(false);
+        }
+        hasher.update(&chunk[..step]);
+        at += step as u64;
+    }
+    Ok(Hash(*hasher.finalize().as_bytes()) == copy.blake3)
 }
 
 impl Had<'_> {
@@ -119,8 +153,9 @@ impl Had<'_> {
             let Some(copy) = known.into_iter().find(|c| c.file == segment.name && c.length == segment.length) else {
                 break;
             };
-            let crc = header_crc(to, &segment.name).ok();
-            if bytes_there(to, &segment.name)? < segment.length || crc != Some(header_crc(ledger, &segment.name)?) {
+            let noted = self.old.is_some_and(|old| old.segments.contains(copy));
+            let whole = if noted { !self.mended.contains(&copy.file) } else { is_whole(to, copy)? };
+            if !whole || header_crc(to, &segment.name).ok() != Some(header_crc(ledger, &segment.name)?) {
                 break;
             }
             copies.push(copy.clone());
@@ -129,13 +164,9 @@ impl Had<'_> {
     }
 
     /// What of a segment that goes on the older backup has.
-    fn prefix(&self, to: &dyn Disk, segment: &DurableSegment) -> Result<Option<SegmentCopy>> {
-        let copy = self.old.iter().flat_map(|old| &old.segments).find(|copy| copy.file == segment.name);
-        let whole = match copy {
-            Some(copy) => header_crc(to, &copy.file).is_ok() && bytes_there(to, &copy.file)? >= copy.length,
-            None => false,
-        };
-        Ok(copy.filter(|_| whole).cloned())
+    fn prefix(&self, segment: &DurableSegment) -> Option<SegmentCopy> {
+        let copy = self.old?.segments.iter().find(|copy| copy.file == segment.name)?;
+        (!self.mended.contains(&copy.file)).then(|| copy.clone())
     }
 }
 

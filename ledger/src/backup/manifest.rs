@@ -79,8 +79,12 @@ impl Manifest {
         if let Some(found) = newer_version(&bytes) {
             return Err(Error::NewerVersion { path: disk.path(BACKUP), found, supported: VERSION });
         }
-        let damaged = |what: &str| Error::damaged(disk.path(BACKUP), 0, what);
-        parse(&bytes).map(Some).ok_or_else(|| damaged("the list of the backup and its hash differ"))
+        parse(&bytes).map(Some).ok_or_else(|| Error::Damaged {
+            path: disk.path(BACKUP),
+            offset: 0,
+            what: "the list of the backup and its hash differ".to_owned(),
+            advice: "nothing says what this backup is: use another one, and back up to another folder",
+        })
     }
 
     /// Makes this what the folder holds.

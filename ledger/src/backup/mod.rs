@@ -21,7 +21,11 @@
 //! there must be the beginning of what is backed up.
 //!
 //! Every frame is checked while it is copied (checksums, the chain of frames, the hash chain of the
-//! records), both ways. Segments that are there and sealed are not read again: `--check` does that.
+//! records), both ways. What is there already is compared with the hashes that `backup.json` has, and copied again
+//! where it differs: a backup that ends well is whole.
+//!
+//! A backup cannot know what was answered after it, even if it is of a closed ledger: that may have been opened
+//! again. So what is restored has a lineage of its own, unless the old folder proves that nothing came later.
 //!
 //! Not copied is what the log gives again: `index/` and `snapshots/` are rebuilt from it; `positions/`
 //! say how far something derived had come, which is then not there; `cut/` holds what was never

@@ -11,18 +11,19 @@ use crate::{
     Error, Result,
     log::{
         BACKUP, CUT_FOLDER, CheckedSegment, Disk, DiskFile, Head, LOCK, LOG_FOLDER, POSITIONS_FOLDER, RESTORE, Walk,
-        finished_name, lock, store_end,
+        doubt_of_end, finished_name, lock, store_end,
     },
 };
 
 /// Which lineage a restored ledger has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Lineage {
-    /// A new one, unless the backup is of a closed ledger.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Lineage<'a> {
+    /// A new one: nothing says that no record was answered behind the backup.
     #[default]
-    NewIfCut,
-    /// A new one in any case: the ledger went on after the backup.
     New,
+    /// The one that it had, if the folder of the ledger that the backup is of proves that it was closed where the
+    /// backup ends, and never written again; else a new one.
+    Proven(&'a dyn Disk),
 }
 
 /// A ledger that was restored.
@@ -32,6 +33,8 @@ pub struct Restored {
     pub manifest: Manifest,
     /// Its head, with the lineage that it has now.
     pub head: Head,
+    /// Why it has the lineage that it has.
+    pub why: String,
 }
 
 impl Restored {
@@ -77,19 +80,32 @@ pub fn restore(backup: &dyn Disk, to: &dyn Disk, lineage: Lineage, step: &mut dy
         Ok(Some((to.path(&segment.file), file)))
     })?;
     let mut head = manifest.head.clone();
-    if lineage == Lineage::New || !manifest.closed {
-        head.lineage = Uuid::now_v7();
+    let doubt = match lineage {
+        Lineage::New if manifest.closed => Some(
+            "the ledger had been closed when it was backed up, and nothing says whether it was opened again".into(),
+        ),
+        Lineage::New => Some("the ledger was being written when it was backed up, or had not been closed".into()),
+        Lineage::Proven(old) => doubt_of_end(old, &head)?,
+    };
+    let mut former = walk.former();
+    if doubt.is_some() {
+        former.push(std::mem::replace(&mut head.lineage, Uuid::now_v7()));
         let (name, header) = walk.renewed(head.lineage).ok_or_else(|| Error::BeyondRepair {
             path: to.path(""),
             what: "the log has had as many cuts as it can".to_owned(),
         })?;
         to.write_atomic(&name, &header).map_err(|source| io("beginning a segment in", &name, source))?;
+    } else if let Some(last) = manifest.segments.last() {
+        let file = to.open_existing(&last.file).map_err(|source| io("opening", &last.file, source))?;
+        let ended = file.write_at(last.length, &walk.mark()).and_then(|()| file.sync());
+        ended.map_err(|source| io("ending", &last.file, source))?;
     }
     to.sync_dir(LOG_FOLDER).map_err(|source| io("syncing", LOG_FOLDER, source))?;
-    store_end(to, &head)?;
+    store_end(to, &head, former)?;
     let removed = to.remove(RESTORE).and_then(|()| to.sync_dir(""));
     removed.map_err(|source| io("removing", RESTORE, source))?;
-    Ok(Restored { manifest, head })
+    let proof = || "the old folder says that it was closed where the backup ends, and never written again".to_owned();
+    Ok(Restored { manifest, head, why: doubt.unwrap_or_else(proof) })
 }
 
 /// Whether a ledger can be made here.

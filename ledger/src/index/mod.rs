@@ -63,6 +63,7 @@ use crate::{
 
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub(crate) use folder::FOLDER;
+pub(crate) use open::stated;
 pub use place::Place;
 pub use runs::Runs;
 pub use sealer::{Merged, Sealer};

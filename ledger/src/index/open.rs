@@ -8,7 +8,10 @@ use super::{
     run::Run,
     unfit::Unfit,
 };
-use crate::{Result, log::Reader};
+use crate::{
+    Error, Result,
+    log::{Disk, Head, Reader},
+};
 
 /// A manifest and its runs.
 type Found = (Manifest, Vec<Arc<Run>>);
@@ -32,6 +35,15 @@ pub(super) fn open(folder: &Folder, log: &mut Reader) -> Result<Option<Found>> {
             Ok(None)
         }
         Err(Unfit::Failed(error)) => Err(error),
+    }
+}
+
+/// What the manifest says that the index covers, or why it cannot be read, with its file.
+pub(crate) fn stated(disk: &dyn Disk) -> Result<Option<(String, Result<Head, String>)>> {
+    match disk.read(MANIFEST) {
+        Ok(bytes) => Ok(Some((MANIFEST.to_owned(), Manifest::read(&bytes).map(|manifest| manifest.head)))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { doing: "reading", path: disk.path(MANIFEST), source }),
     }
 }
 

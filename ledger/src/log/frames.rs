@@ -7,6 +7,7 @@ use schemas::{Chain, Record, Shard, Timestamp, decode_record, is_canonical};
 use super::{
     Locator, ShardHead,
     block::{Block, Unpacker},
+    ending::{self, Ending},
     frame::{Meta, Section},
     scan::{Depth, Scan, Step},
     segment::{Header, Tip},
@@ -160,7 +161,8 @@ impl Frames {
                 }
                 Step::Bad(invalid) => return Err(scan.damaged(invalid)),
                 Step::End if last => {
-                    self.check_reserve(&segment, end)?;
+                    let previous = scan.previous().unwrap_or(self.previous);
+                    self.check_reserve(&segment, end, previous)?;
                     return Ok(None);
                 }
                 Step::End => {
@@ -264,8 +266,9 @@ impl Frames {
         }))
     }
 
-    /// Nothing but zeros stands behind the end, unless a writer is at work.
-    fn check_reserve(&mut self, segment: &Segment, end: u64) -> Result<()> {
+    /// Nothing but zeros or the mark of an end in order stands behind the last frame, which has the crc
+    /// `previous`, unless a writer is at work.
+    fn check_reserve(&mut self, segment: &Segment, end: u64, previous: u32) -> Result<()> {
         let Some(full) = self.full.as_mut().filter(|full| !full.zeros_checked) else { return Ok(()) };
         // Once is enough, where several read.
         if self.shards.start > 0 {
@@ -276,13 +279,14 @@ impl Frames {
         let io = |source| Error::Io { doing: "reading the end of", path: path.clone(), source };
         let file = self.shared.file(segment)?;
         let position = end - segment.base;
-        if let Some(stray) = first_nonzero(&*file, position).map_err(io)?
+        let rest = ending::behind(&*self.shared.disk, &segment.name, &*file, 0, (position, end, previous))?;
+        let stray = rest.bytes.iter().position(|&byte| byte != 0).filter(|_| rest.ending != Ending::Marked);
+        if let Some(stray) = stray
             && !self.shared.disk.is_locked().map_err(io)?
         {
             let what = "something stands behind the last valid frame: a write that was never answered, or damage";
-            let advice =
-                "the next command that writes tells the two apart, and keeps what it cuts: giftledger append /dev/null";
-            return Err(Error::Damaged { path, offset: stray, what: what.to_owned(), advice });
+            let advice = "the next command that writes to the ledger tells the two apart, and keeps what it takes off";
+            return Err(Error::Damaged { path, offset: position + stray as u64, what: what.to_owned(), advice });
         }
         Ok(())
     }

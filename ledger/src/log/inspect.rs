@@ -10,8 +10,10 @@ use super::{
     Disk, Frames, Head, Problem,
     block::{Block, Unpacker},
     diagnosis::Findings,
-    frames::first_nonzero,
-    salvage::{Salvaged, for_valid_frames, salvage},
+    ending::{self, Ending, for_valid_frames},
+    evidence::Claim,
+    position,
+    salvage::{Salvage, Salvaged, Source, salvage},
     scan::{Depth, Scan, Step},
     segment,
     shared::Shared,
@@ -129,9 +131,6 @@ pub struct SegmentFrames {
 /// [`Error::NoLedger`]; [`Error::BeyondRepair`] if no header can be read; [`Error::Io`].
 pub fn inspect(disk: &dyn Disk) -> Result<Inspection> {
     let io = |name: &str, source| Error::Io { doing: "looking at", path: disk.path(name), source };
-    if disk.list(segment::FOLDER).map_err(|source| io(segment::FOLDER, source))?.is_empty() {
-        return Err(Error::NoLedger { path: disk.path("") });
-    }
     let salvage = salvage(disk, None)?;
     let mut problems = Findings::of(&salvage).problems;
     if disk.is_locked().map_err(|source| io("", source))?
@@ -144,7 +143,7 @@ pub fn inspect(disk: &dyn Disk) -> Result<Inspection> {
     let segments = salvage.segments.iter().enumerate().map(|(n, segment)| {
         let sealed = n + 1 < count;
         let sound = !problems.iter().any(|problem| problem.file == segment.name);
-        state(disk, segment, sealed, sound)
+        state(disk, &salvage, segment, sealed, sound)
     });
     let segments = segments.collect::<Result<Vec<_>>>()?;
     let mut head = salvage.walk.head().unwrap_or(Head { lineage: salvage.lineage, shards: Vec::new() });
@@ -158,10 +157,17 @@ pub fn inspect(disk: &dyn Disk) -> Result<Inspection> {
         segments,
         former_lineages: former.collect(),
         head,
-        positions: salvage.positions.into_iter().map(|(name, head)| (name, head.ok())).collect(),
+        positions: salvage.claims.into_iter().filter_map(|(claim, _)| position_of(claim)).collect(),
         derived: derived(disk)?,
         problems,
     })
+}
+
+/// A stored position with its name; the index and snapshots are listed elsewhere.
+fn position_of(claim: Claim) -> Option<(String, Option<Head>)> {
+    let name = claim.file.strip_prefix(position::FOLDER)?.trim_start_matches('/');
+    let name = name.strip_suffix(".json").unwrap_or(name).to_owned();
+    Some((name, claim.stated.ok().map(|stated| stated.head)))
 }
 
 /// Lists the frames of a segment, by its file's name with or without folder; in a damaged one those that
@@ -175,12 +181,18 @@ pub fn frames_of(disk: &dyn Disk, name: &str) -> Result<SegmentFrames> {
     let name = segment::name(base);
     let io = |source| Error::Io { doing: "reading", path: disk.path(&name), source };
     let file = disk.open(&name, false).map_err(io)?;
-    let header_bytes = segment::Header::read(disk, &name, &*file).map_or(0, |(_, bytes)| bytes);
+    let (header, header_bytes) =
+        segment::Header::read(disk, &name, &*file).map_or((None, 0), |(header, bytes)| (Some(header), bytes));
     let bytes = disk.read(&name).map_err(io)?;
     let start = usize::try_from(header_bytes).expect("a header fits in memory");
     let (mut frames, mut damaged, mut end) = (Vec::new(), Vec::new(), header_bytes);
-    for_valid_frames(&bytes[start..], base + header_bytes, |at, meta| {
+    let mut last = header.map_or((0, 0, 0), |header| (header_bytes, base + header_bytes, header.crc));
+    for_valid_frames(&bytes[start..], |at, meta| {
         let offset = header_bytes + at as u64;
+        if meta.offset != base + offset {
+            return; // moved from its place: it counts as damaged
+        }
+        last = (offset + u64::from(meta.length), meta.end(), meta.crc);
         if offset > end {
             damaged.push((end, offset));
         }
@@ -193,15 +205,21 @@ pub fn frames_of(disk: &dyn Disk, name: &str) -> Result<SegmentFrames> {
             shards: meta.sections.iter().map(|s| (s.shard, s.first, s.last())).collect(),
         });
     });
-    if first_nonzero(&*file, end).map_err(io)?.is_some() {
-        damaged.push((end, bytes.iter().rposition(|&byte| byte != 0).map_or(end, |last| last as u64 + 1)));
+    let rest = ending::behind(disk, &name, &*file, 0, last)?;
+    if !rest.bytes.is_empty() && rest.ending != Ending::Marked {
+        damaged.push((end, last.0 + rest.bytes.len() as u64));
     }
     Ok(SegmentFrames { header_bytes, frames, damaged })
 }
 
-fn state(disk: &dyn Disk, segment: &Salvaged, sealed: bool, sound: bool) -> Result<SegmentState> {
-    let first = times_at(disk, segment, (segment.frames > 0).then_some(segment.header))?;
-    let last = times_at(disk, segment, segment.last_frame)?;
+fn state(disk: &dyn Disk, salvage: &Salvage, segment: &Salvaged, sealed: bool, sound: bool) -> Result<SegmentState> {
+    let file = segment.pieces.iter().find_map(|piece| match piece.source {
+        Source::Own(number) => salvage.files.get(number),
+        Source::Backup => None,
+    });
+    let name = file.map_or(&segment.name, |file| &file.name);
+    let first = times_at(disk, name, segment, (segment.frames > 0).then_some(segment.header))?;
+    let last = times_at(disk, name, segment, segment.last_frame)?;
     let info = SegmentInfo {
         file: segment.name.clone(),
         base: segment.base,
@@ -212,16 +230,16 @@ fn state(disk: &dyn Disk, segment: &Salvaged, sealed: bool, sound: bool) -> Resu
         first_time: first.into_iter().min(),
         last_time: last.into_iter().max(),
     };
-    let length = segment.file_length.unwrap_or(0);
-    let reserve_bytes = if sealed || !sound { 0 } else { length.saturating_sub(segment.length()) };
+    let reserve = file.map_or(0, |file| file.length.saturating_sub(segment.length()));
+    let reserve_bytes = if sealed || !sound || salvage.ending == Ending::Marked { 0 } else { reserve };
     Ok(SegmentState { info, lineage: segment.lineage, sealed, sound, reserve_bytes })
 }
 
 /// The times of the records in the frame at a position; none where they do not decode.
-fn times_at(disk: &dyn Disk, segment: &Salvaged, position: Option<u64>) -> Result<Vec<Timestamp>> {
+fn times_at(disk: &dyn Disk, name: &str, segment: &Salvaged, position: Option<u64>) -> Result<Vec<Timestamp>> {
     let Some(position) = position else { return Ok(Vec::new()) };
-    let path = disk.path(&segment.name);
-    let file = disk.open(&segment.name, false);
+    let path = disk.path(name);
+    let file = disk.open(name, false);
     let file = file.map_err(|source| Error::Io { doing: "opening", path: path.clone(), source })?;
     let mut scan = Scan::new(file, path, segment.base, position, None);
     let mut times = Vec::new();

@@ -16,15 +16,18 @@
 //! | `batch`, `encoder`, `block` | from records to the bytes of a frame, and back |
 //! | `writer` | [`Log`]: reserve, append, seal |
 //! | `walk` | from frame to frame, each checked to continue the one before |
-//! | `recovery` | what a start finds at the end of the log |
-//! | `salvage`, `diagnosis`, `repair` | a log that refuses to start: what can be read, what is wrong, what is done |
+//! | `evidence`, `files`, `ending` | who says how far the log had come, which files are its own, what proves its end |
+//! | `tail`, `salvage` | the survey of the last segment, and of all of them |
+//! | `diagnosis` | from a survey to the one verdict that start, reader and repair go by |
+//! | `recovery`, `repair` | what a start and a repair do about it |
 //! | `shared` | the segments and the durable end, between one writer and any readers |
 //! | `scan`, `frames`, `reader`, `find`, `inspect` | reading: in order, one record, by sequence, by segment |
 //! | `parallel` | reading in order with more than one core |
 //! | `disk`, `faulty` | what all of it asks of a disk, and a disk that fails |
 //!
 //! Invariants. A frame is whole or not there. At most one frame is written and not yet synced, so at
-//! most the last one can be torn; recovery cuts nothing else. Sequences of a shard run from 1
+//! most the last one can be torn; recovery cuts nothing else. The last segment proves its end: by its reserve
+//! while it is written, by a mark after an end in order. Sequences of a shard run from 1
 //! without a gap, its times rise strictly, and each frame carries the hash behind its last record.
 
 mod batch;
@@ -32,7 +35,10 @@ mod block;
 mod diagnosis;
 pub mod disk;
 mod encoder;
+mod ending;
+mod evidence;
 pub mod faulty;
+mod files;
 mod find;
 mod frame;
 mod frames;
@@ -47,6 +53,7 @@ mod salvage;
 mod scan;
 mod segment;
 mod shared;
+mod tail;
 mod walk;
 mod writer;
 
@@ -60,12 +67,13 @@ pub use batch::Batch;
 pub use diagnosis::{Diagnosis, Lost, Problem};
 pub use disk::{Disk, DiskFile, OsDisk};
 pub(crate) use disk::{LOCK, LockGuard, finished_name};
+pub(crate) use evidence::doubt_of_end;
 pub(crate) use frame::crc32c;
 pub use frames::{Check, Frame, Frames};
 pub use inspect::{
     DerivedFolder, FormerLineage, FrameInfo, Inspection, SegmentFrames, SegmentInfo, SegmentState, frames_of, inspect,
 };
-pub(crate) use position::{FOLDER as POSITIONS_FOLDER, is_closed_at, store_end};
+pub(crate) use position::{FOLDER as POSITIONS_FOLDER, store_end};
 pub(crate) use reader::DurableSegment;
 pub use reader::Reader;
 pub(crate) use recovery::{BACKUP, BACKUP_PART, CUT_FOLDER, RESTORE, lock};
@@ -91,6 +99,13 @@ impl Options {
     pub const SHARDS: Shard = 16;
     /// The most shards: a segment's header has at most 100 bytes for each, and a frame a section.
     pub const MAX_SHARDS: Shard = 1_024;
+
+    /// What a segment of a log of so many shards and cuts has reserved.
+    pub(crate) fn segment_bytes(&self, shards: Shard, cuts: usize) -> u64 {
+        let least =
+            segment::max_header(shards, cuts) as u64 + 2 * encoder::max_frame(shards, self.max_frame_bytes) as u64;
+        segment::whole_pages(self.segment_bytes.max(least))
+    }
 }
 
 impl Default for Options {

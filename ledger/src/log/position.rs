@@ -1,36 +1,51 @@
 //! Positions that somebody has reached and must never lose: `positions/<name>.json`.
 //!
 //! ```json
-//! {"position":{"lineage":"…","shards":[{"sequence":7,"hash":"…"}]},"crc32c":"…"}
+//! {"stated":{"position":{"lineage":"…","shards":[{"sequence":7,"hash":"…"}]},"former":["…"],"closed":true},"crc32c":"…"}
 //! ```
 //!
-//! The checksum is over the compact JSON of `position`. Recovery cuts nothing that a position names.
+//! `former` are the lineages that the ledger had before, the oldest first: so a position says which ledger
+//! it is of, even to a log that does not know its lineage. `closed` says that nothing was answered behind it:
+//! the end of the log states it when it is closed, and takes it back before anything is written again.
+//! The checksum is over the compact JSON of `stated`. Recovery cuts nothing that a position names.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     Head,
     disk::{Disk, UNFINISHED},
     frame::crc32c,
-    reader::DurableSegment,
-    segment,
 };
 use crate::{Error, Result};
 
 /// The folder of the positions.
 pub(crate) const FOLDER: &str = "positions";
-/// The position that a clean end stores.
-pub(super) const AT_CLOSE: &str = "head";
+/// The log's own position.
+pub(super) const HEAD: &str = "head";
+
+/// What somebody states of how far the ledger had come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stated {
+    /// The position.
+    #[serde(rename = "position")]
+    pub head: Head,
+    /// The lineages before its own, the oldest first.
+    pub former: Vec<Uuid>,
+    /// Whether nothing was answered behind it.
+    pub closed: bool,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
-    position: Head,
+    stated: Stated,
     crc32c: String,
 }
 
-fn checksum(position: &Head) -> String {
-    let json = serde_json::to_vec(position).expect("a position has a JSON form");
+fn checksum(stated: &Stated) -> String {
+    let json = serde_json::to_vec(stated).expect("a position has a JSON form");
     format!("{:08x}", crc32c(&json))
 }
 
@@ -40,10 +55,10 @@ pub(super) fn file_of(name: &str) -> String {
 }
 
 /// Stores a position, durably.
-pub(super) fn store(disk: &dyn Disk, name: &str, position: &Head) -> Result<()> {
+pub(super) fn store(disk: &dyn Disk, name: &str, stated: &Stated) -> Result<()> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     assert!(!name.is_empty() && name.bytes().all(plain), "{name:?} as a position's name: a-z, 0-9, - and _");
-    let stored = Stored { position: position.clone(), crc32c: checksum(position) };
+    let stored = Stored { stated: stated.clone(), crc32c: checksum(stated) };
     let mut json = serde_json::to_vec(&stored).expect("a position has a JSON form");
     json.push(b'\n');
     let name = file_of(name);
@@ -55,54 +70,36 @@ pub(super) fn store(disk: &dyn Disk, name: &str, position: &Head) -> Result<()> 
 }
 
 /// Stores the end of a log that nobody writes, as a clean end does.
-pub(crate) fn store_end(disk: &dyn Disk, head: &Head) -> Result<()> {
-    store(disk, AT_CLOSE, head)
+pub(crate) fn store_end(disk: &dyn Disk, head: &Head, former: Vec<Uuid>) -> Result<()> {
+    store(disk, HEAD, &Stated { head: head.clone(), former, closed: true })
 }
 
-/// Whether the ledger was closed where these durable segments end, and has not been opened since.
-pub(crate) fn is_closed_at(disk: &dyn Disk, head: &Head, segments: &[DurableSegment]) -> Result<bool> {
-    let io = |source| Error::Io { doing: "looking at", path: disk.path(""), source };
-    let Some(last) = segments.last() else { return Ok(false) };
-    let now = disk.list(segment::FOLDER).map_err(io)?.into_iter().filter(|name| segment::base_of(name).is_some());
-    let length = disk.open(&last.name, false).and_then(|file| file.len()).map_err(io)?;
-    let stored = all(disk)?.into_iter().any(|(name, position)| name == AT_CLOSE && position == *head);
-    Ok(stored && length == last.length && now.count() == segments.len() && !disk.is_locked().map_err(io)?)
-}
-
-/// Every stored position with its name.
-pub(super) fn all(disk: &dyn Disk) -> Result<Vec<(String, Head)>> {
-    each(disk)?.into_iter().map(|(name, position)| Ok((name, position?))).collect()
-}
-
-/// Every stored position, or why it cannot be read, with its name.
-pub(super) fn each(disk: &dyn Disk) -> Result<Vec<(String, Result<Head>)>> {
+/// Every stored position with its file, or why it cannot be read. What else lies in the folder is none.
+pub(super) fn all(disk: &dyn Disk) -> Result<Vec<(String, Result<Stated, String>)>> {
     let io = |doing, name: &str, source| Error::Io { doing, path: disk.path(name), source };
     let mut positions = Vec::new();
-    for file in disk.list(FOLDER).map_err(|source| io("listing", FOLDER, source))? {
-        let path = format!("{FOLDER}/{file}");
-        if file.ends_with(UNFINISHED) {
+    for name in disk.list(FOLDER).map_err(|source| io("listing", FOLDER, source))? {
+        if name.ends_with(UNFINISHED) {
             continue; // the old content still stands beside it
         }
-        let Some(name) = file.strip_suffix(".json") else {
-            return Err(Error::NotALedger { path: disk.path(&path) });
+        let file = format!("{FOLDER}/{name}");
+        let stated = if name.ends_with(".json") {
+            parse(&disk.read(&file).map_err(|source| io("reading the position in", &file, source))?)
+        } else {
+            Err("no position has such a name".to_owned())
         };
-        let bytes = disk.read(&path).map_err(|source| io("reading the position in", &path, source))?;
-        positions.push((name.to_owned(), parse(disk, &path, &bytes)));
+        positions.push((file, stated));
     }
     Ok(positions)
 }
 
-fn parse(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<Head> {
-    let stored: Stored = serde_json::from_slice(bytes).map_err(|error| damaged(disk, path, &error.to_string()))?;
+fn parse(bytes: &[u8]) -> Result<Stated, String> {
+    let stored: Stored = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     // Compared as a whole, so that every byte counts, white space and spelling included.
     let mut canonical = serde_json::to_vec(&stored).expect("it was just read");
     canonical.push(b'\n');
-    if checksum(&stored.position) != stored.crc32c || canonical != bytes {
-        return Err(damaged(disk, path, "the position and its checksum differ"));
+    if checksum(&stored.stated) != stored.crc32c || canonical != bytes {
+        return Err("the position and its checksum differ".to_owned());
     }
-    Ok(stored.position)
-}
-
-fn damaged(disk: &dyn Disk, path: &str, what: &str) -> Error {
-    Error::damaged(disk.path(path), 0, what)
+    Ok(stored.stated)
 }

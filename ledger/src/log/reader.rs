@@ -9,13 +9,15 @@ use super::{
     block::{Block, Unpacker},
     find,
     frame::{self, Meta},
-    frames::{Sections, first_nonzero, not_a_record},
-    inspect, position,
+    frames::{Sections, not_a_record},
+    inspect,
+    position::{self, Stated},
     recent::Recent,
     recovery,
     scan::{Depth, Step},
     segment::{self, Header, LineageCut, Tip},
-    shared::{self, Segment, Shared},
+    shared::{Segment, Shared},
+    tail,
 };
 use crate::{Error, Result};
 
@@ -51,38 +53,22 @@ pub struct Reader {
 
 impl Reader {
     /// Reads a ledger without its lock, beside a running writer or after one: what is whole and valid
-    /// now, synced first so that nothing is shown that a crash could take back. An incomplete end is
-    /// the end. It does not follow the writer; open another one for that.
+    /// now, synced first so that nothing is shown that a crash could take back. A write that was never
+    /// answered is not shown. It does not follow the writer; open another one for that.
     ///
     /// # Errors
-    /// [`Error::NoLedger`], [`Error::Damaged`] and what else the headers say; [`Error::Io`].
+    /// [`Error::NoLedger`]; [`Error::Refused`] where a start refuses too; [`Error::Io`].
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self> {
         recovery::refuse_unfinished(&*disk)?;
-        let Some((segments, last)) = shared::segments(&*disk)? else {
+        let locked =
+            disk.is_locked().map_err(|source| Error::Io { doing: "looking at", path: disk.path(""), source })?;
+        let Some(tail) = tail::survey(&disk, locked)? else {
             return Err(Error::NoLedger { path: disk.path("") });
         };
-        // Before the walk: what a writer stores meanwhile may lie behind what the walk sees.
-        let stored = position::all(&*disk)?;
-        let segment = segments[segments.len() - 1].clone();
-        let shared = Arc::new(Shared::new(disk, segments, &last));
-        let file = shared.file(&segment)?;
-        let io = |source| Error::Io { doing: "syncing", path: shared.disk.path(&segment.name), source };
-        let length = file.len().map_err(io)?;
-        let scan = shared.walk_tail(&segment, length, |_| Ok(()))?;
-        // Beside a writer, what stands behind the end is being written. Without one it is either a torn
-        // end or damage, and an answer from what lies before damage would be wrong in silence.
-        let stray = first_nonzero(&*file, scan.position()).map_err(io)?.is_some();
-        if stray && !shared.disk.is_locked().map_err(io)? {
-            recovery::refuse_a_gap(&shared, &segment, &scan, &*file, length)?;
-        }
-        let checked = recovery::check_positions(&shared, stored);
-        checked.map_err(
-            |error| {
-                if stray { recovery::at_the_damage(error, &shared, &segment, &scan) } else { error }
-            },
-        )?;
-        file.sync().map_err(io)?;
-        Ok(Self::new(shared))
+        let file = tail.shared.file(&tail.segment)?;
+        let name = &tail.segment.name;
+        file.sync().map_err(|source| Error::Io { doing: "syncing", path: disk.path(name), source })?;
+        Ok(Self::new(tail.shared))
     }
 
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -238,7 +224,8 @@ impl Reader {
                 });
             }
         }
-        position::store(&*self.shared.disk, name, position)
+        let stated = Stated { head: position.clone(), former: self.shared.former(), closed: false };
+        position::store(&*self.shared.disk, name, &stated)
     }
 
     /// The tables of the frame that holds a record, and its place there.

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Disk, Head,
+    Disk,
     diagnosis::{Diagnosis, Findings},
-    position,
+    evidence::By,
+    position::{self, Stated},
     recovery::{CUT_FOLDER, REPAIR, lock},
     salvage::{Donor, Piece, Salvage, Salvaged, Source, salvage},
     segment,
@@ -33,16 +34,18 @@ enum Step {
     Move { from: String, to: String },
     /// What is cut off was kept before.
     Cut { file: String, length: u64 },
-    /// The end of the log, as a clean end stores it.
-    Store { position: Head },
+    /// Ends the last segment in order behind its last frame. What stood there was kept before.
+    End { file: String, at: u64, mark: Vec<u8> },
+    /// The log's own position.
+    Store { head: Stated },
 }
 
 /// What is to be done while the ledger still stands as it was.
 enum Preparation {
     /// Copies bytes to a file in `cut/`.
     Keep { file: String, from: u64, to: u64, kept: String },
-    /// Makes a whole segment of pieces.
-    Mend { segment: Salvaged, made: String },
+    /// Makes a whole segment of pieces of files, with the mark of an end in order if it is the last.
+    Mend { pieces: Vec<(Source, String, Piece)>, made: String, mark: Vec<u8> },
     /// Makes the segment of the new lineage.
     Begin { header: Vec<u8>, made: String },
 }
@@ -112,7 +115,10 @@ fn must_be_a_ledger(disk: &dyn Disk) -> Result<()> {
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     match () {
         () if has(super::recovery::BACKUP) => Err(Error::IsABackup { path: disk.path("") }),
-        () if !has(segment::FOLDER) => Err(Error::NoLedger { path: disk.path("") }),
+        // The log's own folder may be what is lost.
+        () if ![segment::FOLDER, position::FOLDER, CUT_FOLDER].into_iter().chain(DERIVED).any(has) => {
+            Err(Error::NoLedger { path: disk.path("") })
+        }
         () if has(super::recovery::RESTORE) => {
             let path = disk.path(super::recovery::RESTORE);
             Err(Error::Unfinished { path, what: "a restore from a backup" })
@@ -157,16 +163,21 @@ impl<'a> Planner<'a> {
     fn plan(mut self, salvage: &Salvage) -> Result<Plan> {
         let found = Findings::of(salvage);
         let Some(mut head) = salvage.walk.head() else {
-            let why = found.problems.first().map_or("its first segment cannot be read", |problem| &problem.what);
-            return Err(Error::BeyondRepair { path: self.disk.path(""), what: why.to_owned() });
+            let what: Vec<String> = found.problems.iter().map(|p| format!("{}: {}", p.file, p.what)).collect();
+            return Err(Error::BeyondRepair { path: self.disk.path(""), what: what.join("; ") });
         };
-        for (n, segment) in salvage.segments.iter().enumerate() {
-            let ends = n + 1 < salvage.segments.len() || found.renewed;
-            self.segment(segment, salvage, ends);
+        // First what makes room, then what takes its place: each step can be done again then.
+        let kept: Vec<usize> = salvage.segments.iter().filter_map(|segment| in_place(segment, salvage)).collect();
+        for (number, file) in salvage.files.iter().enumerate() {
+            if !kept.contains(&number) {
+                self.aside(&file.name);
+            }
         }
-        for behind in &salvage.behind {
-            if !salvage.segments.iter().any(|segment| segment.name == behind.name) {
-                self.aside(&behind.name);
+        for (n, segment) in salvage.segments.iter().enumerate() {
+            let is_last = n + 1 == salvage.segments.len() && !found.renewed;
+            match in_place(segment, salvage) {
+                Some(number) => self.trim(segment, salvage, number, is_last, found.mark_again),
+                None => self.mend(segment, salvage, is_last),
             }
         }
         if found.renewed {
@@ -174,11 +185,17 @@ impl<'a> Planner<'a> {
             self.renew(salvage, &head)?;
         } else {
             head.lineage = salvage.lineage;
-            found.astray.iter().for_each(|name| self.aside(&position::file_of(name)));
+            found.aside.iter().for_each(|name| self.aside(name));
+            if found.head_again {
+                self.actions.push(format!("makes {} again", position::file_of(position::HEAD)));
+                let stated = Stated { head: head.clone(), former: salvage.walk.former(), closed: false };
+                self.steps.push(Step::Store { head: stated });
+            }
         }
         let diagnosis = Diagnosis {
             problems: found.problems,
             lost: found.lost,
+            open_ended: found.open_ended,
             lineage: salvage.lineage,
             head,
             actions: self.actions,
@@ -187,23 +204,34 @@ impl<'a> Planner<'a> {
         Ok(Plan { diagnosis, preparations: self.preparations, steps: self.steps })
     }
 
-    /// Makes a segment what its sound part is. Where it is not the log's last, it also `ends` there.
-    fn segment(&mut self, segment: &Salvaged, salvage: &Salvage, ends: bool) {
-        let (name, length) = (&segment.name, segment.length());
-        if segment.is_mended() {
-            let made = format!("{name}{}", super::disk::UNFINISHED);
-            for Piece { from, to, .. } in segment.pieces.iter().filter(|piece| piece.source == Source::Backup) {
-                self.actions.push(format!("takes the bytes {from} to {to} of {name} from the backup"));
+    /// Makes a segment of pieces that stand elsewhere: in the backup, or in a file with another name.
+    fn mend(&mut self, segment: &Salvaged, salvage: &Salvage, is_last: bool) {
+        let name = &segment.name;
+        let made = format!("{name}{}", super::disk::UNFINISHED);
+        let mut pieces = Vec::new();
+        for &piece in &segment.pieces {
+            let file = match piece.source {
+                Source::Own(number) => salvage.files[number].name.clone(),
+                Source::Backup => name.clone(),
+            };
+            let Piece { from, to, .. } = piece;
+            match piece.source {
+                Source::Backup => {
+                    self.actions.push(format!("takes the bytes {from} to {to} of {name} from the backup"))
+                }
+                Source::Own(_) if file != *name => self.actions.push(format!("makes {name} of {file}")),
+                Source::Own(_) => {}
             }
-            self.preparations.push(Preparation::Mend { segment: segment.clone(), made: made.clone() });
-            if segment.file_length.is_some() {
-                let kept = self.free_name(&format!("{:016x}-damaged.seg", segment.base));
-                self.actions.push(format!("keeps the damaged {name} as {kept}"));
-                self.steps.push(Step::Move { from: name.clone(), to: kept });
-            }
-            self.steps.push(Step::Move { from: made, to: name.clone() });
-            return;
+            pieces.push((piece.source, file, piece));
         }
+        let mark = if is_last { salvage.walk.mark().to_vec() } else { Vec::new() };
+        self.preparations.push(Preparation::Mend { pieces, made: made.clone(), mark });
+        self.steps.push(Step::Move { from: made, to: name.clone() });
+    }
+
+    /// Takes off what stands behind the sound part of a segment whose file is in its place.
+    fn trim(&mut self, segment: &Salvaged, salvage: &Salvage, number: usize, is_last: bool, mark_again: bool) {
+        let (name, length) = (&segment.name, segment.length());
         let behind = salvage.behind.iter().find(|behind| behind.name == *name);
         if let Some(behind) = behind {
             let (from, to) = (behind.from, behind.to);
@@ -211,16 +239,22 @@ impl<'a> Planner<'a> {
             self.actions.push(format!("keeps the bytes {from} to {to} of {name} in {kept}"));
             self.preparations.push(Preparation::Keep { file: name.clone(), from, to, kept });
         }
-        if segment.file_length != Some(length) && (ends || behind.is_some()) {
+        if is_last {
+            if behind.is_some() || mark_again {
+                self.actions.push(format!("ends {name} behind byte {length}"));
+                let mark = salvage.walk.mark().to_vec();
+                self.steps.push(Step::End { file: name.clone(), at: length, mark });
+            }
+        } else if salvage.files[number].length > length {
             self.actions.push(format!("cuts {name} behind byte {length}"));
             self.steps.push(Step::Cut { file: name.clone(), length });
         }
     }
 
     /// Goes on under a new lineage, with nothing that was derived from the old one.
-    fn renew(&mut self, salvage: &Salvage, head: &Head) -> Result<()> {
-        for (name, _) in &salvage.positions {
-            self.aside(&position::file_of(name));
+    fn renew(&mut self, salvage: &Salvage, head: &super::Head) -> Result<()> {
+        for (claim, _) in salvage.claims.iter().filter(|(claim, _)| claim.by != By::Derived) {
+            self.aside(&claim.file);
         }
         for folder in DERIVED {
             for file in list(self.disk, folder)? {
@@ -235,7 +269,9 @@ impl<'a> Planner<'a> {
         self.actions.push(format!("goes on in {name} under the new lineage {}", head.lineage));
         self.preparations.push(Preparation::Begin { header, made: made.clone() });
         self.steps.push(Step::Move { from: made, to: name });
-        self.steps.push(Step::Store { position: head.clone() });
+        let mut former = salvage.walk.former();
+        former.extend(salvage.walk.header.iter().map(|header| header.lineage));
+        self.steps.push(Step::Store { head: Stated { head: head.clone(), former, closed: true } });
         Ok(())
     }
 
@@ -262,6 +298,14 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// The one file that has all of a segment's sound bytes and stands where it belongs.
+fn in_place(segment: &Salvaged, salvage: &Salvage) -> Option<usize> {
+    match segment.pieces.as_slice() {
+        [Piece { source: Source::Own(number), .. }] => Some(*number).filter(|&n| salvage.files[n].name == segment.name),
+        _ => None,
+    }
+}
+
 impl Plan {
     /// Makes the files that the steps need, durably, then the plan itself.
     fn prepare(self, disk: &dyn Disk, backup: Option<&dyn Disk>) -> Result<Begun> {
@@ -272,10 +316,10 @@ impl Plan {
         for preparation in &self.preparations {
             match preparation {
                 Preparation::Keep { file, from, to, kept } => {
-                    let piece = Piece { source: Source::Log, from: *from, to: *to };
-                    copy(disk, backup, file, &[piece], kept)?;
+                    let piece = Piece { source: Source::Own(0), from: *from, to: *to };
+                    copy(disk, backup, &[(piece.source, file.clone(), piece)], &[], kept)?;
                 }
-                Preparation::Mend { segment, made } => copy(disk, backup, &segment.name, &segment.pieces, made)?,
+                Preparation::Mend { pieces, made, mark } => copy(disk, backup, pieces, mark, made)?,
                 Preparation::Begin { header, made } => {
                     let file = disk.open(made, true).map_err(|source| io("making", made, source))?;
                     let written = file.set_len(0).and_then(|()| file.write_at(0, header)).and_then(|()| file.sync());
@@ -294,18 +338,25 @@ impl Plan {
     }
 }
 
-/// Copies pieces of a segment behind one another to a new file.
-fn copy(disk: &dyn Disk, backup: Option<&dyn Disk>, name: &str, pieces: &[Piece], to: &str) -> Result<()> {
+/// Copies pieces of files behind one another to a new file, then the bytes that it ends with.
+fn copy(
+    disk: &dyn Disk,
+    backup: Option<&dyn Disk>,
+    pieces: &[(Source, String, Piece)],
+    end: &[u8],
+    to: &str,
+) -> Result<()> {
     let io = |doing, name: &str, source| Error::Io { doing, path: disk.path(name), source };
     let made = disk.open(to, true).map_err(|source| io("making", to, source))?;
     made.set_len(0).map_err(|source| io("making", to, source))?;
     let (mut at, mut chunk) = (0, vec![0; CHUNK_BYTES]);
-    for piece in pieces {
-        let source = match piece.source {
-            Source::Log => disk,
+    for (source, name, piece) in pieces {
+        let source = match source {
+            Source::Own(_) => disk,
             Source::Backup => backup.expect("pieces of a backup were found in one"),
         };
-        let file = Salvage::file(source, name)?;
+        let opened = source.open(name, false);
+        let file = opened.map_err(|error| Error::Io { doing: "opening", path: source.path(name), source: error })?;
         let mut from = piece.from;
         while from < piece.to {
             let step = usize::try_from(piece.to - from).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
@@ -320,7 +371,7 @@ fn copy(disk: &dyn Disk, backup: Option<&dyn Disk>, name: &str, pieces: &[Piece]
             at += step as u64;
         }
     }
-    made.sync().map_err(|source| io("syncing", to, source))
+    made.write_at(at, end).and_then(|()| made.sync()).map_err(|source| io("writing", to, source))
 }
 
 impl Begun {
@@ -346,7 +397,15 @@ impl Begun {
                     });
                     cut.map_err(|source| io("cutting", file, source))?;
                 }
-                Step::Store { position } => position::store_end(disk, position)?,
+                Step::End { file, at, mark } => {
+                    let ended = disk.open_existing(file).and_then(|file| {
+                        file.write_at(*at, mark)?;
+                        file.set_len(at + mark.len() as u64)?;
+                        file.sync()
+                    });
+                    ended.map_err(|source| io("ending", file, source))?;
+                }
+                Step::Store { head } => position::store(disk, position::HEAD, head)?,
             }
         }
         let is_report = |name: &&String| name.starts_with("repair-") && !name.ends_with(super::disk::UNFINISHED);

@@ -81,11 +81,6 @@ impl Scan {
         &self.buffer[at..at + self.shown]
     }
 
-    /// The segment's offset in the log.
-    pub fn base(&self) -> u64 {
-        self.base
-    }
-
     /// The segment's file as messages name it.
     pub fn path(&self) -> &PathBuf {
         &self.path

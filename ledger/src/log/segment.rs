@@ -11,7 +11,7 @@
 //!   40  base      8  offset of this file's first byte in the log, also in its name
 //!   48  shards    2
 //!   50  cuts      2  how many ends the log has lost to a restore or a repair
-//!   52  zero      4
+//!   52  reserved  4  pages of 4 KiB that this file has at least while it is written; 0 where nobody has said so
 //! then for each shard, from 0
 //!    0  sequence  8  of its last record before this segment
 //!    8  hash     32  there
@@ -23,8 +23,23 @@
 //!    0  lineage  16  the ledger's UUID up to there
 //!   16  base      8  offset of the segment that was begun there, under the next lineage
 //! frames
-//! zeros, in the last segment only: reserved space
+//! in the last segment only: zeros, its reserve, or the mark of an end in order
 //! ```
+//!
+//! The mark stands right behind the last frame (the header, where there is none), and the next frame is
+//! written over it:
+//!
+//! ```text
+//!    0  magic     8  "GLended\n"
+//!    8  previous  4  crc of the last frame, or of the header
+//!   12  crc       4  CRC-32C of the other bytes of the mark
+//!   16  offset    8  where the mark stands in the log
+//!   24  magic     8  "GLended\n"
+//! ```
+//!
+//! So a last segment says by itself whether its end is still there: while it is written it has its reserve,
+//! of which the length is in the header, and after an end in order it has the mark. One that is shorter and
+//! has no mark was cut, by something that is not us. A segment that others follow has neither.
 //!
 //! Offsets run through all segments, headers included: a segment begins where the one before it
 //! ends. A header with its hashes and open frames is what lets a start take up the chains from the
@@ -63,6 +78,11 @@ const MAGIC: [u8; 8] = *b"GIFTLOG\n";
 const FIXED_BYTES: usize = 56;
 const SHARD_BYTES: usize = 80;
 const CUT_BYTES: usize = 24;
+/// Reserved space is counted in these, so that 4 bytes of the header say how much there is.
+const PAGE_BYTES: u64 = 4096;
+/// The bytes of the mark that an end in order leaves.
+pub(super) const MARK_BYTES: usize = 32;
+const MARK_MAGIC: [u8; 8] = *b"GLended\n";
 
 /// How far a shard is, with all that its chain needs to be taken up again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,9 +139,28 @@ pub(super) struct Header {
     pub previous: u32,
     pub lineage: Uuid,
     pub base: u64,
+    /// The bytes that the file has at least while it is written, whole pages; 0 if nobody has said so.
+    pub reserved: u64,
     pub tips: Vec<Tip>,
     /// The lineages that the log had before, the oldest first.
     pub cuts: Vec<LineageCut>,
+}
+
+/// So many bytes, or what makes whole pages of them.
+pub(super) fn whole_pages(bytes: u64) -> u64 {
+    bytes.next_multiple_of(PAGE_BYTES)
+}
+
+/// The mark behind something with the crc `previous` that ends at `offset` of the log.
+pub(super) fn mark(previous: u32, offset: u64) -> [u8; MARK_BYTES] {
+    let mut bytes = [0; MARK_BYTES];
+    bytes[..8].copy_from_slice(&MARK_MAGIC);
+    bytes[8..12].copy_from_slice(&previous.to_le_bytes());
+    bytes[16..24].copy_from_slice(&offset.to_le_bytes());
+    bytes[24..].copy_from_slice(&MARK_MAGIC);
+    let crc = crc32c(&bytes);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    bytes
 }
 
 /// The most bytes of a header.
@@ -150,7 +189,21 @@ impl Header {
         if new_lineage.is_some() {
             cuts.push(LineageCut { lineage: self.lineage, base });
         }
-        Self { crc: 0, previous, lineage: new_lineage.unwrap_or(self.lineage), base, tips, cuts }
+        let (lineage, reserved) = (new_lineage.unwrap_or(self.lineage), self.reserved);
+        Self { crc: 0, previous, lineage, base, reserved, tips, cuts }
+    }
+
+    /// The lineage that the ledger had first: it stays the same whatever is cut, and so names the ledger.
+    pub fn origin(&self) -> Uuid {
+        self.cuts.first().map_or(self.lineage, |cut| cut.lineage)
+    }
+
+    /// The header's bytes and, behind them, the mark of an end in order.
+    pub fn write_ended(&mut self) -> Vec<u8> {
+        let mut bytes = self.write();
+        let end = self.base + bytes.len() as u64;
+        bytes.extend_from_slice(&mark(self.crc, end));
+        bytes
     }
 
     /// Why this header cannot follow the one before it in the log, if so. Its tips, base and previous
@@ -178,7 +231,8 @@ impl Header {
         bytes.extend_from_slice(&self.base.to_le_bytes());
         bytes.extend_from_slice(&u16::try_from(self.tips.len()).expect("shards have 16 bits").to_le_bytes());
         bytes.extend_from_slice(&u16::try_from(self.cuts.len()).expect("`MAX_CUTS` is below").to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
+        let pages = u32::try_from(self.reserved / PAGE_BYTES).expect("a segment is far below 16 TiB");
+        bytes.extend_from_slice(&pages.to_le_bytes());
         for tip in &self.tips {
             bytes.extend_from_slice(&tip.head.sequence.to_le_bytes());
             bytes.extend_from_slice(&tip.head.hash.0);
@@ -247,6 +301,7 @@ impl Header {
             previous: u32_at(bytes, 20),
             lineage: Uuid::from_bytes(*bytes[24..].first_chunk()?),
             base: u64_at(bytes, 40),
+            reserved: u64::from(u32_at(bytes, 52)) * PAGE_BYTES,
             tips,
             cuts: cuts.chunks_exact(CUT_BYTES).map(cut).collect::<Option<_>>()?,
         };

@@ -1,10 +1,7 @@
 //! What one writer and its readers share: the segments, and the end up to which the log is durable.
 //! Only what is durable is ever read, so readers need no other lock.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError, RwLock},
-};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use schemas::Shard;
 use uuid::Uuid;
@@ -14,7 +11,8 @@ use super::{
     disk::{Disk, DiskFile, UNFINISHED},
     find::Marks,
     frame::Section,
-    scan::{Depth, Scan, Step},
+    frames::first_nonzero,
+    scan::Scan,
     segment::{self, Header, LineageCut, LineageFault, Tip},
 };
 use crate::{Error, Result};
@@ -47,6 +45,8 @@ pub(super) struct Segment {
     /// Its header's bytes and crc.
     pub header: u64,
     pub crc: u32,
+    /// What is reserved of it while it is written.
+    pub reserved: u64,
     /// Each shard's last sequence before it.
     pub before: Vec<u64>,
     /// For look-ups by sequence; made when they are first needed.
@@ -60,6 +60,7 @@ impl Segment {
             base: header.base,
             header: bytes,
             crc: header.crc,
+            reserved: header.reserved,
             before: header.tips.iter().map(|tip| tip.head.sequence).collect(),
             marks: Mutex::default(),
         }
@@ -85,6 +86,11 @@ impl Shared {
         } else {
             Error::ForeignLineage { path, expected, found }
         }
+    }
+
+    /// The lineages before, the oldest first.
+    pub fn former(&self) -> Vec<Uuid> {
+        self.cuts.iter().map(|cut| cut.lineage).collect()
     }
 
     /// The durable head.
@@ -187,42 +193,53 @@ impl Shared {
     }
 }
 
-/// The segments of a folder, in order, and the header of the last. `None` where there is no log yet.
-pub(super) fn segments(disk: &dyn Disk) -> Result<Option<(Vec<Arc<Segment>>, Header)>> {
+/// The segments of a folder, in order.
+pub(super) struct Listed {
+    pub segments: Vec<Arc<Segment>>,
+    /// The header of the last.
+    pub last: Header,
+    /// Those that still have their reserve though others follow, with the length that they should have: a
+    /// seal did not come to its end.
+    pub untrimmed: Vec<(String, u64)>,
+}
+
+/// Lists the segments of a folder. `None` where there is no log yet.
+pub(super) fn segments(disk: &dyn Disk) -> Result<Option<Listed>> {
     let io = |doing, name: &str, source| Error::Io { doing, path: disk.path(name), source };
-    let mut bases = VecDeque::new();
+    let mut bases = Vec::new();
     for file in disk.list(segment::FOLDER).map_err(|source| io("listing", segment::FOLDER, source))? {
         match segment::base_of(&file) {
-            Some(base) => bases.push_back(base),
+            Some(base) => bases.push(base),
             None if file.ends_with(UNFINISHED) => {}
             None => return Err(Error::NotALedger { path: disk.path(&format!("{}/{file}", segment::FOLDER)) }),
         }
     }
     let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(bases.len());
-    let (mut last, mut expected): (Option<Header>, u64) = (None, 0);
-    for base in bases {
+    let (mut last, mut untrimmed): (Option<Header>, Vec<(String, u64)>) = (None, Vec::new());
+    if bases.first().is_some_and(|&first| first != 0) {
+        return Err(Error::damaged(disk.path(&segment::name(0)), 0, "the log's first segment is missing"));
+    }
+    for (n, &base) in bases.iter().enumerate() {
         let name = segment::name(base);
-        if base != expected {
-            let (path, what) = match segments.last() {
-                None => (disk.path(&segment::name(0)), "the log's first segment is missing".to_owned()),
-                Some(before) => (
-                    disk.path(&before.name),
-                    format!(
-                        "this segment ends at {expected:#x} of the log, and the next one begins at {base:#x}: one was cut or is missing"
-                    ),
-                ),
-            };
-            let offset = segments.last().map_or(0, |before| expected - before.base);
-            return Err(Error::damaged(path, offset, what));
-        }
         let file = disk.open(&name, false).map_err(|source| io("opening", &name, source))?;
         let (header, bytes) = Header::read(disk, &name, &*file)?;
         check_header(disk, &name, &header, base, last.as_ref())?;
-        expected = base + file.len().map_err(|source| io("looking at the length of", &name, source))?;
+        if let Some(next) = bases.get(n + 1) {
+            let length = file.len().map_err(|source| io("looking at the length of", &name, source))?;
+            let expected = next - base;
+            let stray = first_nonzero(&*file, expected).map_err(|source| io("reading", &name, source))?;
+            if length < expected || stray.is_some() {
+                let what = "this segment does not end where the next one begins: one was cut, changed or is missing";
+                return Err(Error::damaged(disk.path(&name), length.min(expected), what));
+            }
+            if length > expected {
+                untrimmed.push((name, expected));
+            }
+        }
         segments.push(Arc::new(Segment::new(&header, bytes)));
         last = Some(header);
     }
-    Ok(last.map(|last| (segments, last)))
+    Ok(last.map(|last| Listed { segments, last, untrimmed }))
 }
 
 fn check_header(disk: &dyn Disk, name: &str, header: &Header, base: u64, last: Option<&Header>) -> Result<()> {
@@ -245,25 +262,4 @@ fn check_header(disk: &dyn Disk, name: &str, header: &Header, base: u64, last: O
         return Err(Error::damaged(disk.path(name), 48, "the segment does not follow the one before it"));
     }
     Ok(())
-}
-
-impl Shared {
-    /// Walks the last segment from its header to the last whole frame before `end`, checks that each
-    /// frame continues its shards, and makes them durable in `self` as `took` takes them. Returns the
-    /// walk, which stands where no valid frame follows.
-    pub fn walk_tail(&self, segment: &Segment, end: u64, mut took: impl FnMut(&Scan) -> Result<()>) -> Result<Scan> {
-        let mut scan = self.scan(segment)?;
-        while let Step::Frame = scan.next(end, Depth::Whole)? {
-            for section in &scan.meta().sections {
-                let head = self.shard_head(section.shard);
-                if head.is_none_or(|head| head.sequence + 1 != section.first) {
-                    let offset = scan.meta().offset - segment.base;
-                    return Err(Error::damaged(scan.path().clone(), offset, "a frame does not continue its shard"));
-                }
-            }
-            took(&scan)?;
-            self.advance(scan.meta().end(), &scan.meta().sections);
-        }
-        Ok(scan)
-    }
 }

@@ -99,6 +99,12 @@ impl Walk {
         Self { header: None, offset: 0, previous: 0, running: Running::start(0), watched }
     }
 
+    /// Behind the header of a segment, before which `running` stands.
+    pub(super) fn inside(header: Header, bytes: u64, running: Running) -> Self {
+        let (offset, previous) = (header.base + bytes, header.crc);
+        Self { header: Some(header), offset, previous, running, watched: Vec::new() }
+    }
+
     /// Before the n-th segment of a log, of which what is before it was checked another time.
     pub fn before(reader: &Reader, n: usize) -> Result<Self> {
         let shared = reader.shared();
@@ -178,12 +184,49 @@ impl Walk {
         Ok(())
     }
 
-    /// The segment that goes on here under another lineage: its name and its bytes. `None` before the
+    /// Whether a frame has a record that was not passed.
+    pub(super) fn lacks(&self, meta: &Meta) -> bool {
+        let tip = |shard: Shard| self.running.tips.get(usize::from(shard));
+        meta.sections.iter().any(|section| tip(section.shard).is_none_or(|tip| tip.head.sequence < section.last()))
+    }
+
+    /// The hash behind a sequence that was watched; `None` if it did not come by.
+    pub(super) fn hash_at(&self, shard: Shard, sequence: u64) -> Option<Hash> {
+        if sequence == 0 {
+            return Some(Hash::default());
+        }
+        let mut passed = self.running.passed.iter().rev();
+        passed.find(|(place, _)| *place == (shard, sequence)).map(|(_, hash)| *hash)
+    }
+
+    /// The mark of an end in order here.
+    pub fn mark(&self) -> [u8; segment::MARK_BYTES] {
+        segment::mark(self.previous, self.offset)
+    }
+
+    /// Whether the ledger was closed right here, and nobody has written since.
+    pub fn is_closed(&self, disk: &dyn Disk) -> Result<bool> {
+        let io = |source| Error::Io { doing: "looking at", path: disk.path(""), source };
+        let Some(header) = &self.header else { return Ok(false) };
+        let name = segment::name(header.base);
+        let file = disk.open(&name, false).map_err(io)?;
+        let mut bytes = [0; segment::MARK_BYTES];
+        let marked = segment::read_exact(&*file, self.offset - header.base, &mut bytes).map_err(io)?.is_some();
+        let last = disk.list(segment::FOLDER).map_err(io)?.iter().filter_map(|name| segment::base_of(name)).max();
+        Ok(marked && bytes == self.mark() && last == Some(header.base) && !disk.is_locked().map_err(io)?)
+    }
+
+    /// The lineages that the ledger had before.
+    pub fn former(&self) -> Vec<Uuid> {
+        self.header.iter().flat_map(|header| &header.cuts).map(|cut| cut.lineage).collect()
+    }
+
+    /// The segment that goes on here under another lineage, ended in order: its name and its bytes. `None` before the
     /// first segment, and where the log has had all its cuts.
     pub fn renewed(&self, lineage: Uuid) -> Option<(String, Vec<u8>)> {
         let before = self.header.as_ref().filter(|header| header.cuts.len() < segment::MAX_CUTS)?;
         let mut header = before.next(self.offset, self.previous, self.running.tips.clone(), Some(lineage));
-        Some((segment::name(self.offset), header.write()))
+        Some((segment::name(self.offset), header.write_ended()))
     }
 }
 

@@ -9,7 +9,8 @@ use super::{
     Batch, Disk, DiskFile, Head, Locator, Options, Reader, Recovery,
     disk::LockGuard,
     encoder::{self, Encoder},
-    position, recovery,
+    position::{self, Stated},
+    recovery,
     segment::{self, Header, SPARE, Tip},
     shared::{Segment, Shared},
 };
@@ -40,6 +41,8 @@ pub struct Log {
     segment_bytes: u64,
     /// The most bytes of a frame.
     largest: u64,
+    /// Whether it is on record that the ledger is not closed any more.
+    begun: bool,
     /// Set while something is written, so that it stays set when that fails.
     stopped: bool,
     stats: Stats,
@@ -51,8 +54,10 @@ struct Tail {
     file: Arc<dyn DiskFile>,
     /// The end of the last frame.
     position: u64,
-    /// How far space is reserved: the file's length.
+    /// How far space is reserved.
     reserved: u64,
+    /// How far it will be: the file's length while it is written, as its header says or more.
+    size: u64,
     /// How far zeros were written, if beyond `position`.
     zeroed: u64,
 }
@@ -88,6 +93,8 @@ impl Log {
         let found = recovery::open(disk, options)?;
         let shards = found.shared.shards;
         let largest = encoder::max_frame(shards, options.max_frame_bytes) as u64;
+        let segment_bytes = options.segment_bytes(shards, found.shared.cuts.len());
+        let size = segment_bytes.max(found.segment.reserved);
         let log = Self {
             lock: Some(found.lock),
             encoder: Encoder::new(options.max_frame_bytes),
@@ -97,15 +104,15 @@ impl Log {
                 segment: found.segment,
                 file: found.file,
                 position: found.position,
-                reserved: found.reserved,
+                reserved: found.position,
+                size,
                 zeroed: 0,
             },
             previous: found.previous,
             spare: None,
-            segment_bytes: options
-                .segment_bytes
-                .max(segment::max_header(shards, found.shared.cuts.len()) as u64 + 2 * largest),
+            segment_bytes,
             largest,
+            begun: false,
             stopped: false,
             stats: Stats::default(),
             shared: found.shared,
@@ -120,17 +127,21 @@ impl Log {
     /// [`Error::Full`] if there is no space; nothing has changed then, and it can be tried again.
     pub fn ensure_room(&mut self) -> Result<()> {
         self.check()?;
-        if self.tail.reserved < self.segment_bytes {
-            let (file, bytes) = (self.tail.file.clone(), self.segment_bytes);
-            let reserved = file.allocate(bytes).map_err(|source| self.refused(&self.tail.segment.name, bytes, source));
-            if reserved.is_err() {
+        self.begin()?;
+        if self.tail.reserved < self.tail.size {
+            let (file, bytes) = (self.tail.file.clone(), self.tail.size);
+            let before = file.len().map_err(|source| self.io("looking at", &self.tail.segment.name, source))?;
+            // The length is durable before a frame is: one that is shorter than its header says was cut.
+            let reserved = file.allocate(bytes).and_then(|()| file.sync());
+            if let Err(source) = reserved {
                 // Gives back what was taken before the space ran out; if even that fails, it is zeros.
-                drop(file.set_len(self.tail.reserved));
+                drop(file.set_len(before));
+                return Err(self.refused(&self.tail.segment.name, bytes, source));
             }
-            reserved?;
+            self.stats.syncs += 1;
             self.tail.reserved = bytes;
         }
-        let left = self.segment_bytes.saturating_sub(self.tail.position);
+        let left = self.tail.size.saturating_sub(self.tail.position);
         if left < 2 * self.largest && self.spare.is_none() {
             self.reserve_spare()?;
         }
@@ -183,19 +194,19 @@ impl Log {
         self.reader().store_position(name, position)
     }
 
-    /// Ends cleanly: gives back the reserve, stores the end as the position "head", and lets go of the
-    /// lock; it takes nothing more. Without it the next start just has more to look at.
+    /// Ends in order: marks the end, gives back the reserve, stores the end as the position "head", and lets go of
+    /// the lock; it takes nothing more. Without it the next start just has more to look at.
     pub fn close(&mut self) -> Result<()> {
         self.check()?;
         self.is_ours()?;
         self.stopped = true;
-        self.trim()?;
+        self.mark()?;
         if self.spare.take().is_some() {
             let disk = &self.shared.disk;
             let removed = disk.remove(SPARE).and_then(|()| disk.sync_dir(segment::FOLDER));
             removed.map_err(|source| self.io("removing", SPARE, source))?;
         }
-        position::store(&*self.shared.disk, position::AT_CLOSE, &self.head())?;
+        self.store_head(true)?;
         self.lock = None;
         Ok(())
     }
@@ -210,7 +221,9 @@ impl Log {
         let tips = &self.tips;
         self.encoder.encode(batch, &mut self.chains, |shard| tips[usize::from(shard)].head.sequence + 1)?;
         let length = self.encoder.length() as u64;
-        if self.tail.position + length > self.segment_bytes {
+        self.begin()?;
+        // At least one byte of the reserve stays, so that a full segment is not taken for one that was cut.
+        if self.tail.position + length >= self.tail.size {
             self.seal()?;
         }
         let tail = &mut self.tail;
@@ -243,8 +256,27 @@ impl Log {
         Ok(offset)
     }
 
-    /// Ends this segment and begins the next one, in an order that leaves a valid log at every step:
-    /// the new header is durable before the file has its name, and the old end before that.
+    /// Takes back that the ledger was closed, before anything is written.
+    fn begin(&mut self) -> Result<()> {
+        if !self.begun {
+            self.store_head(false).map_err(|error| match error {
+                Error::Io { path, source, .. } if no_room(&source) => Error::Full { path, needed: 0, source },
+                other => other,
+            })?;
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    /// Stores the log's own position, and whether it is closed there.
+    fn store_head(&self, closed: bool) -> Result<()> {
+        let stated = Stated { head: self.head(), former: self.shared.former(), closed };
+        position::store(&*self.shared.disk, position::HEAD, &stated)
+    }
+
+    /// Ends this segment and begins the next one, in an order that leaves a valid log at every step: the new
+    /// header is durable before the file has its name, and that before the old segment loses its reserve. So
+    /// the last segment always has one.
     fn seal(&mut self) -> Result<()> {
         if self.spare.is_none() {
             self.reserve_spare()?;
@@ -252,14 +284,15 @@ impl Log {
         let file = self.spare.take().expect("it was just reserved");
         let base = self.tail.segment.base + self.tail.position;
         let (lineage, cuts) = (self.shared.lineage, self.shared.cuts.clone());
-        let mut header = Header { crc: 0, previous: self.previous, lineage, base, tips: self.tips.clone(), cuts };
+        let (previous, tips, reserved) = (self.previous, self.tips.clone(), self.segment_bytes);
+        let mut header = Header { crc: 0, previous, lineage, base, reserved, tips, cuts };
         let bytes = header.write();
         let begun = file.write_at(0, &bytes).and_then(|()| file.sync());
         begun.map_err(|source| self.io("beginning a segment in", SPARE, source))?;
-        self.trim()?;
         let (disk, name) = (&self.shared.disk, segment::name(base));
         let named = disk.rename(SPARE, &name).and_then(|()| disk.sync_dir(segment::FOLDER));
         named.map_err(|source| self.io("beginning the segment", &name, source))?;
+        self.trim()?;
         self.stats.bytes += bytes.len() as u64;
         self.stats.syncs += 2;
         self.stats.segments += 1;
@@ -267,7 +300,7 @@ impl Log {
         let segment = Arc::new(Segment::new(&header, position));
         self.shared.begin(segment.clone());
         self.previous = header.crc;
-        self.tail = Tail { segment, file, position, reserved: self.segment_bytes, zeroed: 0 };
+        self.tail = Tail { segment, file, position, reserved: self.segment_bytes, size: self.segment_bytes, zeroed: 0 };
         Ok(())
     }
 
@@ -277,6 +310,18 @@ impl Log {
         let trimmed = tail.file.set_len(tail.position).and_then(|()| tail.file.sync());
         trimmed.map_err(|source| self.io("giving back the reserve of", &tail.segment.name, source))?;
         self.stats.syncs += 1;
+        Ok(())
+    }
+
+    /// Leaves the mark of an end in order, then gives back the reserve behind it.
+    fn mark(&mut self) -> Result<()> {
+        let tail = &self.tail;
+        let mark = segment::mark(self.previous, tail.segment.base + tail.position);
+        let marked = tail.file.write_at(tail.position, &mark).and_then(|()| tail.file.sync());
+        let marked = marked.and_then(|()| tail.file.set_len(tail.position + mark.len() as u64));
+        let marked = marked.and_then(|()| tail.file.sync());
+        marked.map_err(|source| self.io("ending", &tail.segment.name, source))?;
+        self.stats.syncs += 2;
         Ok(())
     }
 

@@ -62,6 +62,7 @@ pub use aside::set_aside;
 pub use fold::{Plan, Until, fold};
 pub use pending::Pending;
 pub use read::Info;
+pub(crate) use read::stated;
 
 use crate::{
     Error, Result, caught,

@@ -181,6 +181,22 @@ fn offsets(disk: &dyn Disk) -> Result<Vec<u64>> {
     Ok(offsets)
 }
 
+/// What the header of each snapshot says, or why it cannot be read, with its file.
+pub(crate) fn stated(disk: &dyn Disk) -> Result<Vec<(String, Result<Head, String>)>> {
+    let mut stated = Vec::new();
+    for file in offsets(disk)?.into_iter().map(name) {
+        let header = match Source::open(disk, &file).and_then(|mut source| source.header()) {
+            Ok(info) => Ok(info.head),
+            // Beside a writer, an old one is removed between two looks.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error @ Error::Io { .. }) => return Err(error),
+            Err(error) => Err(error.to_string()),
+        };
+        stated.push((file, header));
+    }
+    Ok(stated)
+}
+
 fn pass_over(name: &str, error: &Error) {
     let cause = std::error::Error::source(error).map(ToString::to_string);
     tracing::warn!(file = name, %error, cause, "passed over a snapshot: an older one, or the log, is folded instead");

@@ -39,7 +39,7 @@ impl Anchor {
             (Some(file), _) => make_key(global, &file)?,
             (None, Some(file)) => {
                 let key = SecretKey::parse(&files::read_secret(&file)?).with_context(|| {
-                    format!("{} is no key: make one with giftledger anchor --new-key", file.display())
+                    format!("{} is no key: one is made with: giftledger anchor --new-key FILE", file.display())
                 })?;
                 let head = global.ledger().read()?.head();
                 let anchor = Statement::sign(&head, SystemClock.now(), &key);

@@ -41,15 +41,22 @@ impl Backup {
         let disk: Arc<dyn Disk> = ledger.disk();
         let done = backup::back_up(&disk, &OsDisk::new(&folder), SystemClock.now(), &mut step)?;
         drop(step);
-        let BackedUp { manifest, kept, written } = done;
-        report(global, &manifest, &json!({ "written": written, "kept_segments": kept }), || {
-            format!(
-                "Backed up to {}: {}\n{} bytes were written; {kept} of {} segments were there already",
+        let BackedUp { manifest, kept, mended, written } = done;
+        report(global, &manifest, &json!({ "written": written, "kept_segments": kept, "mended": mended }), || {
+            let mut said = format!(
+                "Backed up to {}: {}\n{} bytes were written; {kept} of {} segments were there already, and are whole",
                 folder.display(),
                 described(&manifest),
                 thousands(written),
                 manifest.segments.len()
-            )
+            );
+            if !mended.is_empty() {
+                said += &format!(
+                    "\nThe backup there had rotten, and was made whole again: {}. Its disk may be failing.",
+                    mended.join(", ")
+                );
+            }
+            said
         })
     }
 }
@@ -57,7 +64,7 @@ impl Backup {
 /// What a backup holds, in words.
 pub fn described(manifest: &Manifest) -> String {
     let state = if manifest.closed {
-        "the ledger was closed there"
+        "the ledger was closed there, then"
     } else {
         "the ledger was being written, or was not closed: what was answered later is not in it"
     };

@@ -1,13 +1,19 @@
 //! `log`: the files of the log.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use ledger::log::{self, Diagnosis, Disk, Inspection, OsDisk, SegmentState};
 use serde_json::json;
 
 use super::{Ended, Global};
-use crate::output::{json_line, stdout, table, thousands};
+use crate::{
+    ledger_dir::shell_quoted,
+    output::{json_line, stdout, table, thousands},
+};
 
 /// Look at the log's files, and repair them.
 #[derive(Debug, clap::Subcommand)]
@@ -38,10 +44,10 @@ impl Log {
             Self::Inspect { segment: Some(name) } => frames(global, &*disk, &name),
             Self::Inspect { segment: None } => inspect(global, &log::inspect(&*disk)?),
             Self::Repair { apply, from } => {
-                let backup = from.map(OsDisk::new);
+                let backup = from.as_ref().map(OsDisk::new);
                 let backup = backup.as_ref().map(|backup| backup as &dyn Disk);
                 let diagnosis = if apply { log::repair(&*disk, backup)? } else { log::diagnose(&*disk, backup)? };
-                explain(global, &diagnosis, apply, backup.is_some())
+                explain(global, &diagnosis, apply, from.as_deref())
             }
         }
     }
@@ -105,7 +111,7 @@ fn inspect(global: &Global, found: &Inspection) -> Result<Ended> {
         writeln!(out, "DAMAGE: {} at byte {}: {}", problem.file, problem.offset, problem.what)?;
     }
     if !found.problems.is_empty() {
-        writeln!(out, "What can be done about it: giftledger log repair")?;
+        writeln!(out, "What can be done about it: {}", global.ledger().typed("log repair"))?;
     }
     out.flush()?;
     Ok(Ended::with(found.problems.is_empty()))
@@ -167,11 +173,16 @@ fn frames(global: &Global, disk: &dyn Disk, name: &str) -> Result<Ended> {
 }
 
 /// Says what is wrong and what is done about it. Without `apply`, something wrong is a fault.
-fn explain(global: &Global, found: &Diagnosis, applied: bool, with_backup: bool) -> Result<Ended> {
+fn explain(global: &Global, found: &Diagnosis, applied: bool, from: Option<&Path>) -> Result<Ended> {
     let ended = Ended::with(found.is_sound() || applied);
     let mut out = stdout();
+    // Whole, so that whoever types it does what was shown and nothing else.
+    let from_backup =
+        from.map_or_else(String::new, |from| format!(" --from {}", shell_quoted(&from.to_string_lossy())));
+    let apply = global.ledger().typed(&format!("log repair --apply{from_backup}"));
     if global.json {
-        json_line(&mut out, &json!({ "applied": applied && !found.is_sound(), "diagnosis": found }))?;
+        let next = (!applied && !found.is_sound()).then_some(&apply);
+        json_line(&mut out, &json!({ "applied": applied && !found.is_sound(), "diagnosis": found, "next": next }))?;
         out.flush()?;
         return Ok(ended);
     }
@@ -191,32 +202,20 @@ fn explain(global: &Global, found: &Diagnosis, applied: bool, with_backup: bool)
         writeln!(out, "  {action}")?;
     }
     writeln!(out)?;
-    if found.lost.is_empty() {
-        let known = if found.is_renewed() {
-            "No lost record is known by its number, but there may be some."
-        } else {
-            "No record is lost."
-        };
-        writeln!(out, "{known}")?;
-    } else {
-        let lost: u64 = found.lost.iter().map(|lost| lost.to - lost.from + 1).sum();
-        writeln!(out, "{} answered records are lost, at least:", thousands(lost))?;
-        for lost in &found.lost {
-            writeln!(out, "  shard {}: {} to {}", lost.shard, lost.from, lost.to)?;
-        }
-    }
+    writeln!(out, "{}", found.loss())?;
     if found.is_renewed() {
         writeln!(
             out,
             "The ledger gets a new lineage, before {}: positions, cursors and anchors that others hold beyond the cut are refused.",
             found.lineage
         )?;
-        if !with_backup && !applied {
-            writeln!(out, "A backup may have what is missing: giftledger log repair --from BACKUP")?;
+        if from.is_none() && !applied {
+            let with = global.ledger().typed("log repair --from BACKUP");
+            writeln!(out, "A backup may have what is missing: {with}")?;
         }
     }
     if !applied {
-        writeln!(out, "Nothing was changed. To do it: giftledger log repair --apply")?;
+        writeln!(out, "Nothing was changed. To do it: {apply}")?;
     }
     out.flush()?;
     Ok(ended)

@@ -19,16 +19,20 @@ pub struct Restore {
     /// The folder of the backup.
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
-    /// Give the ledger a new lineage even if the backup is of a closed ledger: it was started again
-    /// later, and what it answered then is not restored.
-    #[arg(long)]
+    /// The folder of the ledger that the backup was taken of. If it says that it was closed where the backup ends, and
+    /// never written again, the lineage stays; else the ledger gets a new one, as it does without this.
+    #[arg(long, value_name = "OLD")]
+    in_place_of: Option<PathBuf>,
+    /// Give the ledger a new lineage, whatever the old folder says.
+    #[arg(long, conflicts_with = "in_place_of")]
     new_lineage: bool,
 }
 
 impl Restore {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let ledger = global.ledger();
-        let lineage = if self.new_lineage { Lineage::New } else { Lineage::NewIfCut };
+        let old = self.in_place_of.as_ref().filter(|_| !self.new_lineage).map(OsDisk::new);
+        let lineage = old.as_ref().map_or(Lineage::New, |old| Lineage::Proven(old));
         let mut step = Progress::of_bytes("restoring");
         let restored = backup::restore(&OsDisk::new(&self.from), &*ledger.disk(), lineage, &mut step)?;
         drop(step);
@@ -37,7 +41,7 @@ impl Restore {
             let former = restored.is_renewed().then_some(manifest.head.lineage);
             let line = json!({
                 "lineage": head.lineage, "shards": head.shards, "former_lineage": former,
-                "time": manifest.time, "closed": manifest.closed, "records": manifest.records(),
+                "time": manifest.time, "closed": manifest.closed, "records": manifest.records(), "why": restored.why,
             });
             print_json(&line)?;
             return Ok(Ended::Well);
@@ -46,17 +50,13 @@ impl Restore {
         let (old, new) = (manifest.head.lineage, head.lineage);
         say(&if restored.is_renewed() {
             format!(
-                "Lineage {new}, before {old}. Whatever was answered after {} is not in the backup and is cut: \
+                "Lineage {new}, before {old}: {}. Whatever was answered after {} is not in the backup and is cut: \
                  positions, cursors and anchors that others hold beyond it are refused from now on.\n\
                  Callers ask again with the same ids.",
-                manifest.time
+                restored.why, manifest.time
             )
         } else {
-            format!(
-                "Lineage {new}, as before: the ledger had been closed, so nothing is cut. If it was started again \
-                 after {}, restore with --new-lineage instead.",
-                manifest.time
-            )
+            format!("Lineage {new}, as before: {}. Nothing is cut.", restored.why)
         })?;
         let rows = (0_u16..).zip(&head.shards);
         let rows = rows.map(|(shard, head)| vec![shard.to_string(), head.sequence.to_string(), head.hash.to_string()]);

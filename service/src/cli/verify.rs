@@ -49,7 +49,8 @@ impl Verify {
             lines.extend(numbered.map(|(n, line)| (format!("{}, line {n}", path.display()), line.to_owned())));
         }
         if lines.is_empty() && !self.anchor.is_empty() {
-            bail!("there is no anchor in {}; make one with giftledger anchor", self.anchor[0].display());
+            let make = ledger.typed("anchor --key KEY");
+            bail!("there is no anchor in {}; one is made with: {make}", self.anchor[0].display());
         }
         let mut proof = prove(&ledger)?;
         let mut notes = Vec::new();
