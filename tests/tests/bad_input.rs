@@ -261,7 +261,7 @@ fn a_wrong_file_of_gifts_is_refused() {
             "a mapping's unknown key",
             csv(ROW),
             mapping(&|m| m.replace("[gift]", "[gift]\ncolour = 1")),
-            &["the mapping", "line 22", "unknown field `colour`, expected one of `item`"],
+            &["the mapping", "line 23", "unknown field `colour`, expected one of `item`"],
         ),
         (
             "a mapping without a key",

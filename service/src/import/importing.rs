@@ -379,6 +379,7 @@ mod tests {
     use crate::{cli, ledger_dir::LedgerDir};
 
     const MAPPING: &str = "[columns]\ngift = 'id'\ntime = 'time'\nsender = 'user'\namount = 'amount'\n\
+                           [streamers]\nnone = 'house'\n\
                            [[only]]\ncolumn = 'user'\nnot = 'nobody'\n\
                            [amount]\ncurrency = 'USD'\n[gift]\nitem = 'donation'\nactor = 'import'\nid_prefix = 'g-'\n";
     const TOP_UP: &str = "[top_up]\nchannel = 'overlay'\nactor = 'overlay'\nid_prefix = 't-'\n";

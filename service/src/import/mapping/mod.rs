@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use encoding_rs::Encoding;
 use reconcile::Layout;
 use schemas::{ActorId, ChannelId, ItemId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::sections::MappingFile;
 use super::{amount::AmountMapping, time::TimeMapping};
@@ -35,12 +35,22 @@ pub struct Mapping {
     pub time: TimeMapping,
     /// What stands between several streamers.
     pub separator: String,
+    /// Whose a gift is that names no streamer; malformed where absent.
+    pub of_nobody: Option<OfNobody>,
     /// How amounts are written.
     pub amount: AmountMapping,
     /// The gifts.
     pub gift: GiftMapping,
     /// The top-up before each gift, where one is laid.
     pub top_up: Option<TopUpMapping>,
+}
+
+/// Whose a gift is that names no streamer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfNobody {
+    /// Nobody is paid for it.
+    House,
 }
 
 /// Where the table of a file is, and how it is written.
@@ -182,6 +192,7 @@ mod tests {
     use super::{super::amount::Negative, *};
 
     const SMALLEST: &str = "[columns]\ngift = 'i'\ntime = 't'\nsender = 's'\namount = 'a'\n\
+                            [streamers]\nnone = 'house'\n\
                             [amount]\ncurrency = 'JPY'\n[gift]\nitem = 'x'\nactor = 'import'\n";
 
     #[test]
@@ -223,10 +234,12 @@ mod tests {
             (
                 "",
                 "the mapping m.toml: it lacks [columns] gift, [columns] time, [columns] sender, [columns] amount, \
+                 [columns] streamers (or [streamers] none = \"house\": all of it is the house's), \
                  [amount] currency, [gift] item, [gift] actor",
             ),
             (
-                "[gift]\nitem = 'x'\n[top_up]\n[columns]\ngift = 'i'\ntime = 't'\nsender = 's'\n[amount]\ncurrency = 'EUR'",
+                "[gift]\nitem = 'x'\n[top_up]\n[columns]\ngift = 'i'\ntime = 't'\nsender = 's'\n\
+                 streamers = 'to'\n[amount]\ncurrency = 'EUR'",
                 "the mapping m.toml: it lacks [columns] amount, [gift] actor, [top_up] channel, [top_up] actor",
             ),
         ] {
@@ -245,7 +258,7 @@ mod tests {
         let only = |of: &str| format!("{SMALLEST}[[only]]\ncolumn = 'c'\n{of}\n");
         let amount = |of: &str| with("'JPY'", &format!("'JPY'\n{of}"));
         for (text, said) in [
-            (with("item = 'x'", "item = 'a b'"), vec!["line 9 (item = 'a b'): ", "' ' in \"a b\": an item id"]),
+            (with("item = 'x'", "item = 'a b'"), vec!["line 11 (item = 'a b'): ", "' ' in \"a b\": an item id"]),
             (with("[gift]", "[gift]\ncolour = 1"), vec!["(colour = 1): unknown field `colour`", "`item`"]),
             (with("[gift]", "[present]"), vec!["unknown field `present`"]),
             (with("currency = 'JPY'", "currency = 'Yen'"), vec!["(currency = 'Yen')", "is not a currency code"]),
@@ -255,7 +268,8 @@ mod tests {
             (amount("decimal_mark = '0'"), vec!["[amount] '0' is no mark between digits"]),
             (amount("sign = ['¥', '']"), vec!["[amount] sign is what stands beside the digits"]),
             (amount("negative = 'refund'"), vec!["(negative = 'refund')", "`refuse` or `skip`"]),
-            (with("[gift]", "[streamers]\nseparator = ''\n[gift]"), vec!["[streamers] separator must not be empty"]),
+            (with("none = 'house'", "none = 'house'\nseparator = ''"), vec!["[streamers] separator must not be empty"]),
+            (with("none = 'house'", "none = 'somebody'"), vec!["(none = 'somebody')", "`somebody`", "`house`"]),
             (with("[gift]", &format!("[gift]\nid_prefix = '{}'", "x".repeat(101))), vec!["[gift] id_prefix has 101"]),
             (with("[gift]", "[gift]\nnumber_rows = true"), vec!["[gift] number_rows is for files without ids"]),
             (with("[gift]", "[gift]\nnumber_rows = true").replace("gift = 'i'\n", ""), vec!["such as \"2026-11-\""]),

@@ -6,7 +6,7 @@ use reconcile::Layout;
 use schemas::{ActorId, ChannelId, Currency, ItemId};
 use serde::Deserialize;
 
-use super::{Columns, FileMapping, GiftMapping, Mapping, Only, TopUpMapping};
+use super::{Columns, FileMapping, GiftMapping, Mapping, OfNobody, Only, TopUpMapping};
 use crate::import::{
     amount::{AmountMapping, Negative},
     time::TimeMapping,
@@ -84,6 +84,7 @@ struct TimeSection {
 #[serde(deny_unknown_fields)]
 struct StreamersSection {
     separator: Option<String>,
+    none: Option<OfNobody>,
 }
 
 #[derive(Default, Deserialize)]
@@ -166,6 +167,9 @@ impl MappingFile {
         let times = missing.unless("[columns] time", columns.time);
         let sender = missing.unless("[columns] sender", columns.sender);
         let amounts = missing.unless("[columns] amount", columns.amount);
+        if columns.streamers.is_none() && streamers.none.is_none() {
+            missing.0.push("[columns] streamers (or [streamers] none = \"house\": all of it is the house's)");
+        }
         let currency = missing.unless("[amount] currency", amount.currency);
         let item = missing.unless("[gift] item", gift.item);
         let actor = missing.unless("[gift] actor", gift.actor);
@@ -206,6 +210,7 @@ impl MappingFile {
             only: only.into_iter().map(OnlySection::only).collect::<Result<_>>()?,
             time: TimeMapping::new(time.format.into(), time.zone.as_deref())?,
             separator,
+            of_nobody: streamers.none,
             amount: amount_mapping(amount.decimals, currency, amount)?,
             gift,
             top_up: top_up.flatten(),

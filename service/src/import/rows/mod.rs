@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     amount::{Amount, Negative},
-    mapping::Mapping,
+    mapping::{Mapping, OfNobody},
     source::{self, Progress, Source, open_source},
 };
 
@@ -263,7 +263,7 @@ fn row(line: &Line<'_>, number: u64, coins: Coins, places: &Places, mapping: &Ma
         user: user.clone(),
         item: mapping.gift.item.clone(),
         quantity: coins.get(),
-        to: recipients(line, places, &mapping.separator)?.into_iter().collect(),
+        to: recipients(line, places, mapping)?.into_iter().collect(),
         room: read_optional::<RoomId>(line, places.room)?,
         combo: None,
         activity: read_optional::<ActivityId>(line, places.activity)?,
@@ -341,13 +341,21 @@ fn paid(coins: Coins, mapping: &Mapping) -> Result<Money> {
 }
 
 /// The streamers of a row; one that is named twice has twice the weight.
-fn recipients(line: &Line<'_>, places: &Places, separator: &str) -> Result<Vec<Recipient>> {
+fn recipients(line: &Line<'_>, places: &Places, mapping: &Mapping) -> Result<Vec<Recipient>> {
     let mut recipients: Vec<Recipient> = Vec::new();
     let Some((place, list)) = places.streamers.map(|place| (place, line.field(place))).filter(|(_, l)| !l.is_empty())
     else {
-        return Ok(recipients);
+        return match (mapping.of_nobody, places.streamers) {
+            (None, Some(place)) => {
+                let why = "no streamer is named; if such a gift is the house's, say so in the mapping: \
+                           [streamers] none = \"house\"";
+                Err(line.wrong(place, why).into())
+            }
+            // Without a column of streamers the mapping says whose the gifts are.
+            (None, None) | (Some(OfNobody::House), _) => Ok(recipients),
+        };
     };
-    for streamer in list.split(separator) {
+    for streamer in list.split(&mapping.separator) {
         let streamer = StreamerId::new(streamer.trim()).map_err(|e| line.wrong(place, e.to_string()))?;
         match recipients.iter_mut().find(|recipient| recipient.streamer == streamer) {
             Some(recipient) => recipient.weight += 1,

@@ -63,6 +63,18 @@ fn what_a_row_leaves_out_is_left_out() {
     assert_eq!(alone, Row { top_up: None, ..row });
 }
 
+/// A row without a streamer went to the house without a word. Now the mapping has to say that it does.
+#[test]
+fn a_row_that_names_nobody_is_the_houses_only_on_purpose() {
+    let silent = Mapping { of_nobody: None, ..mapping() };
+    let text = HEADER.to_owned() + "1,,2011-08-04T19:01:38Z,u,1,,\n2,,2011-08-04T19:01:38Z,u,1,,s\n";
+    let mut rows = Rows::of_source(source(text), "gifts.csv", &silent).unwrap();
+    let found = rows.next_row().unwrap().unwrap();
+    let Found::Malformed { line: 2, why } = &found else { panic!("{found:?}") };
+    assert!(why.contains("column \"streamers\"") && why.contains("[streamers] none = \"house\""), "{why}");
+    assert_eq!(gift(rows.next_row().unwrap()).line, 3);
+}
+
 #[test]
 fn coins_coarser_than_the_currency_are_paid_in_full() {
     let mut tenths = mapping();
@@ -99,6 +111,7 @@ fn a_wrong_row_says_where_and_what() {
             "1,c,2011-08-04T19:01:38Z,u,1,r,s||t",
             "column \"streamers\", value \"s||t\": a streamer id must not be empty",
         ),
+        ("1,c,2011-08-04T19:01:38Z,u,1,r,house", "gift.to[0].streamer: found \"house\"; allowed is any other"),
         (&many, "gifts.csv, line 3: gift.to: found 65 recipients; allowed is at most 64"),
     ] {
         let good = "2,c,2011-08-04T19:01:38Z,u,1,r,s\n";
@@ -227,7 +240,7 @@ fn rows_can_move_to_another_thread() {
 /// A mapping for a statement: its `[file]` and the sections that are added, and what it replaces.
 fn statement(sections: &str, columns: &str, amount: &str) -> Mapping {
     let text = format!(
-        "{sections}\n[columns]\n{columns}\n[amount]\n{amount}\n[gift]\nitem = 'donation'\nactor = 'import'\n{}",
+        "{sections}\n[columns]\n{columns}\n[streamers]\nnone = 'house'\n[amount]\n{amount}\n[gift]\nitem = 'donation'\nactor = 'import'\n{}",
         if columns.contains("gift = ") { "" } else { "id_prefix = '2026-12-'\nnumber_rows = true\n" }
     );
     Mapping::parse(&text, "m.toml").unwrap()
