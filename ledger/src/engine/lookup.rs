@@ -134,9 +134,11 @@ impl Lookup {
         in_memory: SmallVec<[Place; 2]>,
         sealed: Option<Fingerprint>,
     ) -> Looked<Arc<Record>> {
-        let mut places = SmallVec::new();
+        let mut places: SmallVec<[Place; 2]> = SmallVec::new();
         for at in in_memory {
-            match self.recent(at) {
+            // Behind a newer one of its shard that has to be looked at, it has to wait for that.
+            let may_be_newest = places.iter().all(|newer| newer.shard() != at.shard());
+            match self.recent(at).filter(|_| may_be_newest) {
                 Some(record) if sought.is(&record) => return Ok(Some(record)),
                 Some(_) => {} // another key with this fingerprint
                 None => places.push(at),
