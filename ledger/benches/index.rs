@@ -179,7 +179,7 @@ fn known(bench: &Bench, seed: u64) -> Result<()> {
         // The n-th number of a seed can be had without those before it.
         let at = 1 + n * step;
         let key = Numbers(seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(at - 1))).next();
-        let places = bench.index.candidates(Fingerprint::from(key))?;
+        let places = bench.index.candidates(Fingerprint::from(key), usize::MAX)?;
         anyhow::ensure!(places.contains(&Place::new(0, at)), "a key that was inserted is not found");
     }
     println!("    a key that is there: {:.0} ns", start.elapsed().as_nanos() as f64 / count as f64);

@@ -173,11 +173,24 @@ impl World {
         let mut sealed = Vec::new();
         let keys: Vec<Fingerprint> = model.keys().map(|&key| key.into()).collect();
         self.index.probe(&keys, &mut sealed);
-        let known = |(&key, &sealed): (&Fingerprint, &bool)| sealed || !self.index.in_memory(key).is_empty();
+        let known =
+            |(&key, &sealed): (&Fingerprint, &bool)| sealed || !self.index.in_memory(key, usize::MAX).is_empty();
         assert!(keys.iter().zip(&sealed).all(known), "a probe never misses");
         for (&key, places) in &model {
-            assert_places(&self.index.candidates(key.into()).unwrap(), places.iter().copied());
-            assert_eq!(self.index.candidates((key ^ 1 << 20).into()).unwrap().len(), 0, "nobody inserted this one");
+            let all = self.index.candidates(key.into(), usize::MAX).unwrap();
+            assert_places(&all, places.iter().copied());
+            // Whoever wants the newest only reads no more than it needs of a key with many places.
+            for most in [1, 3, 8, 9, 400] {
+                let newest = &all[..all.len().min(most)];
+                assert_eq!(&self.index.candidates(key.into(), most).unwrap()[..], newest);
+                let in_memory = self.index.in_memory(key.into(), most);
+                assert_eq!(in_memory[..], newest[..in_memory.len()]);
+            }
+            assert_eq!(
+                self.index.candidates((key ^ 1 << 20).into(), usize::MAX).unwrap().len(),
+                0,
+                "nobody inserted this one"
+            );
         }
     }
 
@@ -186,7 +199,7 @@ impl World {
         let covered = self.index.covered();
         for (key, places) in self.keys.model() {
             let places = places.into_iter().filter(|at| at.sequence() <= covered[usize::from(at.shard())]);
-            let found = self.index.runs().candidates(key.into()).unwrap();
+            let found = self.index.runs().candidates(key.into(), usize::MAX).unwrap();
             assert!(found.is_empty() || self.index.runs().may_contain(key.into()));
             assert_places(&found, places);
         }
@@ -296,9 +309,9 @@ fn one_fingerprint_is_found_in_tables_runs_and_merged_runs_at_once() {
     world.freeze();
     collides(&mut world);
     world.expect();
-    let found = world.index.candidates(fingerprint(5).into()).unwrap();
+    let found = world.index.candidates(fingerprint(5).into(), usize::MAX).unwrap();
     assert_eq!(found.len(), 5 * 321, "in the open table, the frozen one and two runs");
-    assert_eq!(world.index.in_memory(fingerprint(5).into()).len(), 2 * 321);
+    assert_eq!(world.index.in_memory(fingerprint(5).into(), usize::MAX).len(), 2 * 321);
     assert_eq!(found.iter().find(|place| place.shard() == 0).unwrap().sequence(), world.upto[0]);
 }
 
@@ -322,7 +335,7 @@ fn a_large_merge_keeps_no_frozen_table_waiting() {
     assert_eq!(world.index.runs().count(), 2, "three merges of two runs each");
     for n in [0, 1, 2, 3, 499, 500, 39_999] {
         let expected = world.keys.0.iter().filter(|key| key.0 == fingerprint(n)).map(|key| key.1);
-        assert_places(&world.index.candidates(fingerprint(n).into()).unwrap(), expected);
+        assert_places(&world.index.candidates(fingerprint(n).into(), usize::MAX).unwrap(), expected);
     }
     world.expect_no_strangers();
 }
@@ -394,7 +407,7 @@ fn every_damaged_byte_is_found() {
             }
             let mut found = Ok(());
             for &key in &asked {
-                match index.candidates(key.into()) {
+                match index.candidates(key.into(), usize::MAX) {
                     Ok(places) => assert_places(&places, model[&key].iter().copied()),
                     Err(error) => found = Err(error),
                 }
@@ -620,12 +633,12 @@ fn look_ups_and_the_sealer_can_be_on_threads_of_their_own() {
     let expected = keys.0.iter().filter(|key| key.0 == fingerprint(9)).count();
     let (sealed, known) = std::thread::scope(|scope| {
         let sealing = scope.spawn(move || sealer.seal(&frozen.unwrap()).unwrap());
-        let looking = scope.spawn(move || runs.candidates(fingerprint(9).into()).unwrap().len());
+        let looking = scope.spawn(move || runs.candidates(fingerprint(9).into(), usize::MAX).unwrap().len());
         (sealing.join().unwrap(), looking.join().unwrap())
     });
     assert_eq!(known, expected - 1, "the frozen one is not in these runs");
     index.adopt(sealed);
-    assert_eq!(index.runs().candidates(fingerprint(9).into()).unwrap().len(), expected);
+    assert_eq!(index.runs().candidates(fingerprint(9).into(), usize::MAX).unwrap().len(), expected);
 }
 
 #[test]

@@ -241,6 +241,30 @@ impl Record {
         self.further_keys(visit);
     }
 
+    /// Whether it is found by that key.
+    pub fn has(&self, key: &Key) -> bool {
+        let is_user = |user: &UserId| self.subject.user() == Some(user);
+        let some = |is: &dyn Fn(&Event) -> bool| self.events().any(|(_, event)| is(event));
+        match key {
+            Key::Command(subject, origin, id) => self.origin == *origin && self.id == *id && self.subject == *subject,
+            Key::Order(order) => self.moved(*order).is_some(),
+            // An order of many lots may have as many in one record: no key is made of each to compare it.
+            Key::Lapse(user, lot) => {
+                is_user(user)
+                    && some(&|event| match event {
+                        Event::LotExpired(lapsed) => lapsed.lot.id == *lot,
+                        Event::RefundRolledBack(back) => back.unlapsed.iter().any(|unlapsed| unlapsed.lot.id == *lot),
+                        _ => false,
+                    })
+            }
+            Key::Combo(..) | Key::Transaction(..) | Key::RollBack(..) => {
+                let mut has = false;
+                self.further_keys(|own| has |= own == *key);
+                has
+            }
+        }
+    }
+
     /// The keys besides that of the command's id.
     pub fn further_keys(&self, mut visit: impl FnMut(Key)) {
         for (_, event) in self.events() {

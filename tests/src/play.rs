@@ -419,7 +419,7 @@ pub(crate) fn users_of(states: &[State]) -> Users {
     let seen = users.map(|(user, known)| {
         let lots = known.wallet().lots().map(|lot| Piece::of(&lot)).collect();
         let debt = i128::try_from(known.wallet().debt()).expect("a debt is a sum of coins");
-        let open = known.open_orders().iter().map(|order| (order.id, plain(order, user))).collect();
+        let open = known.open_orders().map(|order| (order.id, plain(order, user))).collect();
         (user.clone(), (Purse { lots, debt }, open))
     });
     seen.collect()

@@ -1,7 +1,7 @@
 //! Atomic groups: each command is decided on what the ones before it would leave, and all are
 //! taken or none.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use schemas::{Coins, Combo, Command, CommandId, Event, Gift, LotId, Order, OrderId, OrderName, PartName, Rejection};
 
@@ -40,7 +40,7 @@ struct Before<'a> {
     /// The roll-backs, by order, the refund's command and its part.
     roll_backs: Vec<(OrderId, CommandId, u8)>,
     /// Of lapsed lots, what the roll-backs left.
-    lapsed: Vec<(LotId, Coins)>,
+    lapsed: BTreeMap<LotId, Coins>,
 }
 
 /// An order as the members so far left it.
@@ -55,7 +55,7 @@ struct Known {
 impl<'a> Before<'a> {
     fn new(id: &'a CommandId) -> Self {
         let (combos, orders, refunds) = (Vec::new(), Vec::new(), Vec::new());
-        Self { id, combos, orders, refunds, roll_backs: Vec::new(), lapsed: Vec::new() }
+        Self { id, combos, orders, refunds, roll_backs: Vec::new(), lapsed: BTreeMap::new() }
     }
 
     /// What was found for a member, with what the members before it changed.
@@ -99,7 +99,7 @@ impl<'a> Before<'a> {
             past.rolled_back = Some(self.id.clone());
         }
         for (lot, left) in &mut past.lapsed {
-            if let Some((_, newer)) = self.lapsed.iter().rev().find(|(seen, _)| seen == lot) {
+            if let Some(newer) = self.lapsed.get(lot) {
                 *left = *newer;
             }
         }

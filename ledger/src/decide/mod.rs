@@ -192,9 +192,13 @@ impl<'a> Desk<'a> {
         if wallet.debt() > 0 {
             return Err(Rejection::InDebt { debt: at_most_max(wallet.debt()) });
         }
-        let (used, missing) = crate::state::gather(wallet.live(self.now), coins);
+        // One lot more says that they are too many, however many there are.
+        let (used, missing) = crate::state::gather(wallet.live(self.now).take(MAX_LOTS + 1), coins);
         if !missing.is_zero() {
-            return Err(Rejection::InsufficientFunds { available: at_most_max(wallet.available(self.now)) });
+            let available = wallet.available(self.now);
+            if available < coins.get().into() {
+                return Err(Rejection::InsufficientFunds { available: at_most_max(available) });
+            }
         }
         within_lots(used.len())?;
         Ok(used)

@@ -80,6 +80,7 @@ impl Desk<'_> {
             restored_lots().filter_map(|lot| wallet.same_lot(lot)).map(|lot| (lot.id, lot.coins)).collect();
         let mut lapsed: BTreeMap<LotId, Coins> = past.lapsed.iter().copied().collect();
         let (mut restored, mut unlapsed) = (Lots::new(), Vec::<Unlapsed>::new());
+        let mut places: BTreeMap<LotId, usize> = BTreeMap::new();
         let mut missing = wanted;
         for piece in restored_lots() {
             let some = take(&mut there, piece.id, piece.coins.min(missing));
@@ -87,13 +88,16 @@ impl Desk<'_> {
             missing = missing.less(some);
             let some = take(&mut lapsed, piece.id, piece.coins.less(some).min(missing));
             missing = missing.less(some);
+            if some.is_zero() {
+                continue;
+            }
             let left = lapsed.get(&piece.id).copied().unwrap_or_default();
-            match unlapsed.iter_mut().find(|unlapsed| unlapsed.lot.id == piece.id) {
+            let at = *places.entry(piece.id).or_insert(unlapsed.len());
+            match unlapsed.get_mut(at) {
                 Some(again) => {
                     again.lot.coins = again.lot.coins.plus(some).expect("no more than had lapsed");
                     again.left = left;
                 }
-                None if some.is_zero() => {}
                 None => unlapsed.push(Unlapsed { lot: Lot { coins: some, ..*piece }, left }),
             }
         }

@@ -77,7 +77,8 @@ impl Desk<'_> {
     }
 
     pub(super) fn expire_lot(&self, expire: &ExpireLot) -> Result<Event, Rejection> {
-        let lot = self.user.wallet().lot(expire.lot).filter(|lot| lot.kind.has_expired(self.now));
+        // The one that lapsed first is due first.
+        let lot = self.user.wallet().lapsed(self.now).find(|lot| lot.id == expire.lot);
         let lot = lot.ok_or(Rejection::NothingToDo)?;
         Ok(Event::LotExpired(LotExpired { lot }))
     }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use schemas::{
-    Body, Client, Command, CommandId, Digest, MAX_RECORD_BYTES, Origin, Record, Rejection, Shard, Subject, Timestamp,
-    encoded_len,
+    Body, Client, Command, CommandId, Digest, Event, MAX_RECORD_BYTES, Origin, Record, Rejection, Shard, Subject,
+    Timestamp, encoded_len,
 };
 
 use super::{
@@ -32,7 +32,7 @@ use crate::{
     decide::{Prefetched, Request, decide},
     index::{Fingerprint, Frozen, Home, Place, Runs},
     log::Batch,
-    state::{State, dispatch_id, parse_dispatch_id},
+    state::{State, dispatch_id, parse_dispatch_id, share_catalogue},
 };
 
 /// How soon somebody looks again whether a clock that is ahead is back, where a timer waits for that.
@@ -409,6 +409,9 @@ impl Core {
         if record.origin == Origin::Dispatch {
             self.dispatch_taken(&record);
         }
+        if matches!(record.event(), Some(Event::ReferenceTaken(_))) {
+            share_catalogue(&mut self.states, record.shard);
+        }
         let key = self.lookup.fingerprint(&record.subject, record.origin, record.id.as_str());
         self.lookup.push(&record, key);
         Ok(())
@@ -452,7 +455,7 @@ impl Core {
         }
         state.apply(&record);
         self.time = time;
-        self.timers.note(&record);
+        self.timers.note(&record, state);
         self.dispatches.extend(dispatches_of(&record));
         Some(record)
     }

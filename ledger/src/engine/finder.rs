@@ -9,13 +9,13 @@
 
 use std::{cmp::Reverse, collections::VecDeque, sync::Arc};
 
-use schemas::{Key, Record};
+use schemas::{Key, Record, encoded_len};
 use smallvec::SmallVec;
 
 use super::bulk::Slot;
 use crate::{
     Result,
-    index::{Fingerprint, Place, Runs},
+    index::{Fingerprint, NEWEST, Place, Runs},
     log::Reader,
 };
 
@@ -27,7 +27,7 @@ const ASKED_PER_TURN: usize = 128;
 const READ_PER_TURN: usize = 16;
 
 /// A record that is looked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Sought {
     /// The newest one of a key.
     Newest(Key),
@@ -39,14 +39,7 @@ impl Sought {
     /// Whether that is the one, if it is the newest of those that may be.
     pub(crate) fn is(&self, record: &Record) -> bool {
         match self {
-            Self::Newest(Key::Command(subject, origin, id)) => {
-                record.origin == *origin && record.id == *id && record.subject == *subject
-            }
-            Self::Newest(key) => {
-                let mut has = false;
-                record.further_keys(|own| has |= own == *key);
-                has
-            }
+            Self::Newest(key) => record.has(key),
             Self::At(at) => (record.shard, record.sequence) == (at.shard(), at.sequence()),
         }
     }
@@ -75,36 +68,63 @@ pub(crate) struct Quest {
 pub(crate) struct Finding {
     pub(crate) slot: Slot,
     pub(crate) nth: usize,
-    pub(crate) record: Option<Box<Record>>,
+    pub(crate) found: Option<Found>,
+}
+
+/// A record that was found.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) at: Place,
+    pub(crate) record: Arc<Record>,
+    /// What it takes on the log; in memory some times that.
+    pub(crate) bytes: usize,
 }
 
 impl Quest {
     /// Asks the runs too where it may stand.
     fn place(mut self) -> Result<Self> {
-        if let Some((runs, key)) = self.runs.take() {
-            self.places.extend(runs.candidates(key)?);
+        if let Some((runs, key)) = &self.runs {
+            let newest = runs.candidates(*key, NEWEST)?;
+            if newest.len() < NEWEST {
+                self.runs = None; // these are all
+            }
+            self.places.extend(newest);
         }
         Ok(self)
     }
 
-    /// Looks for it at its places.
-    fn read(self, reader: &mut Reader) -> Result<Finding> {
-        let Self { slot, nth, sought, places, .. } = self;
-        let mut found = None;
-        for at in places {
-            let record = reader.find(at.shard(), at.sequence())?.map(|(_, record)| record);
-            found = record.filter(|record| sought.is(record)).map(Box::new);
-            if found.is_some() {
-                break;
-            }
+    /// Looks for it at its places. `last` is what was read last: neighbours are often one record.
+    fn read(self, reader: &mut Reader, last: &mut Option<Found>) -> Result<Finding> {
+        let Self { slot, nth, sought, places, runs } = self;
+        let mut found = first_of(&sought, &places, reader, last)?;
+        if let (None, Some((runs, key))) = (&found, runs) {
+            // Another key with its fingerprint has many places.
+            let all = runs.candidates(key, usize::MAX)?;
+            found = first_of(&sought, &all, reader, last)?;
         }
-        Ok(Finding { slot, nth, record: found })
+        Ok(Finding { slot, nth, found })
     }
 
     /// Does all of it at once, for whoever cannot wait.
-    pub(crate) fn carry_out(self, reader: &mut Reader) -> Result<Option<Box<Record>>> {
-        Ok(self.place()?.read(reader)?.record)
+    pub(crate) fn carry_out(self, reader: &mut Reader) -> Result<Option<Found>> {
+        Ok(self.place()?.read(reader, &mut None)?.found)
     }
+}
+
+/// The first record at these places that is the one.
+fn first_of(sought: &Sought, places: &[Place], reader: &mut Reader, last: &mut Option<Found>) -> Result<Option<Found>> {
+    for &at in places {
+        if last.as_ref().is_none_or(|last| last.at != at) {
+            *last = reader.find(at.shard(), at.sequence())?.map(|(_, record)| {
+                let bytes = encoded_len(&record);
+                Found { at, record: Arc::new(record), bytes }
+            });
+        }
+        if let Some(found) = last.as_ref().filter(|found| found.at == at && sought.is(&found.record)) {
+            return Ok(Some(found.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// What is looked up, in turns.
@@ -117,6 +137,8 @@ pub(crate) struct Finder {
     reading: VecDeque<Vec<Quest>>,
     /// Whether the last turn was for reading.
     has_read: bool,
+    /// What was read last.
+    last: Option<Found>,
 }
 
 /// Quests of one submission.
@@ -129,7 +151,7 @@ struct Asking {
 
 impl Finder {
     pub(crate) fn new(reader: Reader) -> Self {
-        Self { reader, asking: VecDeque::new(), reading: VecDeque::new(), has_read: false }
+        Self { reader, asking: VecDeque::new(), reading: VecDeque::new(), has_read: false, last: None }
     }
 
     /// Whether there is nothing to look up.
@@ -169,7 +191,7 @@ impl Finder {
                 let Quest { slot, nth, .. } = quest;
                 let quest = quest.place()?;
                 if quest.places.is_empty() {
-                    findings.push(Finding { slot, nth, record: None });
+                    findings.push(Finding { slot, nth, found: None });
                 } else {
                     turn.placed.push(quest);
                 }
@@ -193,11 +215,14 @@ impl Finder {
         {
             let from = placed.len().saturating_sub(READ_PER_TURN - findings.len());
             for quest in placed.drain(from..).rev() {
-                findings.push(quest.read(&mut self.reader)?);
+                findings.push(quest.read(&mut self.reader, &mut self.last)?);
             }
             if !placed.is_empty() {
                 self.reading.push_back(placed);
             }
+        }
+        if self.reading.is_empty() {
+            self.last = None; // nobody comes soon who may ask for it again
         }
         Ok(findings)
     }

@@ -62,6 +62,8 @@ pub(super) struct Queues {
     pub(super) to_write: Option<(Decided, Vec<Release>)>,
     pub(super) writer: Writer,
     pub(super) quests: Vec<Quest>,
+    /// What the findings in `inbox` take, as on the log.
+    pub(super) found_bytes: usize,
     /// Segments were sealed that the folder has not seen.
     pub(super) to_fold: bool,
     /// What of the index is to be sealed.
@@ -122,6 +124,7 @@ impl Lanes {
                 to_write: None,
                 writer: Writer::Free,
                 quests: Vec::new(),
+                found_bytes: 0,
                 to_fold: true, // what was sealed before this start
                 sealing: frozen,
                 unsealed: false,

@@ -6,10 +6,13 @@
 //! cannot wait and are read at once: what a dispatched take-back names, since dispatches are taken in
 //! their order, and a chargeback or reinstatement in an ordered bulk, since later lines depend on whom it touches.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use schemas::{
-    Body, Command, Event, Key, LotKind, Order, OrderId, OrderName, OrderRef, Origin, PartName, Record, Subject,
+    Coins, Command, Event, Key, LotId, LotKind, Order, OrderId, OrderName, OrderRef, Origin, PartName, Record, Subject,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -22,10 +25,14 @@ use super::{
 use crate::{
     Error, Result,
     decide::{Claim, PastRefund, Prefetched},
-    index::{Fingerprint, Fingerprinter, Index, Place},
+    index::{Fingerprint, Fingerprinter, Index, NEWEST, Place},
     log::Reader,
     state::{dispatch_id, parse_dispatch_id},
 };
+
+/// Records that were made out of bytes and may be asked for again at once: a group names one order or refund in
+/// many parts, and many lots lapse or come back in one record.
+const DECODED: usize = 4;
 
 /// Everything that is decided, wherever it stands by now.
 #[derive(Debug)]
@@ -35,6 +42,8 @@ pub(crate) struct Lookup {
     pub(crate) quests: Quests,
     fingerprinter: Fingerprinter,
     reader: Reader,
+    /// The last few, of any time: a record never changes.
+    decoded: VecDeque<(Place, Arc<Record>)>,
 }
 
 /// Who wants to know something.
@@ -66,7 +75,8 @@ type Looked<T> = Result<Option<T>, Miss>;
 
 impl Lookup {
     pub(crate) fn new(recent: Recent, index: Index, reader: Reader) -> Self {
-        Self { recent, quests: Quests::default(), fingerprinter: index.fingerprinter(), index, reader }
+        let (quests, fingerprinter) = (Quests::default(), index.fingerprinter());
+        Self { recent, quests, fingerprinter, index, reader, decoded: VecDeque::with_capacity(DECODED) }
     }
 
     /// Takes a record that was just decided; `key` is its id's.
@@ -84,7 +94,7 @@ impl Lookup {
     }
 
     /// The newest record of a key.
-    pub(crate) fn newest(&mut self, asker: Asker, key: Key) -> Looked<Box<Record>> {
+    pub(crate) fn newest(&mut self, asker: Asker, key: Key) -> Looked<Arc<Record>> {
         let fingerprint = self.fingerprinter.of(&key);
         let sealed = self.index.runs().may_contain(fingerprint);
         self.newest_of(asker, fingerprint, sealed, || key)
@@ -98,39 +108,78 @@ impl Lookup {
         fingerprint: Fingerprint,
         sealed: bool,
         key: impl FnOnce() -> Key,
-    ) -> Looked<Box<Record>> {
-        let in_memory = self.index.in_memory(fingerprint);
-        if in_memory.is_empty() && !sealed {
+    ) -> Looked<Arc<Record>> {
+        let newest = self.index.in_memory(fingerprint, NEWEST);
+        if newest.is_empty() && !sealed {
             return Ok(None);
         }
         let sought = Sought::Newest(key());
-        let mut places = SmallVec::new();
+        if newest.len() < NEWEST {
+            return self.newest_in(asker, sought, newest, sealed.then_some(fingerprint));
+        }
+        // An order that is refunded often has many, of which the newest is the one; only where another key with
+        // this fingerprint has so many are all looked at.
+        if let Some(record) = self.newest_in(asker, sought.clone(), newest, None)? {
+            return Ok(Some(record));
+        }
+        let all = self.index.in_memory(fingerprint, usize::MAX);
+        self.newest_in(asker, sought, all, sealed.then_some(fingerprint))
+    }
+
+    /// The first one that it is of these places in memory, newest first, and of those in the runs behind them.
+    fn newest_in(
+        &mut self,
+        asker: Asker,
+        sought: Sought,
+        in_memory: SmallVec<[Place; 2]>,
+        sealed: Option<Fingerprint>,
+    ) -> Looked<Arc<Record>> {
+        let mut places: SmallVec<[Place; 2]> = SmallVec::new();
         for at in in_memory {
-            match self.recent.get(at.shard(), at.sequence()) {
-                Some(record) if sought.is(&record) => return Ok(Some(Box::new(record))),
+            // Behind a newer one of its shard that has to be looked at, it has to wait for that.
+            let may_be_newest = places.iter().all(|newer| newer.shard() != at.shard());
+            match self.recent(at).filter(|_| may_be_newest) {
+                Some(record) if sought.is(&record) => return Ok(Some(record)),
                 Some(_) => {} // another key with this fingerprint
                 None => places.push(at),
             }
         }
-        if places.is_empty() && !sealed {
+        if places.is_empty() && sealed.is_none() {
             return Ok(None);
         }
-        self.look_up(asker, sought, places, sealed.then_some(fingerprint))
+        self.look_up(asker, sought, places, sealed)
+    }
+
+    /// The record at a place, where that is not on the log yet or was just looked at.
+    fn recent(&mut self, at: Place) -> Option<Arc<Record>> {
+        if let Some((_, record)) = self.decoded.iter().find(|(seen, _)| *seen == at) {
+            return Some(Arc::clone(record));
+        }
+        let record = Arc::new(self.recent.get(at.shard(), at.sequence())?);
+        self.keep(at, &record);
+        Some(record)
+    }
+
+    fn keep(&mut self, at: Place, record: &Arc<Record>) {
+        if self.decoded.len() == DECODED {
+            self.decoded.pop_front();
+        }
+        self.decoded.push_back((at, Arc::clone(record)));
     }
 
     /// The record at a place that some caller has named.
-    fn at(&mut self, asker: Asker, order: OrderId) -> Looked<Box<Record>> {
+    fn at(&mut self, asker: Asker, order: OrderId) -> Looked<Arc<Record>> {
         if order.shard >= self.reader.shards() {
             return Ok(None);
         }
-        if let Some(record) = self.recent.get(order.shard, order.sequence) {
-            return Ok(Some(Box::new(record)));
+        let at = Place::new(order.shard, order.sequence.min(Place::LAST_SEQUENCE));
+        if let Some(record) = self.recent(at) {
+            return Ok(Some(record));
         }
         // What is not decided has no place yet.
         if !self.reader.has(order.shard, order.sequence) {
             return Ok(None);
         }
-        let at = Place::new(order.shard, order.sequence);
         self.look_up(asker, Sought::At(at), smallvec![at], None)
     }
 
@@ -141,11 +190,16 @@ impl Lookup {
         sought: Sought,
         places: SmallVec<[Place; 2]>,
         sealed: Option<Fingerprint>,
-    ) -> Looked<Box<Record>> {
+    ) -> Looked<Arc<Record>> {
         let runs = sealed.map(|key| (self.index.runs().clone(), key));
         match asker {
             Asker::Line(slot) => match self.quests.known(slot, &sought, &places) {
                 Known::Clear(record) => Ok(record),
+                Known::At(at) => {
+                    let record = self.reader.find(at.shard(), at.sequence())?.map(|(_, record)| Arc::new(record));
+                    record.iter().for_each(|record| self.keep(at, record));
+                    Ok(record)
+                }
                 Known::Unclear => Err(Miss::Unclear),
                 Known::Unasked => {
                     self.quests.ask(Quest { slot, nth: 0, sought, places, runs });
@@ -154,7 +208,8 @@ impl Lookup {
             },
             Asker::AtOnce => {
                 let nobody = Slot { submission: 0, line: 0 };
-                Ok(Quest { slot: nobody, nth: 0, sought, places, runs }.carry_out(&mut self.reader)?)
+                let quest = Quest { slot: nobody, nth: 0, sought, places, runs };
+                Ok(quest.carry_out(&mut self.reader)?.map(|found| found.record))
             }
         }
     }
@@ -201,9 +256,9 @@ impl Lookup {
             | Command::Chargeback(schemas::Chargeback { channel, transaction })
             | Command::Reinstate(schemas::Reinstate { channel, transaction }) => {
                 let record = self.newest(asker, Key::Transaction(channel.clone(), transaction.clone()))?;
-                found.transaction = record.and_then(|record| match record.body {
-                    Body::Event(event) => Some(Claim { id: record.id, event: *event }),
-                    Body::Rejection(_) => None,
+                found.transaction = record.and_then(|record| {
+                    let event = record.event()?.clone();
+                    Some(Claim { id: record.id.clone(), event })
                 });
             }
             Command::TakeBack(take_back) => {
@@ -214,12 +269,9 @@ impl Lookup {
                 let credited = self.dispatched(asker, subject, id, give_back.credit)?;
                 found.credited = credited.map(|record| record.sequence);
                 let taken = self.dispatched(asker, subject, id, give_back.take_back)?;
-                found.charged_back = taken.and_then(|record| match record.body {
-                    Body::Event(event) => match *event {
-                        Event::ChargedBack(charged_back) => Some(charged_back),
-                        _ => None,
-                    },
-                    Body::Rejection(_) => None,
+                found.charged_back = taken.and_then(|record| match record.event()? {
+                    Event::ChargedBack(charged_back) => Some(charged_back.clone()),
+                    _ => None,
                 });
             }
             Command::RollBackRefund(roll_back) => {
@@ -239,7 +291,7 @@ impl Lookup {
     }
 
     /// The record that took the dispatch `number` from where the one that is taken under `id` comes from.
-    fn dispatched(&mut self, asker: Asker, subject: &Subject, id: &str, number: u64) -> Looked<Box<Record>> {
+    fn dispatched(&mut self, asker: Asker, subject: &Subject, id: &str, number: u64) -> Looked<Arc<Record>> {
         let (source, _) = parse_dispatch_id(id).expect("the dispatcher made this id");
         self.newest(asker, Key::Command(subject.clone(), Origin::Dispatch, dispatch_id(source, number)))
     }
@@ -272,7 +324,7 @@ impl Lookup {
         });
         let Some((part, refunded)) = refunded else { return Ok(None) };
         let rolled_back = self.newest(asker, Key::RollBack(order, named.command.clone(), part))?;
-        let rolled_back = rolled_back.map(|record| record.id);
+        let rolled_back = rolled_back.map(|record| record.id.clone());
         let lapsed = self.lapsed(asker, subject, &refunded)?;
         Ok(Some(PastRefund { part, refunded, happened_at: record.happened_at(), rolled_back, lapsed }))
     }
@@ -283,29 +335,34 @@ impl Lookup {
         asker: Asker,
         subject: &Subject,
         refunded: &schemas::Refunded,
-    ) -> Result<Vec<(schemas::LotId, schemas::Coins)>, Miss> {
+    ) -> Result<Vec<(LotId, Coins)>, Miss> {
         let Some(user) = subject.user() else { return Ok(Vec::new()) };
         let may_lapse = |lot: &&schemas::Lot| matches!(lot.kind, LotKind::Bonus { expires: Some(_) });
         let restored = refunded.returned.restored.iter().filter(may_lapse);
-        // All of them, so that a line which waits asks for all at once.
+        // All of them, so that a line which waits asks for all at once. Many stand in few records.
+        let mut said: BTreeMap<u64, BTreeMap<LotId, Coins>> = BTreeMap::new();
         let looked: Vec<_> = restored
             .map(|lot| {
                 let record = self.newest(asker, Key::Lapse(user.clone(), lot.id))?;
-                Ok(record.and_then(|record| left_of_lapse(&record, lot.id)).map(|left| (lot.id, left)))
+                let said = record.map(|record| said.entry(record.sequence).or_insert_with(|| left_of_lapses(&record)));
+                Ok(said.and_then(|said| said.get(&lot.id)).map(|left| (lot.id, *left)))
             })
             .collect();
         looked.into_iter().filter_map(Result::transpose).collect()
     }
 }
 
-/// What the record says is left of the coins that lapsed with a lot.
-fn left_of_lapse(record: &Record, lot: schemas::LotId) -> Option<schemas::Coins> {
-    let said = record.events().filter_map(|(_, event)| match event {
-        Event::LotExpired(lapsed) if lapsed.lot.id == lot => Some(lapsed.lot.coins),
-        Event::RefundRolledBack(back) => back.unlapsed.iter().find(|un| un.lot.id == lot).map(|un| un.left),
-        _ => None,
-    });
-    said.last()
+/// What the record says is left of the coins that lapsed with each lot.
+fn left_of_lapses(record: &Record) -> BTreeMap<LotId, Coins> {
+    let mut left = BTreeMap::new();
+    for (_, event) in record.events() {
+        match event {
+            Event::LotExpired(lapsed) => drop(left.insert(lapsed.lot.id, lapsed.lot.coins)),
+            Event::RefundRolledBack(back) => left.extend(back.unlapsed.iter().map(|un| (un.lot.id, un.left))),
+            _ => {}
+        }
+    }
+    left
 }
 
 /// The order that counted `combo`.

@@ -296,7 +296,7 @@ impl Steps {
     fn find(&mut self) -> Result<()> {
         let findings = self.waiting.finder.find()?;
         if let Some(last) = findings.last() {
-            self.found = last.record.as_ref().map(|record| self.core.home(record));
+            self.found = last.found.as_ref().map(|found| self.core.home(&found.record));
         }
         self.inbox.findings.extend(findings);
         Ok(())

@@ -30,6 +30,10 @@ const MERGE_REST: u32 = 15;
 /// many as there should be.
 const TOO_MANY_RUNS: usize = 32;
 
+/// With more than this found, as on the log, the finder waits until the decider has taken it, which it does as soon
+/// as its batch has room: in memory, records take some times that.
+const MOST_FOUND_BYTES: usize = 8 << 20;
+
 /// The decider's loop.
 pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
     let _stop = StopOnPanic(lanes);
@@ -88,6 +92,9 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
         let stuck = !room && core.has_waits();
         if (core.has_room() || queues.stuck) && (core.has_queued() || queues.has_work() || timers_due || stuck) {
             let mut inbox = std::mem::take(&mut queues.inbox);
+            if std::mem::take(&mut queues.found_bytes) > MOST_FOUND_BYTES {
+                lanes.search.notify_one();
+            }
             queues.idle = false; // or a dispatch that is being decided would count as none
             queues.undecided += std::mem::take(&mut queues.queued);
             let reads = std::mem::take(&mut queues.reads);
@@ -187,7 +194,11 @@ pub(super) fn find(lanes: &Lanes, reader: Reader) {
     let mut finder = Finder::new(reader);
     loop {
         let mut queues = lanes.lock();
-        while queues.quests.is_empty() && finder.is_idle() && !queues.has_stopped() {
+        let may_go_on = |queues: &Queues| {
+            let has_work = !queues.quests.is_empty() || !finder.is_idle();
+            has_work && queues.found_bytes <= MOST_FOUND_BYTES || queues.has_stopped()
+        };
+        while !may_go_on(&queues) {
             queues = lanes.search.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
         if queues.has_stopped() {
@@ -199,6 +210,8 @@ pub(super) fn find(lanes: &Lanes, reader: Reader) {
             Ok(findings) if findings.is_empty() => {}
             Ok(findings) => {
                 let mut queues = lanes.lock();
+                let found = findings.iter().filter_map(|finding| finding.found.as_ref());
+                queues.found_bytes += found.map(|found| found.bytes).sum::<usize>();
                 queues.inbox.findings.extend(findings);
                 queues.idle = false;
                 lanes.wake_decider(&mut queues);

@@ -69,6 +69,10 @@ pub use runs::Runs;
 pub use sealer::{Merged, Sealer};
 pub use table::Frozen;
 
+/// So many places of a key are looked at first: the newest record that has it is nearly always the one that is
+/// looked for, and some keys have a place for each refund of an order.
+pub(crate) const NEWEST: usize = 8;
+
 /// How the index is kept.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -191,12 +195,13 @@ impl Index {
         &self.runs
     }
 
-    /// The places of a key that are in memory, newest first: they are newer than those in the runs.
-    pub fn in_memory(&self, key: Fingerprint) -> SmallVec<[Place; 2]> {
+    /// The places of a key that are in memory, newest first and at most so many: they are newer than those in
+    /// the runs.
+    pub fn in_memory(&self, key: Fingerprint, most: usize) -> SmallVec<[Place; 2]> {
         let mut places = SmallVec::new();
-        self.open.places(key.into(), &mut places);
+        self.open.places(key.into(), most, &mut places);
         if let Some(frozen) = &self.frozen {
-            frozen.table.places(key.into(), &mut places);
+            frozen.table.places(key.into(), most, &mut places);
         }
         places
     }
@@ -205,7 +210,7 @@ impl Index {
     pub(crate) fn home(&self, key: Fingerprint, at: Place) -> Home {
         let has = |table: &Table| {
             let mut places = SmallVec::new();
-            table.places(key.into(), &mut places);
+            table.places(key.into(), usize::MAX, &mut places);
             places.contains(&at)
         };
         let mask = Mask::of(key.into());
@@ -220,13 +225,13 @@ impl Index {
         }
     }
 
-    /// The places of a key, and of others with its fingerprint, newest first.
+    /// The places of a key, and of others with its fingerprint, newest first and at most so many.
     ///
     /// # Errors
     /// As [`Runs::candidates`].
-    pub fn candidates(&self, key: Fingerprint) -> Result<SmallVec<[Place; 2]>> {
-        let mut places = self.in_memory(key);
-        places.extend(self.runs.candidates(key)?);
+    pub fn candidates(&self, key: Fingerprint, most: usize) -> Result<SmallVec<[Place; 2]>> {
+        let mut places = self.in_memory(key, most);
+        places.extend(self.runs.candidates(key, most - places.len())?);
         Ok(places)
     }
 

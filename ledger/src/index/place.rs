@@ -13,6 +13,9 @@ impl Place {
     /// Sequences take the lower 48 bits: 280 million million records a shard.
     const SEQUENCE_BITS: u32 = 48;
 
+    /// The last sequence that a place can have.
+    pub(crate) const LAST_SEQUENCE: u64 = (1 << Self::SEQUENCE_BITS) - 1;
+
     /// The place of a record.
     pub fn new(shard: Shard, sequence: u64) -> Self {
         assert!(sequence < 1 << Self::SEQUENCE_BITS, "a shard of more than 2^48 records");

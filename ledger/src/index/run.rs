@@ -216,23 +216,26 @@ impl Run {
         self.sparse.len()
     }
 
-    /// Appends all places of a fingerprint, newest first.
-    pub fn places(&self, folder: &Folder, fingerprint: u64, out: &mut SmallVec<[Place; 2]>) -> Result<()> {
-        let begin = out.len();
+    /// Appends the places of a fingerprint, newest first, until there are `most`: from the last block that may
+    /// have some back to the first.
+    pub fn places(&self, folder: &Folder, fingerprint: u64, most: usize, out: &mut SmallVec<[Place; 2]>) -> Result<()> {
         // Equal fingerprints may begin at the end of the block before the first that begins with them.
-        let mut block = self.sparse.partition_point(|&first| first < fingerprint).saturating_sub(1);
+        let first = self.sparse.partition_point(|&first| first < fingerprint).saturating_sub(1);
+        let end = self.sparse.partition_point(|&first| first <= fingerprint);
         let mut bytes = [0; BLOCK_BYTES];
-        while self.sparse.get(block).is_some_and(|&first| first <= fingerprint) {
+        for block in (first..end).rev() {
+            if out.len() >= most {
+                break;
+            }
             self.read(folder, block, &mut bytes)?;
             let (entries, _) = bytes[BLOCK_HEAD..].as_chunks();
             let entries = &entries[..self.entries_in(block)];
-            let least = entry::of(fingerprint, Place::from(0));
-            let from = entries.partition_point(|bytes| u128::from_le_bytes(*bytes) < least);
-            let entries = entries[from..].iter().map(|bytes| u128::from_le_bytes(*bytes));
-            out.extend(entries.take_while(|&e| entry::fingerprint(e) == fingerprint).map(entry::place));
-            block += 1;
+            let of = |bytes: &[u8; entry::BYTES]| entry::fingerprint(u128::from_le_bytes(*bytes));
+            let from = entries.partition_point(|bytes| of(bytes) < fingerprint);
+            let upto = entries.partition_point(|bytes| of(bytes) <= fingerprint);
+            let newest = entries[from..upto].iter().rev().map(|bytes| entry::place(u128::from_le_bytes(*bytes)));
+            out.extend(newest.take(most - out.len()));
         }
-        out[begin..].reverse();
         Ok(())
     }
 

@@ -68,18 +68,18 @@ impl Runs {
         self.newest_first.iter().any(|run| run.may_contain(key.into(), &mask))
     }
 
-    /// The places of a key, and of others with its fingerprint, newest first. Reads the disk where a
-    /// filter says "maybe".
+    /// The places of a key, and of others with its fingerprint, newest first and at most so many. Reads the disk
+    /// where a filter says "maybe", and no more of a key that has many places than is asked for.
     ///
     /// # Errors
     /// [`Error::Damaged`](crate::Error::Damaged) if a block is not what was written: the next start
     /// then rebuilds the index. [`Error::Io`](crate::Error::Io).
-    pub fn candidates(&self, key: Fingerprint) -> Result<SmallVec<[Place; 2]>> {
+    pub fn candidates(&self, key: Fingerprint, most: usize) -> Result<SmallVec<[Place; 2]>> {
         let mut places = SmallVec::new();
         let mask = Mask::of(key.into());
         for run in &self.newest_first {
-            if run.may_contain(key.into(), &mask) {
-                run.places(&self.folder, key.into(), &mut places)?;
+            if places.len() < most && run.may_contain(key.into(), &mask) {
+                run.places(&self.folder, key.into(), most, &mut places)?;
             }
         }
         Ok(places)

@@ -1,9 +1,14 @@
 //! Entries in memory: the open table, which takes the newest, and the frozen one, which waits to
 //! be sealed.
 
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::{Place, entry};
+
+/// So many entries of one fingerprint stand in slots: an order that is refunded again and again has one for each
+/// refund, and whoever has a home behind them must not walk past all.
+const EQUAL: usize = 8;
 
 /// Entries by their fingerprints' upper bits: an entry stands at its home, or in the first free slot
 /// behind it. So a look-up that finds nothing touches the one cache line where the entry will go, and
@@ -14,6 +19,8 @@ pub(super) struct Table {
     slots: Vec<[u64; 2]>,
     /// What found no free slot before the end.
     beyond: Vec<[u64; 2]>,
+    /// By fingerprint, what came after the first [`EQUAL`].
+    later: HashMap<u64, Vec<Place>>,
     /// How many upper bits name a home.
     home_bits: u32,
     entries: usize,
@@ -27,7 +34,7 @@ impl Table {
     }
 
     fn with_homes(home_bits: u32) -> Self {
-        Self { slots: vec![[0; 2]; 1 << home_bits], beyond: Vec::new(), home_bits, entries: 0 }
+        Self { slots: vec![[0; 2]; 1 << home_bits], beyond: Vec::new(), later: HashMap::new(), home_bits, entries: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -56,18 +63,37 @@ impl Table {
 
     fn put(&mut self, entry: [u64; 2]) {
         let home = self.home(entry[0]);
-        match self.slots[home..].iter_mut().find(|slot| slot[1] == 0) {
-            Some(free) => *free = entry,
-            None => self.beyond.push(entry),
-        }
         self.entries += 1;
+        let mut equal = 0;
+        for slot in &mut self.slots[home..] {
+            if slot[1] == 0 {
+                *slot = entry;
+                return;
+            }
+            equal += usize::from(slot[0] == entry[0]);
+            if equal == EQUAL {
+                break;
+            }
+        }
+        equal += self.beyond.iter().filter(|slot| slot[0] == entry[0]).count();
+        if equal >= EQUAL {
+            self.later.entry(entry[0]).or_default().push(Place::from(entry[1]));
+        } else {
+            self.beyond.push(entry);
+        }
     }
 
+    /// All entries, those of one fingerprint in the order in which they came.
     fn iter(&self) -> impl Iterator<Item = [u64; 2]> {
+        let later = self.later.iter().flat_map(|(key, places)| places.iter().map(|place| [*key, u64::from(*place)]));
+        self.in_slots().chain(later)
+    }
+
+    fn in_slots(&self) -> impl Iterator<Item = [u64; 2]> {
         self.slots.iter().filter(|slot| slot[1] != 0).chain(&self.beyond).copied()
     }
 
-    /// The entries of a fingerprint, in the order in which they came.
+    /// The first entries of a fingerprint, at most [`EQUAL`], in the order in which they came.
     fn find(&self, fingerprint: u64) -> impl Iterator<Item = Place> {
         // Behind a free slot nothing of this home can stand, in `beyond` neither; where that is empty,
         // as nearly always, there is nothing to look for.
@@ -79,20 +105,36 @@ impl Table {
         self.find(fingerprint).next().is_some()
     }
 
-    /// Appends all places of a fingerprint, newest first.
-    pub fn places(&self, fingerprint: u64, out: &mut SmallVec<[Place; 2]>) {
-        let first = out.len();
-        out.extend(self.find(fingerprint));
-        if out.len() - first > 1 {
-            out[first..].sort_unstable_by(|a, b| b.cmp(a));
+    /// Appends the places of a fingerprint, newest first, until there are `most`.
+    pub fn places(&self, fingerprint: u64, most: usize, out: &mut SmallVec<[Place; 2]>) {
+        let mut first: SmallVec<[Place; EQUAL]> = self.find(fingerprint).collect();
+        first.reverse();
+        if first.len() == EQUAL
+            && let Some(later) = self.later.get(&fingerprint)
+        {
+            out.extend(later.iter().rev().take(most.saturating_sub(out.len())).copied());
         }
+        out.extend(first.into_iter().take(most.saturating_sub(out.len())));
     }
 
-    /// All entries in order. Each is at most some slots away from its place, so every one only moves
-    /// past a few before it.
+    /// All entries in order.
     pub fn sorted(&self) -> Vec<u128> {
+        let mut sorted = self.slots_sorted();
+        if !self.later.is_empty() {
+            let entries = |(key, places): (&u64, &Vec<Place>)| {
+                places.iter().map(|place| entry::of(*key, *place)).collect::<Vec<_>>()
+            };
+            sorted.extend(self.later.iter().flat_map(entries));
+            sorted.sort(); // two sequences that rise, nearly
+        }
+        sorted
+    }
+
+    /// Those in slots. Each is at most some slots away from its place, so every one only moves past a few
+    /// before it.
+    fn slots_sorted(&self) -> Vec<u128> {
         let mut sorted: Vec<u128> = Vec::with_capacity(self.entries);
-        for slot in self.iter() {
+        for slot in self.in_slots() {
             let new = entry::of(slot[0], Place::from(slot[1]));
             let mut at = sorted.len();
             sorted.push(new);

@@ -56,7 +56,7 @@ mod pending;
 mod read;
 mod write;
 
-use schemas::{Record, Shard};
+use schemas::{Event, Record, Shard};
 
 pub use aside::set_aside;
 pub use fold::{Plan, Until, fold};
@@ -67,7 +67,7 @@ pub(crate) use read::stated;
 use crate::{
     Error, Result, caught,
     log::{Frame, Head, Locator, Reader, ShardHead},
-    state::State,
+    state::{State, share_catalogue},
 };
 
 /// The version of the format that this release writes, and the newest that it reads.
@@ -151,6 +151,9 @@ impl Snapshot {
     fn take_record(&mut self, record: &Record) {
         self.pending.note(record);
         self.states[usize::from(record.shard)].apply(record);
+        if matches!(record.event(), Some(Event::ReferenceTaken(_))) {
+            share_catalogue(&mut self.states, record.shard);
+        }
     }
 
     fn reached(&mut self, frame: &Frame) {

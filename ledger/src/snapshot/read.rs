@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Error, Result,
     log::{Disk, DiskFile, Head, Locator, Reader, ShardHead, crc32c},
-    state::{State, User},
+    state::{State, User, share_catalogue},
 };
 
 /// What is read at once: a few blocks.
@@ -108,6 +108,7 @@ impl Snapshot {
                             && state.sequence() == sequence
                     });
                     states.push(state.ok_or_else(|| source.damaged("a shard is not the one of the header"))?);
+                    share_catalogue(&mut states, shard);
                     missing = items;
                 }
                 Kind::Users if items > 0 && items <= missing && number.checked_sub(1) == Some(shard) => {

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod packed;
+mod sorted;
 mod stored;
 mod user;
 mod wallet;
@@ -201,6 +202,17 @@ impl State {
 
     fn issue(&mut self, dispatch: schemas::Dispatch) {
         self.issued[usize::from(dispatch.target)] = dispatch.number;
+    }
+}
+
+/// Lets a shard that has just taken a part of a version keep only once what another shard knows as well: a large
+/// catalogue then does not cost memory for each shard.
+pub(crate) fn share_catalogue(states: &mut [State], shard: Shard) {
+    let shard = usize::from(shard);
+    let own = &states[shard].catalogue;
+    let others = states.iter().enumerate().filter(|(at, _)| *at != shard).map(|(_, state)| &state.catalogue);
+    if let Some(other) = others.clone().find(|other| own.is_as_far_as(other)).cloned() {
+        states[shard].catalogue.share(&other);
     }
 }
 

@@ -28,12 +28,15 @@ pub(super) struct Packed {
 
 impl Packed {
     pub fn lot(self) -> Lot {
-        let kind = match self.rest.get() & 0b11 {
+        Lot { id: self.id(), kind: self.kind(), coins: self.coins() }
+    }
+
+    pub fn kind(self) -> LotKind {
+        match self.rest.get() & 0b11 {
             PAID => LotKind::Paid,
             BONUS => LotKind::Bonus { expires: None },
             _ => LotKind::Bonus { expires: Some(Timestamp::from_nanos(self.expires)) },
-        };
-        Lot { id: self.id(), kind, coins: self.coins() }
+        }
     }
 
     pub fn id(self) -> LotId {

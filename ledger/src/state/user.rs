@@ -1,17 +1,18 @@
 //! What the ledger remembers of a user: the wallet and the orders whose coins are on hold.
 
+use std::{cmp::Ordering, sync::Arc};
+
 use schemas::{Event, Lot, LotId, LotKind, Order, OrderId, Returned, Shard, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::wallet::Wallet;
+use super::{sorted::Sorted, wallet::Wallet};
 
 /// A user's wallet and open orders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
     wallet: Wallet,
     /// Orders whose coins are on hold, by number. Never there without one.
-    #[expect(clippy::box_collection, reason = "8 bytes for the many who have none, where a vector takes 24")]
-    open: Option<Box<Vec<Order>>>,
+    open: Option<Box<Sorted<Arc<Order>>>>,
 }
 
 /// Where an event stands: what its lots and orders are numbered by.
@@ -44,14 +45,13 @@ impl User {
     }
 
     /// The orders whose coins are on hold, by number.
-    pub fn open_orders(&self) -> &[Order] {
-        self.open.as_ref().map_or(&[], |open| open)
+    pub fn open_orders(&self) -> impl DoubleEndedIterator<Item = &Order> + Clone {
+        self.open.iter().flat_map(|open| open.iter()).map(|order| &**order)
     }
 
     /// An order whose coins are on hold.
     pub fn open_order(&self, id: OrderId) -> Option<&Order> {
-        let open = self.open_orders();
-        open.binary_search_by_key(&id, |order| order.id).ok().map(|at| &open[at])
+        self.open.as_ref()?.get(number(id)).map(|order| &**order)
     }
 
     /// Whether nothing need be remembered.
@@ -122,18 +122,13 @@ impl User {
     }
 
     fn remember(&mut self, order: Order) {
-        let open = self.open.get_or_insert_default();
-        match open.binary_search_by_key(&order.id, |open| open.id) {
-            Ok(at) => open[at] = order,
-            Err(at) => open.insert(at, order),
-        }
+        let id = order.id;
+        self.open.get_or_insert_default().put(Arc::new(order), number(id));
     }
 
     fn forget(&mut self, id: OrderId) {
         if let Some(open) = &mut self.open {
-            if let Ok(at) = open.binary_search_by_key(&id, |order| order.id) {
-                open.remove(at);
-            }
+            open.remove(number(id));
             if open.is_empty() {
                 self.open = None; // a finished order costs no memory
             }
@@ -141,10 +136,16 @@ impl User {
     }
 }
 
+/// How open orders compare with the one of that number.
+fn number(id: OrderId) -> impl Fn(&Arc<Order>) -> Ordering {
+    move |order| order.id.cmp(&id)
+}
+
 /// The wallet and the open orders, however they are kept.
 impl Serialize for User {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (&self.wallet, self.open_orders()).serialize(serializer)
+        let open: Vec<&Order> = self.open_orders().collect();
+        (&self.wallet, open).serialize(serializer)
     }
 }
 
@@ -155,6 +156,7 @@ impl<'de> Deserialize<'de> for User {
         if !open.is_sorted_by(|a, b| a.id < b.id) {
             return Err(de::Error::custom("a user's open orders stand in the order of their numbers"));
         }
-        Ok(Self { wallet, open: (!open.is_empty()).then(|| Box::new(open)) })
+        let open: Vec<Arc<Order>> = open.into_iter().map(Arc::new).collect();
+        Ok(Self { wallet, open: (!open.is_empty()).then(|| Box::new(open.into())) })
     }
 }

@@ -1,10 +1,12 @@
 //! A user's lots and debt, in 32 bytes for the many who hold one lot and owe nothing.
 
-use schemas::{Coins, Lot, LotId, Lots, Timestamp};
+use std::cmp::Ordering;
+
+use schemas::{Coins, Lot, Lots, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeStruct};
 use smallvec::SmallVec;
 
-use super::packed::Packed;
+use super::{packed::Packed, sorted::Sorted};
 
 /// A user's lots in burn order, and what the user owes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +21,9 @@ pub struct Wallet {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct More {
     /// The lots behind the first, in burn order; none without a first.
-    lots: Vec<Packed>,
+    lots: Sorted<Packed>,
+    /// What they add up to.
+    coins: u128,
     /// Can exceed what one amount holds, if several payments were charged back.
     debt: u128,
 }
@@ -37,8 +41,8 @@ impl Wallet {
 
     /// What it adds up to, less the debt: the balance of the user's account.
     pub fn balance(&self) -> i128 {
-        let lots: i128 = self.packed().map(|lot| lot.coins().signed()).sum();
-        lots - i128::try_from(self.debt()).expect("a debt is a sum of payments, each below 2^53")
+        let signed = |coins: u128| i128::try_from(coins).expect("a sum of amounts, each below 2^53");
+        signed(self.coins()) - signed(self.debt())
     }
 
     /// Whether it holds and owes nothing.
@@ -46,37 +50,52 @@ impl Wallet {
         self.first.is_none() && self.more.is_none()
     }
 
-    /// The lot of that number.
-    pub fn lot(&self, id: LotId) -> Option<Lot> {
-        self.packed().find(|lot| lot.id() == id).map(Packed::lot)
-    }
-
     /// What there is of the lot that `piece` is of. By its place in the burn order, so in no time.
     pub fn same_lot(&self, piece: &Lot) -> Option<Lot> {
-        self.position(piece).map(|at| self.nth(at).lot())
+        match self.first {
+            Some(first) if first.id() == piece.id => Some(first.lot()),
+            _ => self.more.as_ref()?.lots.get(place_of(piece)).map(|lot| lot.lot()),
+        }
     }
 
     /// What could be spent at `now` if there were no debt.
     pub fn available(&self, now: Timestamp) -> u128 {
-        self.live(now).map(|lot| u128::from(lot.coins.get())).sum()
+        let lapsed: u128 = self.lapsed(now).map(|lot| u128::from(lot.coins.get())).sum();
+        self.coins() - lapsed
     }
 
     /// The lots that have not expired at `now`, in burn order.
     pub fn live(&self, now: Timestamp) -> impl DoubleEndedIterator<Item = Lot> {
-        self.lots().filter(move |lot| !lot.kind.has_expired(now))
+        // What expires burns first, the soonest before the others: so what has expired stands before all else.
+        let has_lapsed = move |lot: &Packed| lot.kind().has_expired(now);
+        let first = self.first.filter(|lot| !has_lapsed(lot));
+        let behind = self.more.as_ref().map(|more| more.lots.skipping(move |lot| first.is_none() && has_lapsed(lot)));
+        first.into_iter().chain(behind.into_iter().flatten().copied()).map(Packed::lot)
+    }
+
+    /// The lots that have expired at `now` and that no timer has taken, in burn order.
+    pub fn lapsed(&self, now: Timestamp) -> impl Iterator<Item = Lot> {
+        self.lots().take_while(move |lot| lot.kind.has_expired(now))
+    }
+
+    /// What all lots add up to, expired ones included.
+    fn coins(&self) -> u128 {
+        let first = self.first.map_or(0, |lot| lot.coins().get());
+        u128::from(first) + self.more.as_ref().map_or(0, |more| more.coins)
     }
 
     /// Takes coins out. Called with what a decision found there.
     pub(super) fn take(&mut self, taken: &[Lot]) {
         for piece in taken {
-            let at = self.position(piece).expect("a record takes only what its decision found in the wallet");
-            let lot = self.at(at);
-            let left = lot.coins().minus(piece.coins).expect("a record takes no more of a lot than there was");
-            if left.is_zero() {
-                self.remove(at);
-            } else {
-                *lot = lot.with(left);
+            let left = |there: Coins| there.minus(piece.coins).expect("a record takes no more of a lot than there was");
+            if let Some(first) = self.first.filter(|first| first.id() == piece.id) {
+                let left = left(first.coins());
+                self.first = if left.is_zero() { self.pop_behind() } else { Some(first.with(left)) };
+                continue;
             }
+            let found = self.more.as_mut().and_then(|more| more.take(piece, left));
+            found.expect("a record takes only what its decision found in the wallet");
+            self.forget_nothing();
         }
     }
 
@@ -85,22 +104,14 @@ impl Wallet {
         if piece.coins.is_zero() {
             return;
         }
-        if let Some(at) = self.position(&piece) {
-            let lot = self.at(at);
-            *lot = lot.with(lot.coins().plus(piece.coins).expect("a lot never exceeds what it began with"));
-            return;
-        }
-        let Some(first) = self.first else {
-            self.first = Some(piece.into());
-            return;
-        };
-        let lots = &mut self.more.get_or_insert_default().lots;
-        if piece.burn_order() < first.lot().burn_order() {
-            lots.insert(0, first);
-            self.first = Some(piece.into());
-        } else {
-            let at = lots.partition_point(|lot| lot.lot().burn_order() < piece.burn_order());
-            lots.insert(at, piece.into());
+        match self.first {
+            None => self.first = Some(piece.into()),
+            Some(first) if first.id() == piece.id => self.first = Some(first.with(both(first.coins(), piece.coins))),
+            Some(first) if piece.burn_order() < first.lot().burn_order() => {
+                self.first = Some(piece.into());
+                self.more.get_or_insert_default().put(first.lot());
+            }
+            Some(_) => self.more.get_or_insert_default().put(piece),
         }
     }
 
@@ -120,46 +131,17 @@ impl Wallet {
     }
 
     fn packed(&self) -> impl DoubleEndedIterator<Item = Packed> + Clone {
-        let behind = self.more.as_ref().map_or(&[][..], |more| &more.lots);
+        let behind = self.more.iter().flat_map(|more| more.lots.iter());
         self.first.iter().chain(behind).copied()
     }
 
-    /// Where the lot stands that `piece` is of.
-    fn position(&self, piece: &Lot) -> Option<usize> {
-        let first = self.first?;
-        if first.id() == piece.id {
-            return Some(0);
-        }
-        let behind = self.more.as_ref().map_or(&[][..], |more| &more.lots);
-        let wanted = piece.burn_order();
-        let at = behind.binary_search_by(|lot| lot.lot().burn_order().cmp(&wanted)).ok()?;
-        Some(at + 1)
-    }
-
-    /// The n-th lot, which is there.
-    fn nth(&self, n: usize) -> Packed {
-        self.packed().nth(n).expect("a lot at a position that was just found")
-    }
-
-    /// The n-th lot, which is there.
-    fn at(&mut self, n: usize) -> &mut Packed {
-        let lot = match (n, &mut self.more) {
-            (0, _) => self.first.as_mut(),
-            (_, Some(more)) => more.lots.get_mut(n - 1),
-            (_, None) => None,
-        };
-        lot.expect("a lot was found there")
-    }
-
-    /// Takes the n-th lot away.
-    fn remove(&mut self, n: usize) {
-        match (n, &mut self.more) {
-            (0, Some(more)) if !more.lots.is_empty() => self.first = Some(more.lots.remove(0)),
-            (0, _) => self.first = None,
-            (_, Some(more)) => drop(more.lots.remove(n - 1)),
-            (_, None) => {}
-        }
+    /// Takes out the first lot of those behind.
+    fn pop_behind(&mut self) -> Option<Packed> {
+        let more = self.more.as_mut()?;
+        let lot = more.lots.pop_first();
+        more.coins -= lot.map_or(0, |lot| lot.coins().get().into());
         self.forget_nothing();
+        lot
     }
 
     /// Keeps no memory for what is not there.
@@ -168,6 +150,39 @@ impl Wallet {
             self.more = None;
         }
     }
+}
+
+impl More {
+    fn put(&mut self, piece: Lot) {
+        self.coins += u128::from(piece.coins.get());
+        match self.lots.get_mut(place_of(&piece)) {
+            Some(lot) => *lot = lot.with(both(lot.coins(), piece.coins)),
+            None => self.lots.put(piece.into(), place_of(&piece)),
+        }
+    }
+
+    /// Takes a piece of a lot that is there; `left` says what stays of it.
+    fn take(&mut self, piece: &Lot, left: impl Fn(Coins) -> Coins) -> Option<()> {
+        let lot = self.lots.get_mut(place_of(piece))?;
+        let left = left(lot.coins());
+        if left.is_zero() {
+            self.lots.remove(place_of(piece));
+        } else {
+            *lot = lot.with(left);
+        }
+        self.coins -= u128::from(piece.coins.get());
+        Some(())
+    }
+}
+
+/// How lots compare with the one that `piece` is of.
+fn place_of(piece: &Lot) -> impl Fn(&Packed) -> Ordering {
+    let wanted = piece.burn_order();
+    move |lot| lot.lot().burn_order().cmp(&wanted)
+}
+
+fn both(there: Coins, back: Coins) -> Coins {
+    there.plus(back).expect("a lot never exceeds what it began with")
 }
 
 /// Takes up to `wanted` coins from `lots`, in their order: the pieces, and what was missing.
@@ -211,7 +226,9 @@ impl<'de> Deserialize<'de> for Wallet {
         let mut packed = lots.into_iter().map(Packed::from);
         let mut wallet = Self { first: packed.next(), more: None };
         if debt > 0 || packed.len() > 0 {
-            wallet.more = Some(Box::new(More { lots: packed.collect(), debt }));
+            let lots: Vec<Packed> = packed.collect();
+            let coins = lots.iter().map(|lot| u128::from(lot.coins().get())).sum();
+            wallet.more = Some(Box::new(More { lots: lots.into(), coins, debt }));
         }
         Ok(wallet)
     }
@@ -220,7 +237,7 @@ impl<'de> Deserialize<'de> for Wallet {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use schemas::LotKind;
+    use schemas::{LotId, LotKind};
 
     use super::*;
 
@@ -318,7 +335,7 @@ mod tests {
                             let piece = Lot { coins: lot.coins.min(coins(of)), ..lot };
                             wallet.take(&[piece]);
                             naive.take(&[piece]);
-                            prop_assert_eq!(wallet.lot(lot.id), naive.lots.iter().copied().find(|l| l.id == lot.id));
+                            prop_assert_eq!(wallet.same_lot(&lot), naive.lots.iter().copied().find(|l| l.id == lot.id));
                         }
                     }
                     Step::Owe(of) => {

@@ -105,7 +105,6 @@ impl Wallet {
                 .collect(),
             open_orders: user
                 .open_orders()
-                .iter()
                 .map(|order| ShownOrder { order, past_deadline: is_past_deadline(order, clock) })
                 .collect(),
         };

@@ -1,6 +1,8 @@
 //! What becomes of a caller's line: it waits behind an earlier one of its user, or for the finder; it is
 //! known already, or new, and then decided; it is answered from its record, or once others follow.
 
+use std::sync::Arc;
+
 use schemas::{Command, Dispatch, Envelope, Event, Key, Malformed, Origin, Record, Subject, Timestamp, UserId};
 
 use super::{Core, Incoming, at_once};
@@ -109,7 +111,7 @@ impl Core {
         envelope: &Envelope,
         key: Fingerprint,
         sealed: bool,
-    ) -> Result<Option<Box<Record>>, Miss> {
+    ) -> Result<Option<Arc<Record>>, Miss> {
         let own = || Key::Command(subject.clone(), Origin::Caller, envelope.id.clone());
         self.lookup.newest_of(self.asker(slot, &envelope.command), key, sealed, own)
     }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `soak` | millions of gifts in one folder: is the last tenth as fast as the second? |
 //! | `storm` | a million duplicates or refunds while new gifts arrive |
+//! | `costs` | operations among few, more and many lots, holds, refunds, members and items |
 //! | `gifts` | the gifts, each a function of the seed and its number |
 //! | `load` | callers who give them, and how long they wait |
 //! | `machine` | the disk, the processors and the memory beside it |
 #![expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "rates and percentiles; no money here")]
 
+mod costs;
 mod gifts;
 mod load;
 mod machine;
@@ -50,6 +52,10 @@ pub struct Bench {
     /// New gifts alone, and while duplicates or refunds of earlier ones arrive.
     #[arg(long)]
     storm: bool,
+    /// What an operation costs among a usual number of lots, holds, refunds, members or items, and among ten and a
+    /// hundred times as many.
+    #[arg(long, conflicts_with_all = ["soak", "storm"])]
+    costs: bool,
     /// How many gifts [default: 2,000,000; 50,000,000 with --soak; 10,000,000 with --storm]
     #[arg(long)]
     count: Option<u64>,
@@ -108,6 +114,9 @@ impl Bench {
         let folder = Folder::beside(global.ledger().path(), self.keep)?;
         if self.soak {
             return self.soak(&folder.path, global.json);
+        }
+        if self.costs {
+            return self.costs(&folder.path, global.json);
         }
         if self.storm {
             return self.storm(&folder.path, global.json);

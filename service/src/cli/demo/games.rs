@@ -70,7 +70,7 @@ fn held(engine: &Engine) -> Result<Vec<(UserId, Order)>> {
     let held = engine.read(|states| {
         let users = states.iter().flat_map(ledger::State::users);
         let held = users.flat_map(|(user, known)| {
-            let open = known.open_orders().iter().filter(|order| order.status == Status::Held);
+            let open = known.open_orders().filter(|order| order.status == Status::Held);
             open.map(|order| (user.clone(), order.clone()))
         });
         let mut held: Vec<(UserId, Order)> = held.collect();
