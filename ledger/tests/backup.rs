@@ -362,7 +362,7 @@ fn backing_up_onto_a_rotten_backup_makes_it_whole_and_says_so() {
             let to = SimDisk::with(1, &sound);
             to.flip(&name, at as u64, 4);
             let done = back_up(&disk, &to).unwrap();
-            assert_eq!(done.mended, [name.clone()], "byte {at}");
+            assert_eq!(done.mended, std::slice::from_ref(&name), "byte {at}");
             assert_eq!(to.snapshot(), sound, "byte {at} of {name}");
             assert_eq!(back_up(&disk, &to).unwrap().mended, [""; 0]);
         }

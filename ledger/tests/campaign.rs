@@ -169,13 +169,14 @@ impl Story {
 }
 
 /// Something happens to the files.
+#[expect(clippy::too_many_lines, reason = "a table of damages, one a few lines each")]
 fn damage(story: &mut Story, content: &mut Content, stranger: &Content, alone: bool) -> Option<String> {
     let dice = &mut story.dice;
     let names = segments(content);
     let any = |dice: &mut ChaCha8Rng, names: &[String]| names.get(dice.random_range(0..names.len().max(1))).cloned();
     let mut name = any(dice, &names)?;
     if dice.random_bool(0.5) {
-        name = names.last()?.clone(); // the end is what matters most
+        name.clone_from(names.last()?); // the end is what matters most
     }
     let inside = |folder: &str, content: &Content| -> Vec<String> {
         content.keys().filter(|name| name.starts_with(folder)).cloned().collect()
@@ -252,7 +253,9 @@ fn damage(story: &mut Story, content: &mut Content, stranger: &Content, alone: b
             match dice.random_range(0..5) {
                 0 => content.remove(&file).map(|_| format!("{file} is removed")),
                 1 => {
-                    inside(folder, content).iter().for_each(|file| drop(content.remove(file)));
+                    for file in inside(folder, content) {
+                        content.remove(&file);
+                    }
                     Some(format!("{folder} is removed"))
                 }
                 2 => {
@@ -265,7 +268,7 @@ fn damage(story: &mut Story, content: &mut Content, stranger: &Content, alone: b
                     Some(format!("{file} is another ledger's"))
                 }
                 3 if alone => {
-                    let older = story.older.iter().filter_map(|older| older.get(&file)).next()?.clone();
+                    let older = story.older.iter().find_map(|older| older.get(&file))?.clone();
                     content.insert(file.clone(), older);
                     Some(format!("an older {file} is put in"))
                 }

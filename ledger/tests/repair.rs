@@ -335,7 +335,9 @@ fn segments_that_the_backup_has_whole_are_taken_back() {
     let names = segments(&content);
     for lost in [&names[names.len() - 1..], &names[1..], &names[..]] {
         let mut left = content.clone();
-        lost.iter().for_each(|name| drop(left.remove(name)));
+        for name in lost {
+            left.remove(name);
+        }
         let refused = Reader::open(sim(&left)).map(drop).unwrap_err().to_string();
         assert!(refused.contains("answered records are lost") && refused.contains("log repair --data"), "{refused}");
         let disk = SimDisk::with(1, &left);

@@ -115,9 +115,10 @@ mod tests {
             fs::write(&key, "secret").unwrap();
             fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
             let read = read_secret(&key).map_err(|error| format!("{error:#}"));
-            match others {
-                false => assert_eq!(read.unwrap(), "secret"),
-                true => assert!(read.unwrap_err().contains(&format!("chmod 600 {}", key.display()))),
+            if others {
+                assert!(read.unwrap_err().contains(&format!("chmod 600 {}", key.display())));
+            } else {
+                assert_eq!(read.unwrap(), "secret");
             }
             fs::remove_file(&key).unwrap();
         }

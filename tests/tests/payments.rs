@@ -54,7 +54,7 @@ fn a_dispute_won_credits_what_was_reversed() {
         taken(&dispute(&world, "c", "chargeback", "P1"));
         taken(&top_up(&world, "u1", "P1", 1_000));
         assert_eq!(happened(&dispute(&world, "w", "reinstate", "P1")), "top_up_credited");
-        assert_eq!((lots(&world, "u1"), receivable(&world)), (vec![1_000], 100_0));
+        assert_eq!((lots(&world, "u1"), receivable(&world)), (vec![1_000], 1_000));
         assert_eq!(refused(dispute(&world, "w2", "reinstate", "P1")), Rejection::NotChargedBack);
         assert_eq!(happened(&dispute(&world, "c2", "chargeback", "P1")), "charged_back");
         assert_eq!((lots(&world, "u1"), receivable(&world)), (vec![], 0));

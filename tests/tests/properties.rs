@@ -374,7 +374,7 @@ impl Crowd {
         }
     }
 
-    fn group(&self, id: &str, members: &[String]) -> Line {
+    fn group(id: &str, members: &[String]) -> Line {
         Line::Say(vec![envelope(&format!(r#"{{"id":"{id}","group":[{}]}}"#, members.join(",")))])
     }
 
@@ -390,21 +390,21 @@ impl Crowd {
         );
         for (nth, first) in (0..self.lots).step_by(64).enumerate() {
             let grants = vec![grant.clone(); 64.min(self.lots - first)];
-            play.play(self.group(&self.name('b', nth), &grants))?;
+            play.play(Self::group(&self.name('b', nth), &grants))?;
         }
         let lots_each = (self.lots / self.orders.len()).clamp(1, 4_000);
         for (nth, is_gift) in self.orders.iter().enumerate() {
             let order = if *is_gift { self.gift(lots_each) } else { self.hold(lots_each) };
-            play.play(self.group(&self.name('o', nth), &[order]))?;
+            play.play(Self::group(&self.name('o', nth), &[order]))?;
         }
         let members = |members: &[Member]| -> Vec<String> {
             members.iter().map(|member| self.member(member, lots_each)).collect()
         };
-        play.play(self.group(&self.name('r', 0), &members(&self.earlier)))?;
+        play.play(Self::group(&self.name('r', 0), &members(&self.earlier)))?;
         if self.lapse {
             play.play(Line::Advance(3_600_000))?;
         }
-        play.play(self.group(&self.name('x', 0), &members(&self.members)))?;
+        play.play(Self::group(&self.name('x', 0), &members(&self.members)))?;
         // And the engine goes on.
         play.play(Line::Say(vec![envelope(&format!(
             r#"{{"id":"last","grant":{{"user":"{user}","coins":1,"reason":"goodwill"}}}}"#

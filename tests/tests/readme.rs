@@ -20,7 +20,7 @@ fn blocks() -> Vec<String> {
     let (mut blocks, mut block) = (Vec::new(), String::new());
     for line in readme.lines().chain([""; 2]) {
         match line.strip_prefix("    ") {
-            Some(line) => block += &format!("{line}\n"),
+            Some(line) => block.extend([line, "\n"]),
             None if line.is_empty() && !block.is_empty() && !block.ends_with("\n\n") => block.push('\n'),
             None if !block.is_empty() => blocks.push(std::mem::take(&mut block)),
             None => {}
@@ -78,13 +78,13 @@ fn typed(block: &str) -> String {
             }
             match command.strip_prefix("cat ") {
                 Some(file) => {
-                    script += &format!("cat > {file} <<'GIFTLEDGER_FILE'\n");
+                    script.extend(["cat > ", file, " <<'GIFTLEDGER_FILE'\n"]);
                     shown = true;
                 }
-                None => script += &format!("{command}\n"),
+                None => script.extend([command, "\n"]),
             }
         } else {
-            script += &format!("{line}\n");
+            script.extend([line, "\n"]);
         }
     }
     script

@@ -197,7 +197,9 @@ impl Lookup {
                 Known::Clear(record) => Ok(record),
                 Known::At(at) => {
                     let record = self.reader.find(at.shard(), at.sequence())?.map(|(_, record)| Arc::new(record));
-                    record.iter().for_each(|record| self.keep(at, record));
+                    if let Some(record) = &record {
+                        self.keep(at, record);
+                    }
                     Ok(record)
                 }
                 Known::Unclear => Err(Miss::Unclear),

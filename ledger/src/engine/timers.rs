@@ -43,7 +43,9 @@ impl Timers {
             let mut note = |lots: &[Lot]| {
                 // Looked up only where it matters: most lots were bought, and never lapse.
                 if lots.iter().any(|lot| lapses(lot).is_some()) {
-                    lots.iter().for_each(|lot| self.note_lot(user, state.user(user), lot));
+                    for lot in lots {
+                        self.note_lot(user, state.user(user), lot);
+                    }
                 }
             };
             match event {
@@ -67,11 +69,15 @@ impl Timers {
                 Event::Released(e) => note(&e.released.restored),
                 Event::Refunded(e) => note(&e.returned.restored),
                 Event::RefundRolledBack(e) => note(&e.taken),
-                // Paid lots, or none.
-                Event::TopUpCredited(_) | Event::ChargedBack(_) | Event::Reinstated(_) => {}
-                // No lots: what becomes of the order stands beside the events.
-                Event::Sent(_) | Event::Queried(_) | Event::Unresolved(_) | Event::HandedOver(_) => {}
-                Event::ReferencePublished(_)
+                // Paid lots, or none: what becomes of an order stands beside the events.
+                Event::TopUpCredited(_)
+                | Event::ChargedBack(_)
+                | Event::Reinstated(_)
+                | Event::Sent(_)
+                | Event::Queried(_)
+                | Event::Unresolved(_)
+                | Event::HandedOver(_)
+                | Event::ReferencePublished(_)
                 | Event::ReferenceTaken(_)
                 | Event::TopUpClaimed(_)
                 | Event::ChargebackClaimed(_)

@@ -118,6 +118,7 @@ impl Table {
     }
 
     /// All entries in order.
+    #[expect(clippy::stable_sort_primitive, reason = "it finds the two sequences that rise already, and merges them")]
     pub fn sorted(&self) -> Vec<u128> {
         let mut sorted = self.slots_sorted();
         if !self.later.is_empty() {
@@ -125,7 +126,7 @@ impl Table {
                 places.iter().map(|place| entry::of(*key, *place)).collect::<Vec<_>>()
             };
             sorted.extend(self.later.iter().flat_map(entries));
-            sorted.sort(); // two sequences that rise, nearly
+            sorted.sort();
         }
         sorted
     }

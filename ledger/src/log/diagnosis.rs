@@ -103,6 +103,7 @@ fn loss(lost: &[Lost], open_ended: bool, left: &[ShardHead]) -> String {
 
 /// What is made of a survey.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one finding, and any of them may come together")]
 pub(super) struct Findings {
     pub problems: Vec<Problem>,
     pub lost: Vec<Lost>,

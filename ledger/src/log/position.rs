@@ -83,7 +83,7 @@ pub(super) fn all(disk: &dyn Disk) -> Result<Vec<(String, Result<Stated, String>
             continue; // the old content still stands beside it
         }
         let file = format!("{FOLDER}/{name}");
-        let stated = if name.ends_with(".json") {
+        let stated = if name.strip_suffix(".json").is_some() {
             parse(&disk.read(&file).map_err(|source| io("reading the position in", &file, source))?)
         } else {
             Err("no position has such a name".to_owned())

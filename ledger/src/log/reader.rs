@@ -58,6 +58,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::NoLedger`]; [`Error::Refused`] where a start refuses too; [`Error::Io`].
+    #[expect(clippy::needless_pass_by_value, reason = "as `Log::open`: whoever opens a disk gives it away")]
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self> {
         recovery::refuse_unfinished(&*disk)?;
         let locked =

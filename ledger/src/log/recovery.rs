@@ -78,26 +78,25 @@ pub(super) struct Recovered {
 }
 
 /// Opens a ledger, or makes one in an empty folder.
-pub(super) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Recovered> {
+pub(super) fn open(disk: &Arc<dyn Disk>, options: &Options) -> Result<Recovered> {
     let io = |doing, name: &str, source| Error::Io { doing, path: disk.path(name), source };
     disk.create_dir("").map_err(|source| io("making the folder", "", source))?;
-    check_folder(&*disk)?;
-    let lock = lock(&*disk)?;
-    refuse_unfinished(&*disk)?;
+    check_folder(&**disk)?;
+    let lock = lock(&**disk)?;
+    refuse_unfinished(&**disk)?;
     for dir in [segment::FOLDER, position::FOLDER, CUT_FOLDER] {
         disk.create_dir(dir).map_err(|source| io("making the folder", dir, source))?;
-        remove_unfinished(&*disk, dir)?;
+        remove_unfinished(&**disk, dir)?;
     }
-    remove_unfinished(&*disk, snapshot::FOLDER)?;
+    remove_unfinished(&**disk, snapshot::FOLDER)?;
     disk.sync_dir("").map_err(|source| io("syncing the folder", "", source))?;
     let mut created = false;
-    let tail = match tail::survey(&disk, false)? {
-        Some(tail) => tail,
-        None => {
-            create(&*disk, options)?;
-            created = true;
-            tail::survey(&disk, false)?.ok_or_else(|| Error::NoLedger { path: disk.path("") })?
-        }
+    let tail = if let Some(tail) = tail::survey(disk, false)? {
+        tail
+    } else {
+        create(&**disk, options)?;
+        created = true;
+        tail::survey(disk, false)?.ok_or_else(|| Error::NoLedger { path: disk.path("") })?
     };
     let shards = tail.shared.shards;
     if let Some(asked) = options.shards.filter(|&asked| asked != shards) {
@@ -107,7 +106,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Recovered> 
     let io = |doing, source| Error::Io { doing, path: disk.path(&segment.name), source };
     let file = disk.open_existing(&segment.name).map_err(|source| io("opening", source))?;
     let position = last.length();
-    let cut = torn.map(|torn| cut(&*disk, &segment, &*file, &walk, &torn)).transpose()?;
+    let cut = torn.map(|torn| cut(&**disk, &segment, &*file, &walk, &torn)).transpose()?;
     if let Some(at) = last.last_frame {
         // Read once more and checked: what is written is what stands there.
         let mut again = Scan::new(file.clone(), disk.path(&segment.name), segment.base, at, None);

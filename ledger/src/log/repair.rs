@@ -217,7 +217,7 @@ impl<'a> Planner<'a> {
             let Piece { from, to, .. } = piece;
             match piece.source {
                 Source::Backup => {
-                    self.actions.push(format!("takes the bytes {from} to {to} of {name} from the backup"))
+                    self.actions.push(format!("takes the bytes {from} to {to} of {name} from the backup"));
                 }
                 Source::Own(_) if file != *name => self.actions.push(format!("makes {name} of {file}")),
                 Source::Own(_) => {}

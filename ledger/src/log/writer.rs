@@ -82,6 +82,7 @@ impl Log {
     /// [`Error::Locked`] if somebody writes it already; [`Error::Damaged`], [`Error::BehindStored`],
     /// [`Error::HashMismatch`] or [`Error::ForeignLineage`] if it is not what was once answered for;
     /// [`Error::NotALedger`], [`Error::OtherShards`], [`Error::NewerVersion`], [`Error::BadOptions`], [`Error::Io`].
+    #[expect(clippy::needless_pass_by_value, reason = "whoever opens a disk gives it away")]
     pub fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<(Self, Recovery)> {
         if !FRAME_LIMITS.contains(&options.max_frame_bytes)
             || !options.shards.is_none_or(|shards| (1..=Options::MAX_SHARDS).contains(&shards))
@@ -90,7 +91,7 @@ impl Log {
             let what = format!("max_frame_bytes lies within {FRAME_LIMITS:?}, and there are 1 to {most} shards");
             return Err(Error::BadOptions { what });
         }
-        let found = recovery::open(disk, options)?;
+        let found = recovery::open(&disk, options)?;
         let shards = found.shared.shards;
         let largest = encoder::max_frame(shards, options.max_frame_bytes) as u64;
         let segment_bytes = options.segment_bytes(shards, found.shared.cuts.len());

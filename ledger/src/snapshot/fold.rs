@@ -77,20 +77,22 @@ pub fn fold(reader: &Reader, plan: &Plan, stop: &AtomicBool) -> Result<Option<In
         return Ok(None);
     }
     loop {
-        match fold_from(Snapshot::newest(reader)?, reader, plan, stop, end, folded) {
-            Ok(snapshot) => return snapshot.map(|snapshot| snapshot.store(reader)).transpose(),
+        let newest = Snapshot::newest(reader)?;
+        let file = newest.as_ref().map(|newest| name(newest.next.offset()));
+        match (fold_from(newest, reader, plan, stop, end, folded), file) {
+            (Ok(snapshot), _) => return snapshot.map(|snapshot| snapshot.store(reader)).transpose(),
             // Nobody is to start from what the log contradicts.
-            Err((Some(file), error @ Error::Contradiction { .. })) => {
+            (Err(error @ Error::Contradiction { .. }), Some(file)) => {
                 tracing::error!(file, %error, "a snapshot contradicts the log, and is moved aside");
                 set_aside(reader, &file)?;
             }
-            Err((_, error)) => return Err(error),
+            (Err(error), _) => return Err(error),
         }
     }
 }
 
 /// Folds the log from a snapshot, or from its beginning; `None` if nothing has come or it is not wanted any
-/// more. An error comes with the file that the fold began with.
+/// more.
 fn fold_from(
     newest: Option<Snapshot>,
     reader: &Reader,
@@ -98,8 +100,7 @@ fn fold_from(
     stop: &AtomicBool,
     end: Locator,
     folded: u64,
-) -> Result<Option<Snapshot>, (Option<String>, Error)> {
-    let file = newest.as_ref().map(|newest| name(newest.next.offset()));
+) -> Result<Option<Snapshot>> {
     let mut snapshot = newest.unwrap_or_else(|| Snapshot::beginning(reader));
     let before = snapshot.next;
     let mut frames = reader.frames_from(snapshot.next);
@@ -109,8 +110,8 @@ fn fold_from(
         }
         let begun = Instant::now();
         let Some(frame) = frames.next() else { break };
-        let frame = frame.map_err(|error| (None, error))?;
-        snapshot.follow(&frame).map_err(|error| (file.clone(), error))?;
+        let frame = frame?;
+        snapshot.follow(&frame)?;
         frames.recycle(frame);
         if super::records(&reader.head()).saturating_sub(folded) < plan.unhurried {
             std::thread::sleep(begun.elapsed() * 7);

@@ -169,7 +169,9 @@ mod tests {
                 shard.take(part, Timestamp::from_nanos(at));
             }
             let [one, others @ ..] = &mut shards;
-            others.iter_mut().for_each(|other| other.share(one));
+            for other in &mut *others {
+                other.share(one);
+            }
             let staged = |shard: &Catalogue| shard.staged.first().map(Arc::as_ptr);
             assert_eq!(staged(one), staged(&others[1]));
         }

@@ -93,7 +93,7 @@ impl Apply {
             let difference = platform_file::difference(&current, &wanted, self.pruning.unnamed());
             check(&current, &difference)?;
             if global.json {
-                difference.changes.iter().try_for_each(|change| print_json(change))?;
+                difference.changes.iter().try_for_each(print_json)?;
             } else {
                 say(&difference)?;
             }

@@ -51,10 +51,9 @@ impl Backup {
                 manifest.segments.len()
             );
             if !mended.is_empty() {
-                said += &format!(
-                    "\nThe backup there had rotten, and was made whole again: {}. Its disk may be failing.",
-                    mended.join(", ")
-                );
+                said += "\nThe backup there had rotten, and was made whole again: ";
+                said += &mended.join(", ");
+                said += ". Its disk may be failing.";
             }
             said
         })
