@@ -111,6 +111,20 @@ fn what_is_known_is_answered_by_a_clock_that_is_behind() {
     assert!(matches!(world.say(&grant("a3", "")), Answer::Taken(_)));
 }
 
+/// A top-up that the clock held up, then a gift of its coins: the gift would be refused for ever for want of them.
+#[test]
+fn no_line_passes_one_that_the_clock_held_up() {
+    let world = Watched::start();
+    world.clock.jump(begin().plus_millis(100 * 365 * DAY_MS));
+    let gift = r#"{"id":"h1","hold":{"user":"u1","provider":"p","coins":50,"deadline":"2026-01-02T00:00:00Z"}}"#;
+    let lines = || vec![envelope(&grant("a1", "")), envelope(gift)];
+    let answers = world.engine.execute(lines(), Lines::InOrder);
+    assert!(answers.iter().all(|answer| *answer == Answer::Unavailable(Unavailable::ClockAhead)), "{answers:?}");
+    world.clock.jump(begin().plus_millis(1));
+    let answers = world.engine.execute(lines(), Lines::InOrder);
+    assert!(answers.iter().all(|answer| matches!(answer, Answer::Taken(_))), "{answers:?}");
+}
+
 /// What was claimed goes on to its user: the caller waits for an outcome, and only new decisions wait.
 #[test]
 fn a_dispatch_goes_on_without_the_clock() {

@@ -386,6 +386,13 @@ fn seed_28744_a_line_is_queued_once() {
     keeps_every_promise(28_744);
 }
 
+/// A line was held up by the clock; the next one of its user waited for the finder, and was decided once the
+/// clock was right again.
+#[test]
+fn seed_195_no_line_passes_one_that_the_clock_held_up() {
+    keeps_every_promise(195);
+}
+
 /// A chargeback waited for the top-up of one user; meanwhile another one's was taken. Lines of both wait
 /// until it has ended.
 #[test]

@@ -57,6 +57,9 @@ struct Open {
     /// Its lines; empty while they are lent out.
     content: Content,
     ordered: bool,
+    /// Why an earlier line could not be decided: then no later one is, or a gift would be refused for ever
+    /// because the top-up before it found the clock wrong.
+    undecided: Option<Unavailable>,
     reply: oneshot::Sender<Vec<Answer>>,
     /// As far as they go; what is beyond has none yet.
     answers: Vec<Answer>,
@@ -124,6 +127,7 @@ impl Bulks {
         let open = Open {
             content,
             ordered,
+            undecided: None,
             reply,
             answers: Vec::with_capacity(lines),
             missing: lines,
@@ -169,6 +173,18 @@ impl Bulks {
     /// Whether the submission's lines wait for earlier ones of the same user.
     pub(crate) fn is_ordered(&self, slot: Slot) -> bool {
         self.get(slot.submission).is_some_and(|open| open.ordered)
+    }
+
+    /// Why a new line cannot be decided: as the clock is not trusted now, or was not when an earlier one of an
+    /// ordered submission had its turn.
+    pub(crate) fn undecided(&mut self, slot: Slot, mistrust: Option<Unavailable>) -> Option<Unavailable> {
+        match self.get_mut(slot.submission) {
+            Some(open) if open.ordered => {
+                open.undecided = open.undecided.or(mistrust);
+                open.undecided
+            }
+            _ => mistrust,
+        }
     }
 
     /// Whether any line of the submission waits, so that users have to be looked at.

@@ -57,7 +57,8 @@ impl Core {
             Err(miss) => Err(miss),
         };
         // What is known was answered by now; the clock matters for what is new.
-        let occurred_at = match (&known, self.mistrust) {
+        let undecided = if known.is_ok() { self.bulks.undecided(slot, self.mistrust) } else { None };
+        let occurred_at = match (&known, undecided) {
             (Ok(()), Some(why)) => {
                 self.answer(slot, Answer::Unavailable(why));
                 return Ok(());
