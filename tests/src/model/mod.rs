@@ -222,11 +222,14 @@ impl Model {
     /// # Errors
     /// Malformed, and conflict.
     pub fn hear(&mut self, envelope: &Envelope, now: Timestamp) -> Result<Key, Expected> {
-        let key = Self::key(envelope, now)?;
+        let key = Self::key(envelope)?;
         let digest = Digest::of(&envelope.command, envelope.occurred_at);
         if let Some(heard) = self.heard.get(&key) {
             let same = heard.digest == digest;
             return if same { Ok(key) } else { Err(Self::conflict(heard)) };
+        }
+        if Self::is_early(envelope, now) {
+            return Err(Expected::Malformed); // what is known was answered, whatever the clock says
         }
         let (subject, id) = key.clone();
         let shard = subject.shard(self.shards);
@@ -259,7 +262,7 @@ impl Model {
     /// # Errors
     /// Malformed, and conflict.
     pub fn hear_too_large(&mut self, envelope: &Envelope, limit: u32, now: Timestamp) -> Result<Key, Expected> {
-        let key = Self::key(envelope, now)?;
+        let key = Self::key(envelope)?;
         let mut refusing = self.clone();
         let is_new = !self.has_heard(&key);
         self.hear(envelope, now)?;
@@ -288,23 +291,28 @@ impl Model {
     ///
     /// # Errors
     /// Malformed.
-    pub fn key(envelope: &Envelope, now: Timestamp) -> Result<Key, Expected> {
+    pub fn key(envelope: &Envelope) -> Result<Key, Expected> {
         let subject = envelope.command.check(Origin::Caller).map_err(|_| Expected::Malformed)?;
-        if envelope.occurred_at.is_some_and(|at| at > now.plus_millis(AHEAD_MS)) {
-            return Err(Expected::Malformed);
-        }
         Ok((subject, envelope.id.clone()))
+    }
+
+    /// Whether a command happens too far ahead to be decided.
+    pub fn is_early(envelope: &Envelope, now: Timestamp) -> bool {
+        envelope.occurred_at.is_some_and(|at| at > now.plus_millis(AHEAD_MS))
     }
 
     /// What is answered to whoever says this now, without any record coming of it.
     ///
     /// # Panics
-    /// If it was not heard before.
+    /// If it was not heard before, though it was not too early.
     pub fn answer_again(&self, envelope: &Envelope, now: Timestamp) -> Expected {
-        let key = match Self::key(envelope, now) {
+        let key = match Self::key(envelope) {
             Ok(key) => key,
             Err(malformed) => return malformed,
         };
+        if !self.has_heard(&key) && Self::is_early(envelope, now) {
+            return Expected::Malformed;
+        }
         let heard = self.heard.get(&key).expect("it was heard before");
         if heard.digest == Digest::of(&envelope.command, envelope.occurred_at) {
             self.answer(&key)

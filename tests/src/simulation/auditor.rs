@@ -246,7 +246,10 @@ impl Auditor {
         self.coverage.meet("answers", kind);
         let given_up = matches!(
             answer,
-            Answer::Malformed { .. } | Answer::Unavailable(Unavailable::EarlierLineUnfinished | Unavailable::OverQuota)
+            Answer::Malformed { .. }
+                | Answer::Unavailable(
+                    Unavailable::EarlierLineUnfinished | Unavailable::OverQuota | Unavailable::ClockBehind
+                )
         );
         if self.passed_over.contains(&line) && !given_up {
             return Err("a later line of the same user happened before it".to_owned());
