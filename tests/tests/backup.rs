@@ -151,6 +151,9 @@ impl Place {
     fn grant(&self, data: &str, ids: std::ops::Range<u32>) {
         let lines: Vec<String> = ids.map(|n| grant(&format!("g-{n}")) + "\n").collect();
         fs::write(self.path("commands.ndjson"), lines.concat()).unwrap();
+        if !self.path(data).exists() {
+            self.run(&format!("init --data {data}"), 0);
+        }
         self.run(&format!("append commands.ndjson --data {data}"), 0);
     }
 
@@ -434,7 +437,7 @@ fn rename_lineage(bytes: &mut [u8], lineage: &[u8]) {
     let header = crc(&bytes[12..at]);
     bytes[8..12].copy_from_slice(&header);
     let mut previous = header;
-    while at < bytes.len() {
+    while bytes[at..at + 8] != *b"GLended\n" {
         let sections = usize::from(u16::from_le_bytes([bytes[at + 24], bytes[at + 25]]));
         let tables = 32 + 48 * sections + 16 * number(bytes, at + 28) as usize;
         bytes[at + 12..at + 16].copy_from_slice(&previous);
@@ -442,4 +445,8 @@ fn rename_lineage(bytes: &mut [u8], lineage: &[u8]) {
         bytes[at + 4..at + 8].copy_from_slice(&previous);
         at += number(bytes, at + 8) as usize;
     }
+    bytes[at + 8..at + 12].copy_from_slice(&previous);
+    bytes[at + 12..at + 16].fill(0);
+    let mark = crc(&bytes[at..]);
+    bytes[at + 12..at + 16].copy_from_slice(&mark);
 }

@@ -36,7 +36,11 @@ struct Ledger(TempDir);
 impl Ledger {
     /// With a few records on it.
     fn new() -> Self {
-        let ledger = Self(TempDir::new().unwrap());
+        Self::within(&std::env::temp_dir())
+    }
+
+    fn within(folder: &Path) -> Self {
+        let ledger = Self(TempDir::new_in(folder).unwrap());
         fs::write(ledger.path("platform.toml"), PLATFORM).unwrap();
         let made = ledger.run(&["apply", "-f", ledger.path("platform.toml").to_str().unwrap()]);
         assert!(made.status.success(), "{}", text(&made.stderr));
@@ -220,7 +224,7 @@ fn a_limit_of_file_sizes_reads_like_a_full_disk() {
 /// A folder that is closed to us is not an empty one.
 #[test]
 fn a_folder_without_permission_is_not_called_empty() {
-    let ledger = Ledger::new();
+    let ledger = Ledger::within(Path::new("/tmp")); // where every user may look
     let folder = ledger.path("ledger");
     // As root nothing is closed: then another user asks.
     let binary = ledger.path("giftledger");

@@ -413,6 +413,7 @@ fn the_binary_ends_when_the_disk_fills_up() {
     std::fs::write(&commands, lines).unwrap();
     let commands = commands.to_str().unwrap().to_owned();
 
+    assert_eq!(disk.run(&["init"]).status.code(), Some(0));
     let append = || {
         let (commands, mut command) = (commands.clone(), disk.command(&["append"]));
         within_a_minute("append on a disk that fills up", move || command.arg(commands).output().unwrap())

@@ -1,5 +1,7 @@
 //! What stands behind the last frame of the last segment, and whether it proves that nothing is missing there.
 
+use std::borrow::Cow;
+
 use super::{
     Disk, DiskFile,
     frame::{self, Meta},
@@ -85,20 +87,26 @@ fn rest_of(file: &dyn DiskFile, position: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// Calls `found` with each valid frame, at whatever byte it begins. What the tables of a frame that is not
-/// whole say belongs to it is passed over: it may hold a caller's bytes that look like a frame.
+/// whole say belongs to it is passed over: it may hold a caller's bytes that look like a frame. Behind `bytes`
+/// stand zeros, with which a frame may end.
 pub(super) fn for_valid_frames(bytes: &[u8], mut found: impl FnMut(usize, &Meta)) {
     let (mut at, mut meta) = (0, Meta::default());
     while at < bytes.len() {
         let rest = &bytes[at..];
         let headed = rest.starts_with(&frame::MAGIC) && meta.read(rest).is_ok();
-        let valid = headed && meta.blocks(rest).all(|block| block.is_ok());
+        let length = meta.length as usize;
+        let valid = headed && {
+            let zeros = length.saturating_sub(rest.len());
+            let whole = if zeros == 0 { Cow::Borrowed(rest) } else { Cow::Owned([rest, &vec![0; zeros]].concat()) };
+            meta.blocks(&whole).all(|block| block.is_ok())
+        };
         if valid {
             found(at, &meta);
         }
         at += match (headed, valid) {
-            (true, true) => meta.length as usize,
+            (true, true) => length,
             // The first one only: behind it, whatever is whole counts.
-            (true, false) if at == 0 && (meta.length as usize) <= rest.len() => meta.length as usize,
+            (true, false) if at == 0 && length <= rest.len() => length,
             _ => 1,
         };
     }

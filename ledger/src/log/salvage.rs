@@ -189,7 +189,8 @@ pub(super) fn salvage(disk: &dyn Disk, donor: Option<Donor>) -> Result<Salvage> 
     })?;
     let newest = newest_header(&files, whose);
     if newest.is_none() && claims.is_empty() && donor.is_none() {
-        let what = "no header of a segment can be read".to_owned();
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        let what = format!("no header of a segment can be read: {}", names.join(", "));
         let path = disk.path("");
         return Err(if files.is_empty() { Error::NoLedger { path } } else { Error::BeyondRepair { path, what } });
     }

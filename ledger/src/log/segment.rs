@@ -32,7 +32,7 @@
 //! ```text
 //!    0  magic     8  "GLended\n"
 //!    8  previous  4  crc of the last frame, or of the header
-//!   12  crc       4  CRC-32C of the other bytes of the mark
+//!   12  crc       4  CRC-32C of the mark with zeros in its place
 //!   16  offset    8  where the mark stands in the log
 //!   24  magic     8  "GLended\n"
 //! ```
