@@ -18,7 +18,7 @@ pub struct Plan {
     pub until: Until,
     /// At least so many records must have come since the newest one.
     pub records: u64,
-    /// And so many for each user in that one.
+    /// And so many for each user in that one, or for each [`Plan::USER_BYTES`] of it: a user may have many lots.
     pub records_per_user: u64,
     /// While at most so many records are not in a snapshot, it works an eighth of the time only and
     /// leaves the cores to those who write.
@@ -44,6 +44,8 @@ impl Plan {
     /// A user takes up to half a microsecond to write and 40 bytes; at two records a user that is at
     /// most a quarter of what it takes to fold a record, and a fifth of the bytes of one on the log.
     pub const RECORDS_PER_USER: u64 = 2;
+    /// What a user takes in a snapshot; one with many lots or holds takes it that often.
+    pub const USER_BYTES: u64 = 40;
 
     /// Everything durable, if anything has come at all.
     pub const NOW: Self = Self { until: Until::Durable, records: 1, records_per_user: 0, unhurried: 0 };
@@ -71,7 +73,8 @@ pub fn fold(reader: &Reader, plan: &Plan, stop: &AtomicBool) -> Result<Option<In
         Until::Durable => (reader.end(), super::records(&reader.head())),
     };
     let newest = Info::newest(reader)?;
-    let (folded, users) = newest.map_or((0, 0), |newest| (newest.records(), newest.users));
+    let users = |newest: &Info| newest.users.max(newest.bytes / Plan::USER_BYTES);
+    let (folded, users) = newest.map_or((0, 0), |newest| (newest.records(), users(&newest)));
     let least = plan.records.max(plan.records_per_user.saturating_mul(users));
     if records.saturating_sub(folded) < least.max(1) {
         return Ok(None);
