@@ -246,10 +246,7 @@ impl Auditor {
         self.coverage.meet("answers", kind);
         let given_up = matches!(
             answer,
-            Answer::Malformed { .. }
-                | Answer::Unavailable(
-                    Unavailable::EarlierLineUnfinished | Unavailable::OverQuota | Unavailable::ClockBehind
-                )
+            Answer::Malformed { .. } | Answer::Unavailable(Unavailable::EarlierLineUnfinished | Unavailable::OverQuota)
         );
         if self.passed_over.contains(&line) && !given_up {
             return Err("a later line of the same user happened before it".to_owned());
