@@ -230,7 +230,7 @@ pub struct Reinstated {
     /// What of the coins paid debt, which comes first.
     pub debt_paid: Coins,
     /// The rest: back into the lots that the chargeback took from; what it had made debt, where that is paid
-    /// by now, into the payment's own lot.
+    /// by now, into a new lot with the record's sequence as its number.
     #[schemars(with = "Vec<Lot>")]
     pub restored: Lots,
     /// The channel of the payment.

@@ -103,15 +103,15 @@ fn a_dispute_won_pays_the_debt_first_then_fills_the_lots() {
     });
 }
 
-/// What had become debt is paid by a later top-up: it goes to the payment's own lot.
+/// What had become debt is paid by a later top-up: it is a lot of its own, so no lot exceeds what it began with.
 #[test]
-fn a_dispute_won_after_the_debt_was_paid_fills_its_own_lot() {
+fn a_dispute_won_after_the_debt_was_paid_makes_a_lot_of_it() {
     scenario(|world| {
         charged_back_twice(&world);
         taken(&top_up(&world, "u1", "P3", 1_000));
         assert_eq!((lots(&world, "u1"), world.wallet("u1").debt()), (vec![700], 0), "a top-up pays the debt first");
         taken(&dispute(&world, "w2", "reinstate", "P2"));
-        assert_eq!(lots(&world, "u1"), [1_000, 700], "P2 as it was bought, P3");
+        assert_eq!(lots(&world, "u1"), [700, 700, 300], "P2 what was taken of it, P3, what had been owed");
         assert_eq!((world.balance("user:u1"), world.wallet("u1").debt()), (1_700, 0));
     });
 }

@@ -386,6 +386,13 @@ fn seed_28744_a_line_is_queued_once() {
     keeps_every_promise(28_744);
 }
 
+/// A dispute won after its debt was paid filled the payment's own lot; a refund of what that had bought filled it
+/// once more, beyond what an amount can be, and the engine ended.
+#[test]
+fn seed_5136_no_lot_exceeds_what_it_began_with() {
+    keeps_every_promise(5_136);
+}
+
 /// A line was held up by the clock; the next one of its user waited for the finder, and was decided once the
 /// clock was right again.
 #[test]

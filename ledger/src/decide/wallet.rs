@@ -49,7 +49,8 @@ impl Desk<'_> {
     }
 
     /// Never refused: the dispute was won. A debt is paid first; what is left refills the lots that the chargeback
-    /// took from, the last one taken first. What it had made debt and is paid by now goes to the payment's own lot.
+    /// took from, the last one taken first. What it had made debt and is paid by now is a new lot: refunds may
+    /// still fill the payment's own one, and no lot ever exceeds what it began with.
     pub(super) fn give_back_payment(&self, give_back: &GiveBack) -> Event {
         let charged_back = self.prefetched.charged_back.as_ref().expect("a reinstatement follows its chargeback");
         let debt_paid = at_most_max(self.user.wallet().debt()).min(give_back.coins);
@@ -59,7 +60,7 @@ impl Desk<'_> {
             left = left.less(coins);
             restored.push(Lot { coins, ..*lot });
         }
-        restored.push(Lot { id: self.own_lot(), kind: LotKind::Paid, coins: left });
+        restored.push(Lot { id: self.place.lot(), kind: LotKind::Paid, coins: left });
         restored.retain(|lot| !lot.coins.is_zero());
         Event::Reinstated(Reinstated {
             source: self.claimed_in(&give_back.channel, &give_back.transaction),

@@ -29,7 +29,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn lot(self) -> LotId {
+    pub(crate) fn lot(self) -> LotId {
         LotId { sequence: self.sequence, part: self.part }
     }
 

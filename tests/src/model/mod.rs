@@ -435,7 +435,7 @@ impl Model {
             }
             Dispatched::Credit(payment) => self.take_credit(payment, lot),
             Dispatched::TakeBack(payment) => self.take_take_back(payment, now),
-            Dispatched::GiveBack(payment) => self.take_give_back(payment),
+            Dispatched::GiveBack(payment) => self.take_give_back(payment, lot),
         };
         let heard = self.heard.get_mut(&dispatch.asked_by).expect("who asked was heard");
         heard.answer = Some(Expected::Taken { shard: target, sequence, event, order: None, shortfall: None });

@@ -134,11 +134,10 @@ impl Model {
     }
 
     /// The coins come back: debt is paid first; then the lots are filled that they were taken from, the last
-    /// one first; the rest, which had been owed and is paid by now, goes to the payment's own lot.
-    pub(super) fn take_give_back(&mut self, key: &PaymentKey) -> &'static str {
+    /// one first; the rest, which had been owed and is paid by now, is a new lot.
+    pub(super) fn take_give_back(&mut self, key: &PaymentKey, lot: LotId) -> &'static str {
         let payment = self.payments.get_mut(key).expect("it was claimed");
         let mut taken = std::mem::take(&mut payment.taken);
-        let own = payment.lot.expect("it was credited");
         let (user, coins) = payment.whose();
         let purse = self.purse(&user);
         let mut rest = coins - purse.pay_debt(coins);
@@ -147,7 +146,7 @@ impl Model {
             rest -= some;
             purse.put(Piece { coins: some, ..piece });
         }
-        purse.put(Piece { lot: own, kind: LotKind::Paid, coins: rest });
+        purse.put(Piece { lot, kind: LotKind::Paid, coins: rest });
         self.post(Account::User(user), coins);
         "reinstated"
     }
