@@ -135,7 +135,7 @@ fn record(state: &State, subject: Subject, event: Event) -> Record {
         actor: None,
         client: None,
         body: Body::Event(Box::new(event)),
-        moved: Vec::new(),
+        moved: schemas::Moved::new(),
     }
 }
 

@@ -15,7 +15,7 @@ use ledger::{
     },
 };
 use proptest::prelude::*;
-use schemas::{Body, Coins, Event, Granted, Origin, Record, Shard, Subject, Timestamp};
+use schemas::{Body, Coins, Event, Granted, Moved, Origin, Record, Shard, Subject, Timestamp};
 
 const SHARDS: Shard = 2;
 
@@ -77,7 +77,7 @@ fn record(shard: Shard, sequence: u64, salt: u64) -> Record {
             expires: None,
             reason: "goodwill".parse().unwrap(),
         }))),
-        moved: Vec::new(),
+        moved: Moved::new(),
     }
 }
 

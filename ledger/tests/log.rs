@@ -12,7 +12,7 @@ use ledger::{
 };
 use proptest::prelude::*;
 use schemas::{
-    Body, Chain, ChargedBack, Coins, Event, Granted, Hash, Lot, LotId, LotKind, Origin, Record, Shard, Subject,
+    Body, Chain, ChargedBack, Coins, Event, Granted, Hash, Lot, LotId, LotKind, Moved, Origin, Record, Shard, Subject,
     Timestamp,
 };
 
@@ -69,7 +69,7 @@ impl Ledger {
             actor: None,
             client: None,
             body: Body::Event(Box::new(event)),
-            moved: Vec::new(),
+            moved: Moved::new(),
         }
     }
 

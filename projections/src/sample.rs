@@ -7,9 +7,9 @@ use chrono::NaiveDate;
 use proptest::prelude::*;
 use schemas::{
     Body, Captured, Change, ChargebackClaimed, ChargedBack, Coins, Dispatch, Event, GiftGiven, Granted, Held, Lot,
-    LotId, LotKind, Lots, Money, Order, OrderId, OrderKind, Origin, Record, ReferencePublished, RefundRolledBack,
-    Refunded, Rejection, Returned, Shard, ShareHeld, Status, StreamerId, Subject, Timestamp, TopUpClaimed,
-    TopUpCredited, UserId, shares_between, split_by_largest_remainder,
+    LotId, LotKind, Lots, Money, Moved, Order, OrderId, OrderKind, Origin, Record, ReferencePublished,
+    RefundRolledBack, Refunded, Rejection, Returned, Shard, ShareHeld, Status, StreamerId, Subject, Timestamp,
+    TopUpClaimed, TopUpCredited, UserId, shares_between, split_by_largest_remainder,
 };
 
 /// A ledger of hand-made records.
@@ -101,7 +101,7 @@ impl Sample {
             actor: None,
             client: None,
             body,
-            moved: Vec::new(),
+            moved: Moved::new(),
         });
         OrderId { shard, sequence, part: 0 }
     }

@@ -388,7 +388,7 @@ mod tests {
             actor: None,
             client: None,
             body: schemas::Body::Event(Box::new(event)),
-            moved: Vec::new(),
+            moved: schemas::Moved::new(),
         }
     }
 

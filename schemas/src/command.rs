@@ -358,8 +358,6 @@ pub struct GiveBack {
     pub channel: ChannelId,
     /// The channel's number of the payment.
     pub transaction: TransactionId,
-    /// The number of the dispatch that credited the payment, from the same claim.
-    pub credit: u64,
     /// The number of the dispatch that took the coins, from the same claim.
     pub take_back: u64,
 }

@@ -49,7 +49,7 @@ pub use malformed::Malformed;
 pub use money::{Coins, Currency, Money, MoneyError, Share, split_by_largest_remainder};
 pub use names::{OrderName, PartName};
 pub use order::{Lot, LotKind, Lots, Order, OrderKind, Status, coins_of, paid_of};
-pub use record::{Body, Key, Origin, Record};
+pub use record::{Body, Key, Moved, Origin, Record};
 pub use reference::{Change, Entity, GiftItem, GuildTerms, Membership, StreamerTerms, Zone};
 pub use rejection::Rejection;
 pub use shares::{CoinsChange, FirstShare, ShareHeld, ShareMoved, held_shares, shares_between};

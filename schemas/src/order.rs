@@ -230,6 +230,7 @@ impl Order {
 }
 
 /// The paid coins among some lots of one order.
+#[inline]
 pub fn paid_of(lots: &[Lot]) -> Coins {
     let paid = lots.iter().filter(|lot| lot.kind.is_paid());
     paid.fold(Coins::ZERO, |sum, lot| sum.plus(lot.coins).expect("no more than was charged"))

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use thin_vec::ThinVec;
 
 use crate::{
     ActorId, Change, ChannelId, Client, Combo, Command, CommandId, Credit, Digest, Dispatch, Event, GiveBack, LotId,
@@ -39,8 +40,12 @@ pub struct Record {
     pub body: Body,
     /// The orders that it moved, as it left them: each once, with its whole remaining state, by number. One
     /// that was only placed is not among them: its event says all of it.
-    pub moved: Vec<Order>,
+    #[schemars(with = "Vec<Order>")]
+    pub moved: Moved,
 }
+
+/// The orders that a record moved: none, for nearly all records.
+pub type Moved = ThinVec<Order>;
 
 /// Who submitted a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +105,7 @@ impl Record {
     /// Whether its canonical bytes have to be counted to know that they are within [`MAX_RECORD_BYTES`]. Without
     /// an order that it moves, a group or changes, it has at most 64 recipients with an id of 200 bytes each and
     /// `FEW_LOTS` lots of at most 24 bytes, which is far below.
+    #[inline]
     pub fn may_be_large(&self) -> bool {
         let Some(event) = self.event() else { return false };
         let lots = match event {
@@ -135,6 +141,7 @@ impl Record {
     }
 
     /// The number of the order that `event`, part `part` of this record, placed or moved.
+    #[inline]
     pub fn order_of(&self, part: u8, event: &Event) -> Option<OrderId> {
         match event {
             Event::GiftGiven(_) | Event::Held(_) => Some(self.order_id(part)),
@@ -192,14 +199,9 @@ impl Record {
                 let (user, channel, transaction) = (e.user.clone(), channel.clone(), transaction.clone());
                 let command = match e.take_back {
                     None => Command::Credit(Credit { user, coins: e.coins, channel, transaction }),
-                    Some(take_back) => Command::GiveBack(GiveBack {
-                        user,
-                        coins: e.coins,
-                        channel,
-                        transaction,
-                        credit: e.credit,
-                        take_back,
-                    }),
+                    Some(take_back) => {
+                        Command::GiveBack(GiveBack { user, coins: e.coins, channel, transaction, take_back })
+                    }
                 };
                 vec![(e.dispatch, command)]
             }

@@ -1,4 +1,4 @@
-//! The folder of a ledger, and how commands open it: to write through the engine, or to read beside one.
+//! The folder of a ledger, and how commands open it to write through the engine.
 
 use std::{
     fs,
@@ -8,19 +8,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use chrono_tz::Tz;
 use ledger::{
-    Clock, Engine, SystemClock, engine,
-    log::{Options, OsDisk, Reader},
+    Engine, SystemClock, engine,
+    log::{Options, OsDisk},
 };
-use projections::Reference;
-use replay::{AsOf, fold};
-use schemas::{Record, Shard, Subject, Timestamp};
+use schemas::Shard;
 
-use crate::{
-    output::{Progress, complain},
-    signals,
-};
+use crate::{app, output::complain, signals};
 
 /// A ledger's folder.
 #[derive(Debug, Clone)]
@@ -108,11 +102,13 @@ impl LedgerDir {
     }
 
     /// Says what to do where there is no ledger.
-    pub fn must_exist(&self) -> Result<()> {
+    pub fn must_exist(&self) -> app::Result<()> {
         match fs::read_dir(self.path.join("log")) {
             Ok(_) => return Ok(()),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(error).with_context(|| format!("looking into {}", self.path.display())),
+            Err(source) => {
+                return Err(app::Error::Io { doing: format!("looking into {}", self.path.display()), source });
+            }
         }
         // The log is gone, and something says that there was one: that is no place for a new ledger.
         if ["positions", "index", "snapshots", "cut"].iter().any(|left| self.path.join(left).is_dir()) {
@@ -124,85 +120,12 @@ impl LedgerDir {
             let near: Vec<String> = near.iter().map(|path| path.display().to_string()).collect();
             said = format!("{said} (there is one in {})", near.join(", in "));
         }
-        bail!("{said}, or make one: {}", self.typed("init"));
+        Err(app::Error::NoLedger(format!("{said}, or make one: {}", self.typed("init"))))
     }
 
     /// A command on this ledger as it is typed.
     pub fn typed(&self, command: &str) -> String {
         format!("giftledger {command} --data {}", shell_quoted(&self.path.display().to_string()))
-    }
-
-    /// Opens the log to read it, beside whoever writes it.
-    pub fn read(&self) -> Result<Reader> {
-        self.must_exist()?;
-        Ok(Reader::open(self.disk())?)
-    }
-
-    /// The clock of an answer about a moment: the one place where a question asks for the time.
-    pub fn clock(reader: &mut Reader, as_of: AsOf) -> Result<Timestamp> {
-        Ok(as_of.clock(reader, SystemClock.now())?)
-    }
-
-    /// Gives every record up to `as_of` to `visit`, in the order of their times. Returns the clock of
-    /// the answer that is made of them.
-    pub fn fold(&self, as_of: AsOf, visit: impl FnMut(&Record) -> Result<()>) -> Result<Timestamp> {
-        Self::fold_with(&mut self.read()?, as_of, visit)
-    }
-
-    /// As [`Self::fold`], for several passes over the same records.
-    pub fn fold_with(
-        reader: &mut Reader,
-        as_of: AsOf,
-        mut visit: impl FnMut(&Record) -> Result<()>,
-    ) -> Result<Timestamp> {
-        let clock = Self::clock(reader, as_of)?;
-        let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
-        let progress = Progress::records(total, "folding");
-        fold(reader, as_of, |record| {
-            visit(record)?;
-            anyhow::Ok(progress.step()?)
-        })?;
-        Ok(clock)
-    }
-
-    /// The versions of the reference data that were published up to a moment, and that moment's clock.
-    pub fn reference(&self, as_of: AsOf) -> Result<(Reference, Timestamp)> {
-        let mut reference = Reference::new();
-        let clock = self.fold(as_of, |record| {
-            reference.apply(record);
-            Ok(())
-        })?;
-        Ok((reference, clock))
-    }
-
-    /// The zone in which people are shown times: the entity's, UTC before there is one. An entity does not
-    /// change, so the log is read up to where it was published, which is near its start.
-    pub fn shown_zone(&self, as_of: AsOf) -> Result<Tz> {
-        let mut reader = self.read()?;
-        let clock = Self::clock(&mut reader, as_of)?;
-        let mut reference = Reference::new();
-        for record in replay::records(&mut reader, as_of)? {
-            let record = record?;
-            if matches!(record.subject, Subject::Reference) {
-                reference.apply(&record);
-                if let Some(entity) = reference.at(clock).entity() {
-                    return Ok(entity.zone.0);
-                }
-            }
-        }
-        Ok(Tz::UTC)
-    }
-
-    /// The zone of the books as of a moment: the entity's, or the one that was asked for.
-    pub fn zone(&self, asked: Option<&str>, as_of: AsOf) -> Result<Tz> {
-        if let Some(name) = asked {
-            return Ok(schemas::parse_zone(name)?);
-        }
-        let (reference, clock) = self.reference(as_of)?;
-        let entity = reference.at(clock).entity().map(|entity| entity.zone.0);
-        entity.with_context(|| {
-            format!("no entity is published that holds at {clock}, so there is no time zone: name one with --zone")
-        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `giftledger`: the one binary. Commands go to the engine, questions to folds of the log; nothing
 //! is decided here.
 
+mod app;
 mod cli;
 mod files;
 mod import;
@@ -70,7 +71,7 @@ fn run() -> ExitCode {
                     cause.is::<ledger::Error>()
                         || cause.is::<ledger::Unavailable>()
                         || cause.is::<schemas::Rejection>()
-                        || cause.is::<cli::NotFound>()
+                        || cause.downcast_ref::<app::Error>().is_some_and(app::Error::is_fault)
                         || cause.downcast_ref::<std::io::Error>().is_some_and(|e| {
                             matches!(
                                 e.kind(),

@@ -1,6 +1,6 @@
 //! Gifts: what is charged, what the recipients are credited with, and what of it pays out.
 
-use schemas::{Coins, Event, FirstShare, Gift, GiftGiven, Rejection, StreamerId, held_shares, paid_of};
+use schemas::{Coins, Event, FirstShare, Gift, GiftGiven, Rejection, ShareHeld, StreamerId, held_shares, paid_of};
 use smallvec::SmallVec;
 
 use super::{Decided, Desk};
@@ -27,7 +27,7 @@ impl Desk<'_> {
             quantity: gift.quantity,
             price: item.price,
             charged,
-            shares: held_shares(&first_shares(gift, value), value, base),
+            shares: shares(gift, value, base),
             used,
             room: gift.room.clone(),
             combo: gift.combo.clone(),
@@ -36,9 +36,9 @@ impl Desk<'_> {
     }
 }
 
-/// Splits the value among the recipients; the house receives what names nobody.
-fn first_shares(gift: &Gift, value: Coins) -> SmallVec<[FirstShare; 1]> {
-    let single = |streamer| SmallVec::from_buf([FirstShare { streamer, value }]);
+/// Splits value and base among the recipients; the house receives what names nobody.
+fn shares(gift: &Gift, value: Coins, base: Coins) -> SmallVec<[ShareHeld; 1]> {
+    let single = |streamer| SmallVec::from_buf([ShareHeld { streamer, value, base }]);
     match &gift.to[..] {
         [] => single(StreamerId::house()),
         [only] => single(only.streamer.clone()),
@@ -46,7 +46,8 @@ fn first_shares(gift: &Gift, value: Coins) -> SmallVec<[FirstShare; 1]> {
             let weights: Vec<u64> = several.iter().map(|r| r.weight.into()).collect();
             let values = schemas::split_by_largest_remainder(value, &weights);
             let each = several.iter().zip(values);
-            each.map(|(r, value)| FirstShare { streamer: r.streamer.clone(), value }).collect()
+            let first: Vec<_> = each.map(|(r, value)| FirstShare { streamer: r.streamer.clone(), value }).collect();
+            held_shares(&first, value, base)
         }
     }
 }

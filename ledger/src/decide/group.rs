@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use schemas::{Coins, Combo, Command, CommandId, Event, Gift, LotId, Order, OrderId, OrderName, PartName, Rejection};
+use schemas::{
+    Coins, Combo, Command, CommandId, Event, Gift, LotId, Moved, Order, OrderId, OrderName, PartName, Rejection,
+};
 
 use super::{Decided, Desk, PastRefund, Prefetched};
 use crate::state::Place;
@@ -106,7 +108,7 @@ impl<'a> Before<'a> {
         Some(past)
     }
 
-    fn note(&mut self, command: &'a Command, event: &Event, moved: Vec<Order>, place: Place) {
+    fn note(&mut self, command: &'a Command, event: &Event, moved: Moved, place: Place) {
         match event {
             Event::GiftGiven(gift) => {
                 if let Command::Gift(Gift { combo: Some(combo), .. }) = command {
@@ -141,9 +143,9 @@ impl<'a> Before<'a> {
     }
 
     /// The orders that were moved, by number.
-    fn moved(self) -> Vec<Order> {
+    fn moved(self) -> Moved {
         let moved = self.orders.into_iter().filter(|known| known.moved);
-        let mut moved: Vec<Order> = moved.map(|known| Arc::unwrap_or_clone(known.order)).collect();
+        let mut moved: Moved = moved.map(|known| Arc::unwrap_or_clone(known.order)).collect();
         moved.sort_unstable_by_key(|order| order.id);
         moved
     }

@@ -16,7 +16,8 @@ mod wallet;
 use std::sync::Arc;
 
 use schemas::{
-    ChargedBack, Coins, Command, CommandId, Event, LotId, Order, OrderId, Refunded, Rejection, Subject, Timestamp,
+    ChargedBack, Coins, Command, CommandId, Event, Lot, LotId, Moved, Order, OrderId, Refunded, Rejection, Subject,
+    Timestamp,
 };
 
 use crate::state::{Catalogue, Place, State, User};
@@ -88,17 +89,17 @@ pub struct Decided {
     /// What happens.
     pub event: Event,
     /// The orders that it moves, as it leaves them, by number.
-    pub moved: Vec<Order>,
+    pub moved: Moved,
 }
 
 impl Decided {
     /// What moves no order that was there before.
     fn only(event: Event) -> Self {
-        Self { event, moved: Vec::new() }
+        Self { event, moved: Moved::new() }
     }
 
     fn moving(event: Event, order: Order) -> Self {
-        Self { event, moved: vec![order] }
+        Self { event, moved: Moved::from([order]) }
     }
 }
 
@@ -191,6 +192,9 @@ impl<'a> Desk<'a> {
         let wallet = self.user.wallet();
         if wallet.debt() > 0 {
             return Err(Rejection::InDebt { debt: at_most_max(wallet.debt()) });
+        }
+        if let Some(first) = wallet.first_live(self.now).filter(|first| first.coins >= coins && !coins.is_zero()) {
+            return Ok(schemas::Lots::from_buf([Lot { coins, ..first }])); // as nearly always
         }
         // One lot more says that they are too many, however many there are.
         let (used, missing) = crate::state::gather(wallet.live(self.now).take(MAX_LOTS + 1), coins);

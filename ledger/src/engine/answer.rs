@@ -5,18 +5,18 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::conflict::Conflict;
 
-/// The answer to one command.
+/// The answer to one command. Small where it was taken, as nearly all are: a bulk has one for each line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "answer")]
 pub enum Answer {
     /// It was taken, now or when the same command came first.
     Taken(Taken),
     /// It was refused, now or when the same command came first; the id is used up.
-    Refused(Refused),
+    Refused(Box<Refused>),
     /// The id stands for another command of this subject. Nothing was done.
     Conflict(Box<Conflict>),
     /// The command cannot be read. Nothing was done, the id is free.
-    Malformed(Malformed),
+    Malformed(Box<Malformed>),
     /// There is no outcome: ask again later, with the same id.
     Unavailable(Unavailable),
 }
@@ -127,14 +127,14 @@ impl Answer {
                 };
                 Self::Taken(Taken { shard, sequence, time, event: event.kind(), order, shortfall })
             }
-            schemas::Body::Rejection(rejection) => Self::Refused(Refused {
+            schemas::Body::Rejection(rejection) => Self::Refused(Box::new(Refused {
                 shard,
                 sequence,
                 time,
                 code: rejection.code(),
                 message: rejection.to_string(),
                 rejection: rejection.clone(),
-            }),
+            })),
         }
     }
 }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use schemas::{
-    Body, Client, Command, CommandId, Digest, Event, MAX_RECORD_BYTES, Origin, Record, Rejection, Shard, Subject,
-    Timestamp, encoded_len,
+    Body, Client, Command, CommandId, Digest, Event, MAX_RECORD_BYTES, Moved, Origin, Record, Rejection, Shard,
+    Subject, Timestamp, encoded_len,
 };
 
 use super::{
@@ -427,7 +427,7 @@ impl Core {
         let state = &mut self.states[usize::from(shard)];
         let (body, moved) = match decide(state, prefetched.unwrap_or(&NOTHING), &request, time) {
             Ok(decided) => (Body::Event(Box::new(decided.event)), decided.moved),
-            Err(rejection) => (Body::Rejection(rejection), Vec::new()),
+            Err(rejection) => (Body::Rejection(rejection), Moved::new()),
         };
         let mut record = Record {
             shard,

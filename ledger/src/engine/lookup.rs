@@ -268,8 +268,6 @@ impl Lookup {
                 found.credited = credited.map(|record| record.sequence);
             }
             Command::GiveBack(give_back) => {
-                let credited = self.dispatched(asker, subject, id, give_back.credit)?;
-                found.credited = credited.map(|record| record.sequence);
                 let taken = self.dispatched(asker, subject, id, give_back.take_back)?;
                 found.charged_back = taken.and_then(|record| match record.event()? {
                     Event::ChargedBack(charged_back) => Some(charged_back.clone()),

@@ -12,7 +12,7 @@ pub(crate) enum Prepared {
     /// It can be decided.
     Sound(Sound),
     /// What is wrong with it.
-    Malformed(Malformed),
+    Malformed(Box<Malformed>),
 }
 
 /// What a well-formed command is known by.
@@ -40,7 +40,7 @@ impl Preparer {
                 digest: Digest::of(command, *occurred_at),
                 key: self.fingerprinter.of_command(&subject, Origin::Caller, id.as_str()),
             }),
-            Err(malformed) => Prepared::Malformed(malformed),
+            Err(malformed) => Prepared::Malformed(Box::new(malformed)),
         }
     }
 }

@@ -228,7 +228,7 @@ impl Quests {
 
 #[cfg(test)]
 mod tests {
-    use schemas::{Body, Digest, Event, Granted, Origin, Subject, Timestamp};
+    use schemas::{Body, Digest, Event, Granted, Moved, Origin, Subject, Timestamp};
     use smallvec::smallvec;
 
     use super::*;
@@ -247,7 +247,7 @@ mod tests {
             actor: None,
             client: None,
             body: Body::Event(Box::new(Event::Granted(granted))),
-            moved: Vec::new(),
+            moved: Moved::new(),
         })
     }
 

@@ -167,8 +167,8 @@ mod tests {
 
     use proptest::prelude::*;
     use schemas::{
-        Body, Capture, Change, Digest, Gift, GiftItem, Grant, Hold, OrderName, OrderRef, Origin, Publish, Recipient,
-        Refund, Release, Send, TakeReference,
+        Body, Capture, Change, Digest, Gift, GiftItem, Grant, Hold, Moved, OrderName, OrderRef, Origin, Publish,
+        Recipient, Refund, Release, Send, TakeReference,
     };
     use smallvec::SmallVec;
 
@@ -232,7 +232,7 @@ mod tests {
             let request = Request { subject: &subject, id: &id, occurred_at: None, command };
             let (body, moved) = match decide(&self.state, &prefetched, &request, self.now) {
                 Ok(decided) => (Body::Event(Box::new(decided.event)), decided.moved),
-                Err(rejection) => (Body::Rejection(rejection), Vec::new()),
+                Err(rejection) => (Body::Rejection(rejection), Moved::new()),
             };
             let record = Record {
                 shard: 0,

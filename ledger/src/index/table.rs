@@ -64,22 +64,16 @@ impl Table {
     fn put(&mut self, entry: [u64; 2]) {
         let home = self.home(entry[0]);
         self.entries += 1;
-        let mut equal = 0;
-        for slot in &mut self.slots[home..] {
-            if slot[1] == 0 {
-                *slot = entry;
-                return;
-            }
-            equal += usize::from(slot[0] == entry[0]);
-            if equal == EQUAL {
-                break;
-            }
-        }
-        equal += self.beyond.iter().filter(|slot| slot[0] == entry[0]).count();
-        if equal >= EQUAL {
+        let slots = &mut self.slots[home..];
+        let free = slots.iter().position(|slot| slot[1] == 0);
+        let before = slots[..free.unwrap_or(slots.len())].iter().chain(&self.beyond);
+        if before.filter(|slot| slot[0] == entry[0]).count() >= EQUAL {
             self.later.entry(entry[0]).or_default().push(Place::from(entry[1]));
-        } else {
-            self.beyond.push(entry);
+            return;
+        }
+        match free {
+            Some(free) => slots[free] = entry,
+            None => self.beyond.push(entry),
         }
     }
 
@@ -107,6 +101,9 @@ impl Table {
 
     /// Appends the places of a fingerprint, newest first, until there are `most`.
     pub fn places(&self, fingerprint: u64, most: usize, out: &mut SmallVec<[Place; 2]>) {
+        if !self.contains(fingerprint) {
+            return; // as nearly always
+        }
         let mut first: SmallVec<[Place; EQUAL]> = self.find(fingerprint).collect();
         first.reverse();
         if first.len() == EQUAL

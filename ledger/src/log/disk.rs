@@ -14,7 +14,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate, major, minor};
+use rustix::{
+    fs::{AtFlags, CWD, FallocateFlags, OFlags, Statx, StatxFlags, fallocate, major, makedev, minor, statx},
+    io::Errno,
+};
 
 /// The file in which earlier releases kept their lock. Nobody reads it any more.
 pub(crate) const LOCK: &str = "LOCK";
@@ -41,6 +44,14 @@ pub type LockGuard = Box<dyn Any + Send + Sync>;
 /// Which file it is, whatever its name: its device and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId(pub u64, pub u64);
+
+impl FileId {
+    /// Only the number is ever asked for: whoever asks for a file's times has the system keep exact ones from
+    /// then on, and the next write pays for that with a transaction of the file system's journal.
+    fn of(file: &Statx) -> Self {
+        Self(makedev(file.stx_dev_major, file.stx_dev_minor), file.stx_ino)
+    }
+}
 
 /// A folder.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -229,10 +240,10 @@ impl Disk for OsDisk {
     }
 
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
-        match std::fs::metadata(self.root.join(name)) {
-            Ok(file) => Ok(Some(FileId(file.dev(), file.ino()))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        match statx(CWD, self.root.join(name), AtFlags::empty(), StatxFlags::INO) {
+            Ok(file) => Ok(Some(FileId::of(&file))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -317,8 +328,7 @@ impl DiskFile for OsFile {
     }
 
     fn id(&self) -> io::Result<FileId> {
-        let file = self.file.metadata()?;
-        Ok(FileId(file.dev(), file.ino()))
+        Ok(FileId::of(&statx(&self.file, "", AtFlags::EMPTY_PATH, StatxFlags::INO)?))
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -90,7 +90,8 @@ pub struct Options {
     pub shards: Option<Shard>,
     /// How large a segment becomes. It is made larger where two of the largest batches need it.
     pub segment_bytes: u64,
-    /// The most bytes of encoded records that one batch may have.
+    /// The most bytes of encoded records that one batch may have. A record that has more stops whoever writes:
+    /// less than the largest one ([`schemas::MAX_RECORD_BYTES`]) is for tests that know how large theirs are.
     pub max_frame_bytes: usize,
 }
 

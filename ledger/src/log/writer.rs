@@ -7,7 +7,7 @@ use schemas::{Chain, Shard};
 
 use super::{
     Batch, Disk, DiskFile, Head, Locator, Options, Reader, Recovery,
-    disk::LockGuard,
+    disk::{FileId, LockGuard},
     encoder::{self, Encoder},
     position::{self, Stated},
     recovery,
@@ -52,6 +52,8 @@ pub struct Log {
 struct Tail {
     segment: Arc<Segment>,
     file: Arc<dyn DiskFile>,
+    /// Which file it is, as long as it is written.
+    id: FileId,
     /// The end of the last frame.
     position: u64,
     /// How far space is reserved.
@@ -92,6 +94,8 @@ impl Log {
             return Err(Error::BadOptions { what });
         }
         let found = recovery::open(&disk, options)?;
+        let io = |source| Error::Io { doing: "looking at", path: disk.path(&found.segment.name), source };
+        let id = found.file.id().map_err(io)?;
         let shards = found.shared.shards;
         let largest = encoder::max_frame(shards, options.max_frame_bytes) as u64;
         let segment_bytes = options.segment_bytes(shards, found.shared.cuts.len());
@@ -104,6 +108,7 @@ impl Log {
             tail: Tail {
                 segment: found.segment,
                 file: found.file,
+                id,
                 position: found.position,
                 reserved: found.position,
                 size,
@@ -288,8 +293,8 @@ impl Log {
         let (previous, tips, reserved) = (self.previous, self.tips.clone(), self.segment_bytes);
         let mut header = Header { crc: 0, previous, lineage, base, reserved, tips, cuts };
         let bytes = header.write();
-        let begun = file.write_at(0, &bytes).and_then(|()| file.sync());
-        begun.map_err(|source| self.io("beginning a segment in", SPARE, source))?;
+        let begun = file.write_at(0, &bytes).and_then(|()| file.sync()).and_then(|()| file.id());
+        let id = begun.map_err(|source| self.io("beginning a segment in", SPARE, source))?;
         let (disk, name) = (&self.shared.disk, segment::name(base));
         let named = disk.rename(SPARE, &name).and_then(|()| disk.sync_dir(segment::FOLDER));
         named.map_err(|source| self.io("beginning the segment", &name, source))?;
@@ -301,7 +306,8 @@ impl Log {
         let segment = Arc::new(Segment::new(&header, position));
         self.shared.begin(segment.clone());
         self.previous = header.crc;
-        self.tail = Tail { segment, file, position, reserved: self.segment_bytes, size: self.segment_bytes, zeroed: 0 };
+        let size = self.segment_bytes;
+        self.tail = Tail { segment, file, id, position, reserved: size, size, zeroed: 0 };
         Ok(())
     }
 
@@ -353,7 +359,7 @@ impl Log {
     /// not find what is written there.
     fn is_ours(&mut self) -> Result<()> {
         let (disk, name) = (&self.shared.disk, &self.tail.segment.name);
-        let same = disk.id_of(name).and_then(|found| Ok(found == Some(self.tail.file.id()?)));
+        let same = disk.id_of(name).map(|found| found == Some(self.tail.id));
         match same {
             Ok(true) => Ok(()),
             Ok(false) => {

@@ -133,8 +133,8 @@ impl State {
     /// for all users of a batch before their turn, so that the cache misses overlap: the answer depends
     /// on the bytes, and must be used, or the compiler would leave the reading out.
     pub fn touch(&self, home: u64) -> bool {
-        // The wallet may lie in another cache line than the id.
-        let known = self.users.raw_entry().from_hash(home, |_| true);
+        // The id may lie in another cache line than the wallet; no id is empty.
+        let known = self.users.raw_entry().from_hash(home, |id| !id.as_str().is_empty());
         known.is_some_and(|(_, known)| !known.wallet().is_empty())
     }
 

@@ -73,6 +73,11 @@ impl Wallet {
         first.into_iter().chain(behind.into_iter().flatten().copied()).map(Packed::lot)
     }
 
+    /// The lot that burns first, if it has not expired at `now`.
+    pub fn first_live(&self, now: Timestamp) -> Option<Lot> {
+        self.first.filter(|lot| !lot.kind().has_expired(now)).map(Packed::lot)
+    }
+
     /// The lots that have expired at `now` and that no timer has taken, in burn order.
     pub fn lapsed(&self, now: Timestamp) -> impl Iterator<Item = Lot> {
         self.lots().take_while(move |lot| lot.kind.has_expired(now))

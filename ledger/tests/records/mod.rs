@@ -7,7 +7,7 @@ use ledger::log::{
     faulty::{Content, SimDisk},
 };
 use schemas::{
-    Body, ChargedBack, Coins, Event, Granted, Lot, LotId, LotKind, Origin, Record, Shard, Subject, Timestamp,
+    Body, ChargedBack, Coins, Event, Granted, Lot, LotId, LotKind, Moved, Origin, Record, Shard, Subject, Timestamp,
 };
 
 /// Segments of a few KiB, so that there are several.
@@ -43,7 +43,7 @@ pub fn record(shard: Shard, sequence: u64, bytes: usize) -> Record {
         actor: None,
         client: None,
         body: Body::Event(Box::new(event)),
-        moved: Vec::new(),
+        moved: Moved::new(),
     }
 }
 

@@ -117,7 +117,7 @@ fn answer(engine: &Engine, inputs: Vec<Input>, lines: Lines, out: &mut impl Writ
     for (line, place) in places {
         let (id, answer) = match place {
             Ok(id) => (Some(id), answers.next().expect("each command has an answer")),
-            Err(unread) => (unread.id, Answer::Malformed(unread.malformed)),
+            Err(unread) => (unread.id, Answer::Malformed(Box::new(unread.malformed))),
         };
         well &= matches!(answer, Answer::Taken(_));
         json_line(out, &Answered { line, id: id.as_ref(), answer: &answer })?;

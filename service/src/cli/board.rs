@@ -4,12 +4,13 @@ use std::io::Write;
 
 use anyhow::Result;
 use chrono_tz::Tz;
-use projections::{Board as Fold, BoardKey, Members, Window};
+use projections::{Board as Fold, Members, Window};
 use replay::AsOf;
 use schemas::{ActivityId, Month};
 
 use super::{Ended, Global};
 use crate::{
+    app::questions::board::{Gifts, Question},
     local_time::{local, titled},
     output::{json_line, stdout, table, thousands},
 };
@@ -57,29 +58,24 @@ enum Who {
 
 impl Board {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger();
         if let Some(zone) = &self.zone {
             schemas::parse_zone(zone)?;
         }
-        let as_of = self.as_of.unwrap_or(AsOf::End);
-        let window = match (self.window.month, &self.window.activity) {
-            (Some(month), _) => Window::Month { month, zone: ledger.zone(self.zone.as_deref(), as_of)? },
-            (None, Some(activity)) => Window::Activity(activity.clone()),
-            (None, None) => Window::AllTime,
+        let gifts = match (self.window.month, self.window.activity) {
+            (Some(month), _) => Gifts::Month(month, self.zone),
+            (None, Some(activity)) => Gifts::Activity(activity),
+            (None, None) => Gifts::AllTime,
         };
         let members = match self.members {
             Who::Streamers => Members::Streamers,
             Who::Senders => Members::Senders,
         };
-        let mut board = Fold::new(BoardKey { window, members });
-        ledger.fold(as_of, |record| {
-            board.apply(record);
-            Ok(())
-        })?;
+        let ledger = global.ledger_to_read();
+        let board = Question { gifts, members, as_of: self.as_of }.ask(&ledger)?;
         let shown_in = match (&board.key().window, global.json) {
             (Window::Month { zone, .. }, _) => *zone,
             (_, true) => Tz::UTC, // programs read UTC
-            (Window::Activity(_) | Window::AllTime, false) => ledger.shown_zone(as_of)?,
+            (Window::Activity(_) | Window::AllTime, false) => ledger.shown_zone(self.as_of.unwrap_or(AsOf::End))?,
         };
         print(&board, self.top, global.json, shown_in)?;
         Ok(Ended::Well)

@@ -12,7 +12,7 @@ use projections::{Accounts, Books, Format};
 use replay::AsOf;
 
 use super::{Ended, Global};
-use crate::{files, ledger_dir::LedgerDir, output::stdout};
+use crate::{app, files, output::stdout};
 
 /// What times of records can be.
 const YEARS: RangeInclusive<i32> = 1678..=2261;
@@ -49,7 +49,7 @@ impl Export {
     }
 
     fn write(&self, global: &Global, out: impl Write) -> Result<()> {
-        let (ledger, as_of) = (global.ledger(), self.as_of.unwrap_or(AsOf::End));
+        let (ledger, as_of) = (global.ledger_to_read(), self.as_of.unwrap_or(AsOf::End));
         let zone = match (self.format, &self.zone) {
             (Format::Ndjson, None) if self.year.is_none() => chrono_tz::UTC, // has no dates of its own
             (_, zone) => ledger.zone(zone.as_deref(), as_of)?,
@@ -60,19 +60,19 @@ impl Export {
         if let Some(days) = &days {
             // By when it happened, so all of it must be seen before the first entry.
             let mut before = Accounts::new();
-            LedgerDir::fold_with(&mut reader, as_of, |record| {
+            app::Ledger::fold_with(&mut reader, as_of, |record| {
                 if record.happened_at().day_in(zone) < days.start {
                     before.apply(record);
                 }
-                Ok(())
+                anyhow::Ok(())
             })?;
             books.open(days.start, &before)?;
         }
-        LedgerDir::fold_with(&mut reader, as_of, |record| {
+        app::Ledger::fold_with(&mut reader, as_of, |record| {
             if days.as_ref().is_none_or(|days| days.contains(&record.happened_at().day_in(zone))) {
                 books.write(record)?;
             }
-            Ok(())
+            anyhow::Ok(())
         })?;
         books.finish()?.flush()?;
         Ok(())

@@ -13,6 +13,7 @@ use super::{
     apply::{Pruning, apply},
 };
 use crate::{
+    app,
     import::{BookmarkFile, Imported, Importing, Mapping, Rows, Stopped, looked_at},
     ledger_dir::{LedgerDir, shell_quoted, working},
     output::{Progress, print_json, say, thousands},
@@ -83,7 +84,7 @@ impl Import {
         if let Some(wanted) = wanted {
             apply(engine, ledger, wanted, self.pruning, &self.typed(ledger, " --prune --yes"), |_| Ok(()))?;
         }
-        let (reference, clock) = ledger.reference(AsOf::End)?;
+        let (reference, clock) = app::Ledger::of(ledger).reference(AsOf::End)?;
         check_platform(&reference, clock, mapping)?;
         let bookmark = BookmarkFile::of(ledger, &self.file, mapping)?;
         let anew = self.typed(ledger, " --from-start");

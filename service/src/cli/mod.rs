@@ -27,7 +27,7 @@ use std::{io::Write, path::PathBuf};
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::ledger_dir::LedgerDir;
+use crate::{app, ledger_dir::LedgerDir};
 
 /// The event-sourced gift and settlement ledger of live-streaming platforms.
 #[derive(Debug, Parser)]
@@ -55,6 +55,10 @@ impl Global {
         LedgerDir::new(&self.data)
     }
 
+    fn ledger_to_read(&self) -> app::Ledger {
+        app::Ledger::of(&self.ledger())
+    }
+
     fn ledger_to_write(&self, how: ToWrite) -> LedgerDir {
         self.ledger().accepting_clock(how.accept_clock)
     }
@@ -67,11 +71,6 @@ pub struct ToWrite {
     #[arg(long)]
     accept_clock: bool,
 }
-
-/// What was asked for by name is not there: found out, not a wrong call.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NotFound(pub String);
 
 /// How a command ended that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

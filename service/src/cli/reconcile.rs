@@ -52,9 +52,8 @@ impl Gifts {
             FileColumns { id: self.id, amount: self.amount, decimals: self.decimals, id_prefix: self.id_prefix };
         let (source, _) = open_source(&self.file)?;
         let mut comparison = Comparison::with_file(source, &self.file.display().to_string(), &columns)?;
-        global.ledger().fold(AsOf::End, |record| {
+        global.ledger_to_read().fold(AsOf::End, |record| {
             comparison.take_record(record);
-            Ok(())
         })?;
         let report = comparison.finish();
         if global.json {

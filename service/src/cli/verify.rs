@@ -17,7 +17,7 @@ use schemas::{visible, visible_lines};
 
 use super::{Ended, Global};
 use crate::{
-    files,
+    app, files,
     ledger_dir::LedgerDir,
     output::{Progress, complain, print_json, say, stdout, table, thousands},
 };
@@ -96,11 +96,11 @@ fn check_anchors(
     notes: &mut Vec<String>,
 ) {
     let mut fault = None;
-    let mut reader = ledger.read();
+    let mut reader = app::Ledger::of(ledger).read().map_err(|error| format!("{:#}", anyhow::Error::from(error)));
     for (place, line) in lines {
         let checked = match &mut reader {
             Ok(reader) => check_anchor(reader, line, key, notes, place),
-            Err(error) => Err(format!("{error:#}")),
+            Err(why) => Err(why.clone()),
         };
         if let Err(why) = checked {
             fault.get_or_insert(format!("the anchor in {place}: {why}"));
@@ -142,11 +142,13 @@ fn check_anchor(
 
 /// Proves the books of a folder.
 pub fn prove(ledger: &LedgerDir) -> Result<Proof> {
-    let reader = match ledger.read() {
+    let reader = match app::Ledger::of(ledger).read() {
         Ok(reader) => reader,
         // A log that cannot be opened is a finding, not a wrong call.
-        Err(error) if error.is::<ledger::Error>() => return Ok(Proof::unreadable(format!("{error:#}"))),
-        Err(error) => return Err(error),
+        Err(app::Error::Ledger(error)) => {
+            return Ok(Proof::unreadable(format!("{:#}", anyhow::Error::from(error))));
+        }
+        Err(error) => return Err(error.into()),
     };
     let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
     let progress = Progress::records(total, "verifying");

@@ -352,7 +352,7 @@ mod tests {
             actor: None,
             client: None,
             body: schemas::Body::Event(Box::new(schemas::Event::ReferencePublished(published))),
-            moved: vec![],
+            moved: schemas::Moved::new(),
         };
         let mut reference = Reference::new();
         reference.apply(&record);

@@ -17,8 +17,8 @@ use schemas::{
 use serde::Serialize;
 
 use super::Current;
-use crate::ledger_dir::LedgerDir;
 use crate::signals;
+use crate::{app, ledger_dir::LedgerDir};
 
 /// How far ahead a version holds: long enough for every shard to take it first.
 const AHEAD_MS: i64 = 200;
@@ -69,9 +69,8 @@ impl Published {
     /// What the log of a ledger has published.
     pub fn read(ledger: &LedgerDir) -> Result<Self> {
         let mut published = Self::default();
-        published.clock = ledger.fold(AsOf::End, |record| {
+        published.clock = app::Ledger::of(ledger).fold(AsOf::End, |record| {
             published.apply(record);
-            Ok(())
         })?;
         Ok(published)
     }
@@ -314,7 +313,7 @@ mod tests {
         }
 
         fn items(&self) -> Vec<String> {
-            let (reference, clock) = self.dir.reference(AsOf::End).unwrap();
+            let (reference, clock) = app::Ledger::of(&self.dir).reference(AsOf::End).unwrap();
             reference.at(clock).items().map(|item| format!("{} {}", item.item, item.price)).collect()
         }
 

@@ -127,14 +127,14 @@ impl Simulation {
             // Or it would be turned away at the door, or keep the writer busy for long.
             (queue, log.max_frame_bytes) = (100_000, 64 << 10);
         }
-        if Crowd::new(seed).is_some() {
-            log.max_frame_bytes = 2 << 20; // or the largest records would not fit in
-        }
         let mut troubles = Troubles::new(seed);
         let mut decay = Decay::new(seed);
         if let Some(more) = long {
             (actions, shards, log.shards, log.max_frame_bytes) = (more, 1, Some(1), 4 << 10);
             (troubles.rots, decay) = (true, Decay::none(seed));
+        }
+        if Crowd::new(seed).is_some() {
+            log.max_frame_bytes = 2 << 20; // or the largest records would not fit in
         }
         let begin: Timestamp = BEGIN.parse().expect("a time");
         Self {

@@ -66,7 +66,7 @@ impl Core {
             (Ok(()), None) => match self.timely(envelope) {
                 Ok(occurred_at) => occurred_at,
                 Err(malformed) => {
-                    self.answer(slot, Answer::Malformed(malformed));
+                    self.answer(slot, Answer::Malformed(Box::new(malformed)));
                     return Ok(());
                 }
             },

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use self::{games::Compensation, platform::Platform, telling::Examples};
 use super::{Ended, Global, apply::apply_changes, verify};
 use crate::{
+    app,
     ledger_dir::{LedgerDir, working},
     output::{complain, print_json},
     signals,
@@ -150,7 +151,7 @@ impl Demo {
             }
         }
         // An empty one may be a demo's that could not say so yet; nothing was given then.
-        if ledger.exists()? && ledger.read()?.head().shards.iter().any(|shard| shard.sequence > 0) {
+        if ledger.exists()? && app::Ledger::of(ledger).read()?.head().shards.iter().any(|shard| shard.sequence > 0) {
             bail!("there is a ledger in {} already; name another folder with --data", ledger.path().display());
         }
         let engine = ledger.start_or_make(self.shards)?;

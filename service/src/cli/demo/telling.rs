@@ -2,12 +2,13 @@
 
 use anyhow::{Context, Result};
 use ledger::{Clock, Engine, SystemClock};
-use projections::{Accounts, Board, BoardKey, Members, Window};
+use projections::{Accounts, Members, Payout};
 use replay::AsOf;
 use schemas::{Chain, CommandId, Hash, Month, UserId};
 
 use super::{Summary, games::Compensation};
 use crate::{
+    app::{self, questions},
     cli::{board, settle, verify},
     ledger_dir::{LedgerDir, shell_quoted},
     output::{say, thousands},
@@ -39,9 +40,8 @@ impl Examples {
 /// whenever and wherever it is run.
 pub fn digest(ledger: &LedgerDir, month: Month) -> Result<Hash> {
     let mut accounts = Accounts::new();
-    ledger.fold(AsOf::End, |record| {
+    app::Ledger::of(ledger).fold(AsOf::End, |record| {
         accounts.apply(record);
-        Ok(())
     })?;
     let mut lines: Vec<String> =
         accounts.iter().map(|(account, asset, balance)| format!("{account} {asset} {balance}")).collect();
@@ -50,9 +50,13 @@ pub fn digest(ledger: &LedgerDir, month: Month) -> Result<Hash> {
     for line in &lines {
         chain.push(line.as_bytes(), 1);
     }
-    let payout = settle::calculate(ledger, month, AsOf::End)?.payout;
+    let payout = settlement(ledger, month)?;
     chain.push(payout.canonical_json().as_bytes(), 1);
     Ok(chain.hash())
+}
+
+fn settlement(ledger: &LedgerDir, month: Month) -> Result<Payout> {
+    Ok(questions::settlement::Question { month, as_of: None }.ask(&app::Ledger::of(ledger))?.payout)
 }
 
 pub fn tell(ledger: &LedgerDir, month: Month, summary: &Summary, examples: &Examples) -> Result<()> {
@@ -69,15 +73,16 @@ pub fn tell(ledger: &LedgerDir, month: Month, summary: &Summary, examples: &Exam
         say(&format_args!("{:>24}: {} taken, {} refused", what, thousands(tally.taken), thousands(tally.refused)))?;
     }
     say(&format_args!("\nStreamers of {month}, by what they received:"))?;
-    let zone = ledger.zone(None, AsOf::End)?;
-    let mut fold = Board::new(BoardKey { window: Window::Month { month, zone }, members: Members::Streamers });
-    ledger.fold(AsOf::End, |record| {
-        fold.apply(record);
-        Ok(())
-    })?;
-    board::print(&fold, 5, false, zone)?;
+    let asked = app::Ledger::of(ledger);
+    let zone = asked.zone(None, AsOf::End)?;
+    let streamers = questions::board::Question {
+        gifts: questions::board::Gifts::Month(month, None),
+        members: Members::Streamers,
+        as_of: None,
+    };
+    board::print(&streamers.ask(&asked)?, 5, false, zone)?;
     say(&format_args!("\nWhat {month} pays:"))?;
-    settle::print(&settle::calculate(ledger, month, AsOf::End)?.payout, 5)?;
+    settle::print(&settlement(ledger, month)?, 5)?;
     let Compensation { fulfilled, released, never_sent, with_a_person, calls, unresolved } = summary.compensation;
     say(&format_args!(
         "\nGame orders, through a provider that loses, delays and garbles answers ({calls} calls, {unresolved} of them without a usable answer):"

@@ -1,0 +1,117 @@
+//! One order, and everything that happened to it.
+
+use replay::AsOf;
+use schemas::{CommandId, OrderId, Origin, Record, ShareHeld, Subject, Timestamp, UserId, visible};
+use serde::Serialize;
+
+use super::wallet::is_past_deadline;
+use crate::app::{Error, Ledger, Result};
+
+/// An order by its number, or by user and the id of the command that placed it.
+#[derive(Debug, clap::Args)]
+pub struct Question {
+    /// Its number, such as 3-17.
+    #[arg(required_unless_present = "command")]
+    pub number: Option<OrderId>,
+    /// Whose order, with --command.
+    #[arg(long, requires = "command", conflicts_with = "number")]
+    pub user: Option<UserId>,
+    /// The command that placed it, with --user.
+    #[arg(long, requires = "user", value_name = "ID")]
+    pub command: Option<CommandId>,
+    /// Which order of the command's group: its place there, from 0; the first that it placed where absent.
+    #[arg(long, requires = "command", value_name = "N")]
+    pub part: Option<u8>,
+    /// As of a time or a position `<shard>-<sequence>`.
+    #[arg(long, value_name = "MOMENT")]
+    pub as_of: Option<AsOf>,
+}
+
+/// An order with its records.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    pub order: schemas::Order,
+    pub user: Option<UserId>,
+    /// The clock of the answer.
+    pub as_of: Timestamp,
+    /// Whether it was not sent by its deadline, so that its coins come back.
+    pub past_deadline: bool,
+    /// What each recipient of a gift holds of it.
+    pub held: Vec<ShareHeld>,
+    /// Every record that touched it, in the order of recording.
+    pub records: Vec<Record>,
+}
+
+/// An order with its records, while they are gathered.
+#[derive(Debug)]
+struct Story {
+    order: schemas::Order,
+    user: Option<UserId>,
+    records: Vec<Record>,
+}
+
+impl Question {
+    /// One pass over the log: the placing record comes before all others.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if nothing placed it by then.
+    pub fn ask(&self, ledger: &Ledger) -> Result<Answer> {
+        let as_of = self.as_of.unwrap_or(AsOf::End);
+        let mut story: Option<Story> = None;
+        let clock = ledger.fold(as_of, |record| {
+            self.hear(record, &mut story);
+        })?;
+        let Some(Story { order, user, records }) = story else { return Err(self.not_found(as_of)) };
+        let past_deadline = is_past_deadline(&order, clock);
+        let held = order.shares().into_iter().collect();
+        Ok(Answer { order, user, as_of: clock, past_deadline, held, records })
+    }
+
+    fn hear(&self, record: &Record, story: &mut Option<Story>) {
+        let is_it = |order: &schemas::Order| match &story {
+            Some(story) => story.order.id == order.id,
+            None => self.names(record, order.id),
+        };
+        // The first of a group where its id names the order, and its newest state in any later record.
+        let mut found = record.orders().filter(is_it);
+        let order = if story.is_none() { found.next() } else { found.last() };
+        let Some(order) = order else { return };
+        let known = story.get_or_insert_with(|| Story {
+            order: order.clone(),
+            user: record.subject.user().cloned(),
+            records: Vec::new(),
+        });
+        known.order = order;
+        known.records.push(record.clone());
+    }
+
+    fn names(&self, record: &Record, order: OrderId) -> bool {
+        match (&self.number, &self.user, &self.command) {
+            (Some(number), ..) => *number == order,
+            (None, Some(user), Some(command)) => {
+                record.subject == Subject::User(user.clone())
+                    && record.id == *command
+                    && record.origin == Origin::Caller
+                    && order == record.order_id(self.part.unwrap_or(order.part))
+            }
+            _ => false,
+        }
+    }
+
+    fn not_found(&self, as_of: AsOf) -> Error {
+        let moment = match as_of {
+            AsOf::End => String::new(),
+            moment => format!(" as of {moment}"),
+        };
+        Error::NotFound(match (&self.number, &self.user, &self.command) {
+            (None, Some(user), Some(command)) => {
+                let part = self.part.map(|part| format!("part {part} of ")).unwrap_or_default();
+                format!("no {part}command {} of user {user} placed an order{moment}", visible(command.as_str()))
+            }
+            (number, ..) => {
+                let number = number.map(|n| n.to_string()).unwrap_or_default();
+                format!("there is no order {number}{moment}: no record has placed one at that place")
+            }
+        })
+    }
+}

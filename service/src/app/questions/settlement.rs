@@ -1,0 +1,66 @@
+//! What a month pays.
+
+use ledger::log::{Head, ShardHead};
+use projections::{Payout, Reference, Tallies, payout};
+use replay::AsOf;
+use schemas::{Hash, Month, Timestamp};
+use serde::Serialize;
+
+use crate::app::{Error, Ledger, Result};
+
+/// What a month pays to streamers and guilds; nothing is recorded.
+#[derive(Debug)]
+pub struct Question {
+    /// In the entity's zone.
+    pub month: Month,
+    /// Its terms and tallies are those of this moment.
+    pub as_of: Option<AsOf>,
+}
+
+/// A payout, and what it was calculated from.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    #[serde(flatten)]
+    pub payout: Payout,
+    pub digest: Hash,
+    /// The instant whose terms were used: asked as of it, the same comes out again.
+    pub as_of: Timestamp,
+    /// How far each shard was read for it.
+    pub position: Head,
+}
+
+impl Question {
+    /// Folds the terms, then the tallies in their zone, both up to the same place.
+    ///
+    /// # Errors
+    /// [`Error::Unasked`] where no entity holds then; [`Error::Settlement`] where the terms leave something out.
+    pub fn ask(&self, ledger: &Ledger) -> Result<Answer> {
+        let as_of = self.as_of.unwrap_or(AsOf::End);
+        let mut reader = ledger.read()?;
+        let clock = Ledger::clock(&mut reader, as_of)?;
+        let mut reference = Reference::new();
+        let mut position: Vec<ShardHead> = vec![ShardHead::default(); reader.shards().into()];
+        for record in replay::records(&mut reader, as_of)? {
+            let record = record?;
+            reference.apply(&record);
+            position[usize::from(record.shard)].sequence = record.sequence;
+        }
+        let reference = reference.at(clock);
+        let Some(entity) = reference.entity() else {
+            return Err(Error::Unasked(format!(
+                "no entity is published that holds at {clock}, so there is no currency to pay in; apply a platform file \
+                 with [entity]"
+            )));
+        };
+        let mut tallies = Tallies::new(entity.zone.0);
+        for record in replay::records(&mut reader, as_of)? {
+            tallies.apply(&record?);
+        }
+        for (shard, head) in (0..).zip(&mut position) {
+            head.hash = reader.hash_at(shard, head.sequence)?.expect("the log was read up to there");
+        }
+        let position = Head { lineage: reader.head().lineage, shards: position };
+        let payout = payout(self.month, &tallies, &reference)?;
+        Ok(Answer { digest: payout.digest(), payout, as_of: clock, position })
+    }
+}
