@@ -465,3 +465,111 @@ fn what_is_not_found_is_a_fault_and_a_quiet_proof_is_its_verdict() {
     let quiet = books.run(&["verify", "-q"], DONE);
     assert_eq!(quiet, "2 records: the books are proven\n");
 }
+
+/// "I sent a rose last night in room 7 and it did not show."
+#[test]
+fn support_finds_orders_by_what_the_user_knows() {
+    let world = World::in_folder(4);
+    let say = |lines: &[&str]| {
+        for line in lines {
+            let answer = world.say(line);
+            assert!(matches!(answer, ledger::Answer::Taken(_)), "{line}: {answer:?}");
+        }
+    };
+    let gift = |id: &str, user: &str, quantity: u32, room: &str| {
+        format!(
+            r#"{{"id":"{id}","gift":{{"user":"{user}","item":"rose","quantity":{quantity},"to":[{{"streamer":"s1"}}],"room":"{room}"}}}}"#
+        )
+    };
+    say(&[VERSION_1, &top_up("1", "u1", 900), &top_up("2", "u2", 900)]);
+    say(&[&gift("g1", "u1", 1, "7"), &gift("g2", "u1", 20, "8"), &gift("g3", "u2", 300, "7")]);
+    say(&[
+        r#"{"id":"h1","hold":{"user":"u1","provider":"arcade","coins":30,"deadline":"2027-01-20T00:00:00Z"}}"#,
+        r#"{"id":"h2","hold":{"user":"u2","provider":"poker","coins":31,"deadline":"2027-01-20T00:00:00Z"}}"#,
+    ]);
+    world.advance_millis(3_600_000);
+    let noon = world.now();
+    say(&[
+        r#"{"id":"r3","refund":{"order":{"user":"u2","name":{"command":"g3"}},"reason":"not_shown"}}"#,
+        r#"{"id":"s2","send":{"order":{"user":"u2","name":{"command":"h2"}}}}"#,
+        &gift("g4", "u1", 4, "7"),
+    ]);
+    let books = Books::of(&world, &[]);
+    let charged = |conditions: &[&str]| -> Vec<String> {
+        let found = books.run(&[&["orders", "--json"], conditions].concat(), DONE);
+        let order = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+        found
+            .lines()
+            .map(order)
+            .map(|order| format!("{} {}", order["charged"], order["status"].as_str().unwrap()))
+            .collect()
+    };
+    // The newest first; an order is what its newest record says.
+    let all = ["4 fulfilled", "31 sent", "30 held", "300 refunded", "20 fulfilled", "1 fulfilled"];
+    assert_eq!(charged(&[]), all);
+    let noon = noon.to_string();
+    let cases: [(&[&str], &[&str]); 12] = [
+        (&["--user", "u1"], &["4 fulfilled", "30 held", "20 fulfilled", "1 fulfilled"]),
+        (&["--room", "7"], &["4 fulfilled", "300 refunded", "1 fulfilled"]),
+        (&["--room", "7", "--user", "u1", "--until", &noon], &["1 fulfilled"]),
+        (&["--from", &noon], &["4 fulfilled"]),
+        (&["--item", "rose", "--at-least", "20"], &["300 refunded", "20 fulfilled"]),
+        (&["--at-most", "4"], &["4 fulfilled", "1 fulfilled"]),
+        (&["--provider", "poker"], &["31 sent"]),
+        (&["--state", "open"], &["31 sent", "30 held"]),
+        (&["--state", "refunded"], &["300 refunded"]),
+        (&["--state", "open", "--as-of", &noon], &["31 held", "30 held"]),
+        (&["--limit", "2"], &["4 fulfilled", "31 sent"]),
+        (&["--item", "moon"], &[]),
+    ];
+    for (conditions, expected) in cases {
+        assert_eq!(charged(conditions), expected, "{conditions:?}");
+    }
+    // Asked by the world's clock: the hold has stood for an hour, the one that was sent has not.
+    let idle = ["--state", "open", "--idle", "30m", "--as-of"];
+    let last =
+        books.json(&["order", "--user", "u1", "--command", "g4"])["records"][0]["time"].as_str().unwrap().to_owned();
+    assert_eq!(charged(&[&idle[..], &[&last]].concat()), ["30 held"]);
+
+    let shown = books.run(&["orders", "--room", "7", "--limit", "1"], DONE);
+    assert!(shown.contains("rose in room 7") && shown.contains("and 2 older ones"), "{shown}");
+    for (wrong, said) in [
+        (&["orders", "--idle", "soon"][..], "is no age"),
+        (&["orders", "--at-least", "1.5"], "is no amount of coins"),
+        (&["orders", "--from", &noon, "--until", &noon], "so no order is meant"),
+    ] {
+        let output = books.output(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(text(output.stderr).contains(said), "{wrong:?}");
+    }
+}
+
+#[test]
+fn whatever_has_an_id_is_found() {
+    let world = World::in_folder(4);
+    let books = Books::of(
+        &world,
+        &[
+            VERSION_1,
+            &top_up("1", "u1", 900),
+            r#"{"id":"g1","gift":{"user":"u1","item":"rose","quantity":5,"to":[{"streamer":"s1"}]}}"#,
+            r#"{"id":"r1","refund":{"order":{"user":"u1","name":{"command":"g1"}},"coins":1,"reason":"not_shown"}}"#,
+        ],
+    );
+    let named = |id: &str| -> Vec<String> {
+        let found = books.json(&["find", id])["found"].clone();
+        let one =
+            |found: &Value| format!("{} {}", found["named"].as_str().unwrap(), found["record"]["id"].as_str().unwrap());
+        found.as_array().unwrap().iter().map(one).collect()
+    };
+    let order = books.json(&["order", "--user", "u1", "--command", "g1"])["order"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(named("g1"), ["command g1"]);
+    assert_eq!(named(&order), ["order g1", "order r1"]);
+    assert_eq!(named("GPA.1"), ["transaction t-1"]);
+    assert_eq!(named("u1"), Vec::<String>::new());
+    assert!(books.run(&["find", "u1"], DONE).contains("it is a user: giftledger wallet u1 --data"));
+    let shown = books.run(&["find", &order, "--limit", "1"], DONE);
+    assert!(shown.contains("1 coin refunded: not_shown") && shown.contains("1 older records are left out"), "{shown}");
+    let none = books.run(&["find", "no\u{1b}[2J"], FAULT);
+    assert!(none.contains("nothing has the id") && !none.contains('\u{1b}'), "{none}");
+}

@@ -11,10 +11,12 @@ mod board;
 mod demo;
 mod events;
 mod export;
+mod find;
 mod import;
 mod init;
 mod log;
 mod order;
+mod orders;
 mod reconcile;
 mod restore;
 mod settle;
@@ -103,6 +105,10 @@ enum Command {
     Events(events::Events),
     /// Show an order and everything that happened to it.
     Order(order::Order),
+    /// List orders by user, state, age, provider, item, room, time or amount.
+    Orders(orders::Orders),
+    /// Find whatever has an id.
+    Find(find::Find),
     /// Show balances of accounts.
     Balance(balance::Balance),
     /// Show a user's lots, debt and open orders.
@@ -150,6 +156,8 @@ impl Cli {
             Command::Import(command) => command.run(global),
             Command::Events(command) => command.run(global),
             Command::Order(command) => command.run(global),
+            Command::Orders(command) => command.run(global),
+            Command::Find(command) => command.run(global),
             Command::Balance(command) => command.run(global),
             Command::Wallet(command) => command.run(global),
             Command::Board(command) => command.run(global),

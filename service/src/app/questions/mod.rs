@@ -3,6 +3,8 @@
 pub mod accounts;
 pub mod board;
 pub mod events;
+pub mod find;
 pub mod order;
+pub mod orders;
 pub mod settlement;
 pub mod wallet;

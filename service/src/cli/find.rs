@@ -1,0 +1,68 @@
+//! `find`: whatever has an id.
+
+use std::io::Write;
+
+use anyhow::Result;
+use chrono_tz::Tz;
+use replay::AsOf;
+
+use super::{Ended, Global};
+use crate::{
+    app::questions::find::{Answer, Named, Question},
+    ledger_dir::shell_quoted,
+    local_time::{local, titled},
+    output::{json_line, stdout, table, thousands},
+    words,
+};
+
+/// Find every record that an id names: a command's, an order's or a record's number, a channel's transaction, a
+/// user.
+#[derive(Debug, clap::Args)]
+pub struct Find {
+    #[command(flatten)]
+    question: Question,
+}
+
+impl Find {
+    pub fn run(self, global: &Global) -> Result<Ended> {
+        let ledger = global.ledger_to_read();
+        let answer = self.question.ask(&ledger)?;
+        let mut out = stdout();
+        if global.json {
+            json_line(&mut out, &answer)?;
+        } else {
+            let zone = ledger.shown_zone(self.question.as_of.unwrap_or(AsOf::End))?;
+            print(&mut out, &answer, zone)?;
+            if let Some(user) = &answer.user {
+                let asked = global.ledger().typed(&format!("wallet {}", shell_quoted(user.as_str())));
+                writeln!(out, "it is a user: {asked}")?;
+            }
+        }
+        out.flush()?;
+        Ok(Ended::Well)
+    }
+}
+
+fn print(out: &mut impl Write, answer: &Answer, zone: Tz) -> Result<()> {
+    if answer.more > 0 {
+        writeln!(out, "{} older records are left out: raise --limit", thousands(answer.more))?;
+    }
+    let rows = answer.found.iter().flat_map(|found| {
+        let record = &found.record;
+        words::sentences(record, zone, |_, _| true).into_iter().map(move |what| {
+            let (time, place, whose) = (local(record.time, zone), words::place(record), record.subject.to_string());
+            let named = match found.named {
+                Named::Command => "command",
+                Named::Order => "order",
+                Named::Record => "record",
+                Named::Transaction => "transaction",
+            };
+            vec![time, place, named.to_owned(), whose, what, words::actor(record), record.id.to_string()]
+        })
+    });
+    let header = [&*titled("recorded", zone), "record", "it is its", "whose", "what", "by", "command"];
+    if !answer.found.is_empty() {
+        writeln!(out, "{}", table(&header, &[], rows))?;
+    }
+    Ok(())
+}
