@@ -18,7 +18,9 @@ use crate::{
     output::{print_json, say},
 };
 
-/// Sign how far the ledger is, for `verify --anchor`. Keep anchors where whoever can write the ledger
+/// Sign how far the ledger is, to keep elsewhere.
+///
+/// An anchor is for `verify --anchor`. Keep anchors where whoever can write the ledger
 /// cannot: they show if its log was cut or rewritten.
 #[derive(Debug, clap::Args)]
 pub struct Anchor {

@@ -24,7 +24,9 @@ const MAX_LINE_BYTES: u64 = 1 << 20;
 /// Lines submitted at once, when so many are there.
 const CHUNK: usize = 8_189;
 
-/// Append commands: one JSON object a line, such as
+/// Append commands: NDJSON in, an answer line each out.
+///
+/// Each line is one JSON object, such as
 /// {"id": "g-1", "gift": {"user": "u1", "item": "rose", "to": [{"streamer": "s1"}]}}
 #[derive(Debug, clap::Args)]
 pub struct Append {

@@ -19,8 +19,9 @@ use crate::{
 /// Withdrawn items that a question names; the difference above it names all.
 const NAMED: usize = 10;
 
-/// Show what a platform file changes, and append it as one version. An apply that was interrupted goes on
-/// with the same file.
+/// Show what a platform file changes in the reference data, and append it as one version.
+///
+/// An apply that was interrupted goes on with the same file.
 #[derive(Debug, clap::Args)]
 pub struct Apply {
     /// The platform file (TOML): entity, items, terms of streamers and guilds, memberships.

@@ -13,7 +13,9 @@ use serde_json::json;
 use super::{Ended, Global};
 use crate::output::{Progress, print_json, say, thousands};
 
-/// Copy the log to a folder, beside a running writer. A folder that holds an older backup of this
+/// Copy the log to a folder, beside a running writer; only what is new there.
+///
+/// A folder that holds an older backup of this
 /// ledger gets what is new. Index and snapshots are not copied: they are rebuilt from the log.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]

@@ -14,7 +14,9 @@ use crate::{
     words,
 };
 
-/// Show balances: plus is what is owed to the account's holder, minus what the account has put in or owes.
+/// Show balances of accounts.
+///
+/// Plus is what is owed to the account's holder, minus what the account has put in or owes.
 #[derive(Debug, clap::Args)]
 pub struct Balance {
     /// Accounts such as user:u1, streamer:s1:turnover, channel:apple:receivable, platform:issued.
@@ -84,10 +86,7 @@ impl Balance {
             });
             let header = [&*titled("recorded", zone), "happened", "record", "event", "change", "balance"];
             writeln!(out, "{}", table(&header, &[4, 5], rows))?;
-            writeln!(
-                out,
-                "in the order of recording, which --as-of goes by; months and ledger go by when it happened"
-            )?;
+            writeln!(out, "in the order of recording, which --as-of goes by; months and books go by when it happened")?;
         }
         out.flush()?;
         Ok(Ended::Well)

@@ -15,7 +15,9 @@ use crate::{
     output::{json_line, stdout, table, thousands},
 };
 
-/// Show a leaderboard: ties go to who reached the score first.
+/// Show a leaderboard.
+///
+/// Ties go to who reached the score first.
 #[derive(Debug, clap::Args)]
 pub struct Board {
     #[command(flatten)]

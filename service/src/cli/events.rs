@@ -13,8 +13,10 @@ use crate::{
     words,
 };
 
-/// Print records in the order in which they were recorded; with --json whole, one a line. Times are those
-/// of recording, in the zone of the ledger; where something happened at another time, that is said.
+/// Print records of the log.
+///
+/// They come in the order in which they were recorded; with --json whole, one a line. Times are those
+/// of recording, in the zone of the books; where something happened at another time, that is said.
 #[derive(Debug, clap::Args)]
 pub struct Events {
     #[command(flatten)]

@@ -17,7 +17,9 @@ use crate::{app, files, output::stdout};
 /// What times of records can be.
 const YEARS: RangeInclusive<i32> = 1678..=2261;
 
-/// Write the books: every record that moves something, as entries of double-entry books.
+/// Write the journal for finance.
+///
+/// Every record that moves something, as entries of double-entry books.
 #[derive(Debug, clap::Args)]
 pub struct Export {
     /// beancount, hledger, csv or ndjson.

@@ -15,8 +15,10 @@ use crate::{
     words,
 };
 
-/// Find every record that an id names: a command's, an order's or a record's number, a channel's transaction, a
-/// user.
+/// Find whatever has an id.
+///
+/// Shows every record that the id names: a command's id, the number of an order or a record, a channel's
+/// transaction, a user.
 #[derive(Debug, clap::Args)]
 pub struct Find {
     #[command(flatten)]

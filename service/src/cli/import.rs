@@ -20,7 +20,9 @@ use crate::{
     platform_file,
 };
 
-/// Import gifts from a CSV file, plain or gzipped. Can be interrupted and repeated.
+/// Import gifts from a CSV file.
+///
+/// The file may be plain or gzipped. It can be interrupted and repeated.
 #[derive(Debug, clap::Args)]
 pub struct Import {
     /// The file.

@@ -7,7 +7,9 @@ use serde::Serialize;
 use super::{Ended, Global};
 use crate::output::{print_json, say};
 
-/// Make an empty ledger in the folder that --data names, which must be missing or empty.
+/// Make an empty ledger.
+///
+/// It goes into the folder that --data names, which must be missing or empty.
 #[derive(Debug, clap::Args)]
 pub struct Init {
     /// How many shards it has; that never changes [default: 16]

@@ -89,53 +89,32 @@ impl Ended {
     }
 }
 
+/// What can be asked of it, in a few words each for the list; a command tells the rest itself.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fill an empty folder with a synthetic platform and show what a ledger does.
     Demo(demo::Demo),
-    /// Make an empty ledger.
     Init(init::Init),
-    /// Show what a platform file changes in the reference data, and append it as one version.
     Apply(apply::Apply),
-    /// Append commands: NDJSON in, an answer line each out.
     Append(append::Append),
-    /// Import gifts from a CSV file.
     Import(import::Import),
-    /// Print records of the log.
     Events(events::Events),
-    /// Show an order and everything that happened to it.
     Order(order::Order),
-    /// List orders by user, state, age, provider, item, room, time or amount.
     Orders(orders::Orders),
-    /// Find whatever has an id.
     Find(find::Find),
-    /// Show balances of accounts.
     Balance(balance::Balance),
-    /// Show a user's lots, debt and open orders.
     Wallet(wallet::Wallet),
-    /// Show a leaderboard.
     Board(board::Board),
-    /// Calculate what a month pays.
     Settle(settle::Settle),
-    /// Prove the books: hashes, sequences, balances, views.
     Verify(verify::Verify),
-    /// Copy the log to a folder, beside a running writer; only what is new there.
     Backup(backup::Backup),
-    /// Make a ledger of a backup.
     Restore(restore::Restore),
-    /// Sign how far the ledger is, to keep elsewhere.
     Anchor(anchor::Anchor),
-    /// Compare the log with somebody else's file.
     #[command(subcommand)]
     Reconcile(reconcile::Reconcile),
-    /// Write the journal for finance.
     Export(export::Export),
-    /// Store what the log folds to, so that the next start is fast.
     Snapshot(snapshot::Snapshot),
-    /// Look at the log's files, and repair them.
     #[command(subcommand)]
     Log(log::Log),
-    /// Measure what this machine does.
     Bench(bench::Bench),
     /// Print the completions of a shell.
     Completions {

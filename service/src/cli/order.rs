@@ -15,7 +15,9 @@ use crate::{
     words,
 };
 
-/// Show an order by its number, or by user and the id of the command that placed it.
+/// Show an order and everything that happened to it.
+///
+/// It is named by its number, or by user and the id of the command that placed it.
 #[derive(Debug, clap::Args)]
 pub struct Order {
     #[command(flatten)]

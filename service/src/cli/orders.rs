@@ -15,7 +15,9 @@ use crate::{
     words,
 };
 
-/// List orders, the newest first: `orders --user u1`, `orders --state open --idle 15m`, `orders --room 7 --from
+/// List orders by user, state, age, provider, item, room, time or amount.
+///
+/// The newest stand first: `orders --user u1`, `orders --state open --idle 15m`, `orders --room 7 --from
 /// 2026-11-24T12:00:00Z`.
 #[derive(Debug, clap::Args)]
 pub struct Orders {

@@ -12,7 +12,9 @@ use serde_json::json;
 use super::{Ended, Global, backup::described};
 use crate::output::{Progress, print_json, say};
 
-/// Make a ledger of a backup, in the folder that --data names, which must be missing or empty. Every byte
+/// Make a ledger of a backup.
+///
+/// It goes into the folder that --data names, which must be missing or empty. Every byte
 /// and hash is checked on the way.
 #[derive(Debug, clap::Args)]
 pub struct Restore {

@@ -14,7 +14,9 @@ use crate::{
     output::{print_json, say, stdout, table, thousands},
 };
 
-/// Calculate what a month pays to streamers and guilds, with its check line.
+/// Calculate what a month pays.
+///
+/// Streamers, guilds and the platform, with a check line.
 #[derive(Debug, clap::Args)]
 pub struct Settle {
     /// The month, such as 2026-11, in the entity's zone.

@@ -13,8 +13,10 @@ use serde::Serialize;
 use super::{Ended, Global};
 use crate::output::{json_line, stdout, table, thousands};
 
-/// Fold everything durable and store it as a snapshot, beside a writer or without one: the next start
-/// reads only what comes after it.
+/// Store what the log folds to, so that the next start is fast.
+///
+/// Everything durable is folded, beside a writer or without one; the next start reads only what comes
+/// after it.
 #[derive(Debug, clap::Args)]
 pub struct Snapshot {}
 

@@ -22,7 +22,9 @@ use crate::{
     output::{Progress, complain, print_json, say, stdout, table, thousands},
 };
 
-/// Prove the books: every byte of the log, hashes, sequences, times, balances, views against state; and
+/// Prove the books: hashes, sequences, balances, views.
+///
+/// Every byte of the log, hashes, sequences, times, balances, views against state; and
 /// with anchors that nothing was cut off or rewritten.
 #[derive(Debug, clap::Args)]
 pub struct Verify {

@@ -15,7 +15,9 @@ use crate::{
     words,
 };
 
-/// Show a user's lots in burn order, what the user owes, and the orders whose coins are on hold. What is
+/// Show a user's lots, debt and open orders.
+///
+/// Lots stand in burn order, then what the user owes, and the orders whose coins are on hold. What is
 /// due by the time of the answer counts as due: coins that have lapsed cannot be spent, and a hold past
 /// its deadline comes back, whether a writer has recorded it yet or not.
 #[derive(Debug, clap::Args)]

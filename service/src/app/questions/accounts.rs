@@ -87,7 +87,7 @@ pub struct History {
 pub struct Change {
     /// When it was recorded, which `as_of` goes by.
     pub time: Timestamp,
-    /// When it happened, which months and ledger go by.
+    /// When it happened, which months and books go by.
     pub occurred_at: Timestamp,
     pub record: String,
     pub event: &'static str,

@@ -39,7 +39,9 @@ use crate::{
     output::{Progress, complain, print_json, say, thousands},
 };
 
-/// Measure durable gifts through the engine, in a folder of its own beside the ledger's.
+/// Measure what this machine does.
+///
+/// Durable gifts go through the engine, in a folder of its own beside the ledger's.
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, clap::Args)]
 pub struct Bench {

@@ -31,7 +31,9 @@ const ZONE: &str = "Asia/Shanghai";
 /// The fewest users who make a month.
 const FEWEST_USERS: u64 = 100;
 
-/// Fill an empty folder with a synthetic platform and show what a ledger does. One that was interrupted goes on.
+/// Fill an empty folder with a synthetic platform and show what a ledger does.
+///
+/// One that was interrupted goes on.
 #[derive(Debug, clap::Args)]
 pub struct Demo {
     /// The same seed gives the same platform.
