@@ -693,6 +693,40 @@ fn a_failure_at_any_step_loses_nothing_that_was_answered() {
     }
 }
 
+/// A segment that was closed so full that the next frame begins another one must not keep its mark: the power may
+/// go before it has lost its reserve.
+#[test]
+fn a_closed_log_goes_on_in_another_segment_whenever_the_power_goes() {
+    let mut begun = 0;
+    for records in 1..40 {
+        let (_, content) = ledger_of(2, records);
+        for step in 1.. {
+            let (mut ledger, _) = ledger_of(2, records);
+            let sim = SimDisk::with(step, &content);
+            let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+            sim.inject(step, Fault::PowerCut);
+            let mut go_on = || {
+                let (mut log, _) = Log::open(disk.clone(), &small(2))?;
+                log.ensure_room()?;
+                let long = vec![vec![ledger.record(0, 3000)], Vec::new()];
+                log.append(&Batch::of(&long))?;
+                Ok::<u64, ledger::Error>(log.stats().segments)
+            };
+            let outcome = go_on();
+            if sim.waiting_faults() > 0 {
+                begun += outcome.expect("without a fault it works");
+                break;
+            }
+            outcome.expect_err("a power cut is an error");
+            sim.crash();
+            let (log, _) = Log::open(disk, &small(2)).unwrap_or_else(|error| panic!("{records}, {step}: {error}"));
+            let read: usize = log.reader().frames(Check::Full).map(|frame| frame.unwrap().records.len()).sum();
+            assert!(read == records || read == records + 1, "{read} of {records} records");
+        }
+    }
+    assert!(begun >= 3, "{begun} segments were begun");
+}
+
 #[test]
 fn a_bad_read_is_refused_or_changes_nothing() {
     let (ledger, content) = {

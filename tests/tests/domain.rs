@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use giftledger_tests::world::World;
-use ledger::{Answer, Taken};
+use ledger::{Answer, Checked, Taken};
 use projections::claw_back_candidate;
-use schemas::{Coins, Envelope, OrderKind, Rejection, Status};
+use schemas::{Body, Coins, Envelope, OrderKind, Rejection, Status};
 
 /// Runs a scenario with 1 and with 16 shards.
 fn scenario(play: impl Fn(World)) {
@@ -630,5 +630,45 @@ fn a_roll_back_counts_a_lot_once_that_was_restored_in_pieces() {
         let Answer::Taken(answer) = step("b2", "roll_back_refund", r#","refund":"r2""#) else { panic!("not taken") };
         assert_eq!(answer.shortfall, Some(coins(20)));
         assert_eq!(world.balance("user:u1"), 0);
+    });
+}
+
+/// A check says what would come of a command, and leaves no trace.
+#[test]
+fn a_check_decides_and_records_nothing() {
+    scenario(|world| {
+        publish(&world);
+        taken(&top_up(&world, "u1", "t1", 100));
+        let check = |line: &str| world.engine().check(giftledger_tests::world::envelope(line)).unwrap();
+        let line = |id: &str, quantity: u64| {
+            format!(
+                r#"{{"id":"{id}","gift":{{"user":"u1","item":"rose","quantity":{quantity},"to":[{{"streamer":"s1"}}]}}}}"#
+            )
+        };
+        let before = world.records().len();
+        let Checked::New(would_be) = check(&line("g1", 60)) else { panic!("it is new") };
+        let Checked::New(refused) = check(&line("g2", 101)) else { panic!("it is new") };
+        assert_eq!(refused.body, Body::Rejection(Rejection::InsufficientFunds { available: coins(100) }));
+        // Nothing was spent by the one before.
+        assert!(matches!(check(&line("g3", 60)), Checked::New(record) if record.event().is_some()));
+        assert_eq!(world.records().len(), before);
+
+        let order = taken(&gift(&world, "g1", "u1", 60));
+        let records = world.records();
+        let recorded = records.last().unwrap();
+        assert_eq!((recorded.shard, recorded.sequence), (would_be.shard, would_be.sequence));
+        assert_eq!((&recorded.body, &recorded.digest), (&would_be.body, &would_be.digest));
+
+        let Checked::Known(known) = check(&line("g1", 60)) else { panic!("it is known") };
+        assert_eq!(&*known, recorded);
+        assert!(matches!(check(&line("g1", 61)), Checked::Nothing(Answer::Conflict(_))));
+        assert!(matches!(check(&line("g4", 60)), Checked::New(record) if record.event().is_none()));
+        // What a command names is looked up, the order of a finished gift too, and shown as it would be left.
+        let refund = format!(
+            r#"{{"id":"r1","refund":{{"order":{{"user":"u1","name":{{"number":"{order}"}}}},"coins":20,"reason":"not_shown"}}}}"#
+        );
+        let Checked::New(refund) = check(&refund) else { panic!("it is new") };
+        assert_eq!(refund.moved.iter().map(|order| order.left).collect::<Vec<_>>(), [coins(40)]);
+        assert_eq!((world.records().len(), world.available("u1")), (before + 1, 40));
     });
 }

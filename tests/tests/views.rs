@@ -573,3 +573,66 @@ fn whatever_has_an_id_is_found() {
     let none = books.run(&["find", "no\u{1b}[2J"], FAULT);
     assert!(none.contains("nothing has the id") && !none.contains('\u{1b}'), "{none}");
 }
+
+/// The gift did not show: part of it is given back, and taken again when it turns out that it did.
+#[test]
+fn support_sees_what_it_does_before_it_is_done() {
+    let books = Books::empty();
+    books.append(&[
+        &top_up("1", "u1", 900),
+        r#"{"id":"g1","gift":{"user":"u1","item":"rose","quantity":50,"to":[{"streamer":"s1"}]}}"#,
+        r#"{"id":"h1","hold":{"user":"u1","provider":"arcade","coins":30,"deadline":"2200-01-20T00:00:00Z"}}"#,
+        r#"{"id":"h2","hold":{"user":"u1","provider":"arcade","coins":40,"deadline":"2200-01-20T00:00:00Z"}}"#,
+    ]);
+    let number = books.json(&["order", "--user", "u1", "--command", "g1"])["order"]["id"].as_str().unwrap().to_owned();
+    let records = || books.run(&["events", "--json"], DONE).lines().count();
+    let spendable = || books.json(&["wallet", "u1"])["spendable"].as_str().unwrap().to_owned();
+    let before = records();
+
+    // Looking records nothing, and neither does an answer that nobody can give.
+    let refund = ["refund", &number, "--coins", "20", "--reason", "not_shown", "--actor", "ann", "--id", "case-7"];
+    let looked = books.run(&[&refund[..], &["--dry-run"]].concat(), DONE);
+    assert!(looked.contains("would be: 20 coins refunded: not_shown"), "{looked}");
+    assert!(looked.contains("30 of 50 left") && looked.contains("s1 holds 30 of its value"), "{looked}");
+    let unasked = books.output(&refund);
+    assert_eq!(unasked.status.code(), Some(2));
+    assert!(text(unasked.stderr).contains("say --yes, or --dry-run"));
+    assert_eq!((records(), &*spendable()), (before, "780"));
+
+    let done = books.run(&[&refund[..], &["--yes"]].concat(), DONE);
+    assert!(done.contains("done: refunded, record"), "{done}");
+    assert_eq!((records(), &*spendable()), (before + 1, "800"));
+    let order = books.run(&["order", &number], DONE);
+    assert!(order.contains("ann") && order.contains("not_shown"), "{order}");
+    // The same id is not done twice, and says what it did.
+    let again = books.run(&[&refund[..], &["--yes"]].concat(), DONE);
+    assert!(again.contains("command case-7 was decided before"), "{again}");
+    let other = ["refund", &number, "--coins", "21", "--reason", "not_shown", "--id", "case-7", "--yes"];
+    assert!(books.run(&other, FAULT).contains("the id case-7 stands for another command"));
+    assert_eq!(records(), before + 1);
+
+    // What would be refused is not done, and no refusal is recorded for it.
+    let much = ["refund", &number, "--coins", "31", "--reason", "not_shown", "--yes"];
+    let refused = books.run(&much, FAULT);
+    assert!(refused.contains("would be: refused"), "{refused}");
+    assert_eq!(records(), before + 1);
+    assert!(books.run(&["refund", "0-999", "--reason", "x", "--yes"], FAULT).contains("there is no order 0-999"));
+    assert!(books.run(&["refund", "999-1", "--reason", "x", "--yes"], FAULT).contains("there is no order 999-1"));
+    assert_eq!(books.output(&["refund", "--reason", "x"]).status.code(), Some(2));
+
+    let back = ["roll-back", &number, "--refund", "case-7", "--reason", "it_did_show", "--yes", "--json"];
+    let back = books.json(&back[..7]);
+    assert_eq!((&back["answer"], &back["event"]), (&"taken".into(), &"refund_rolled_back".into()), "{back}");
+    assert!(back["id"].as_str().is_some_and(|id| id.len() == 36), "an id was made: {back}");
+    assert_eq!(spendable(), "780");
+
+    let by_command = |command| ["--user", "u1", "--command", command, "--yes"];
+    let released = books.run(&[&["release", "--reason", "never_delivered"], &by_command("h1")[..]].concat(), DONE);
+    assert!(released.contains("done: released"), "{released}");
+    let captured = books.run(&[&["capture", "--coins", "10"], &by_command("h2")[..]].concat(), DONE);
+    assert!(captured.contains("done: captured"), "{captured}");
+    let granted = ["grant", "u1", "5", "--reason", "goodwill", "--yes"];
+    assert!(books.run(&granted, DONE).contains("done: granted"));
+    assert_eq!(spendable(), (780 + 30 + 30 + 5).to_string());
+    books.run(&["verify", "-q"], DONE);
+}

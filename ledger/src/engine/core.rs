@@ -1,7 +1,8 @@
 //! The engine without threads: takes commands, decides them, and keeps what follows from that.
 //! Every method is one step, so that a simulation can stop between any two. What becomes of a caller's
-//! line stands in `line`.
+//! line stands in `line`; what would become of one, in `check`.
 
+mod check;
 mod line;
 
 use std::{
@@ -26,6 +27,8 @@ use super::{
     quota::Quota,
     timers::Timers,
 };
+pub use check::Checked;
+
 use crate::{
     Result,
     clock::{TOLERANCE_MS, Watch, can_be},
@@ -420,11 +423,27 @@ impl Core {
     /// Decides a new command and applies the record of whatever comes of it. None if it is refused,
     /// and its subject has had too many refusals.
     fn decided(&mut self, incoming: Incoming<'_>, prefetched: Option<&Prefetched>) -> Option<Record> {
+        let record = self.record_of(incoming, prefetched);
+        let refused = matches!(record.body, Body::Rejection(_));
+        if refused && record.origin == Origin::Caller && !self.quota.take(&record.subject, self.now) {
+            return None;
+        }
+        let state = &mut self.states[usize::from(record.shard)];
+        state.apply(&record);
+        self.time = record.time;
+        self.timers.note(&record, state);
+        self.dispatches.extend(dispatches_of(&record));
+        Some(record)
+    }
+
+    /// The record of whatever comes of a new command, as the next one of its shard.
+    #[inline]
+    fn record_of(&self, incoming: Incoming<'_>, prefetched: Option<&Prefetched>) -> Record {
         let time = self.next_time();
         let Incoming { id, occurred_at, command, .. } = incoming;
         let request = Request { subject: &incoming.subject, id, occurred_at, command };
         let shard = incoming.shard;
-        let state = &mut self.states[usize::from(shard)];
+        let state = &self.states[usize::from(shard)];
         let (body, moved) = match decide(state, prefetched.unwrap_or(&NOTHING), &request, time) {
             Ok(decided) => (Body::Event(Box::new(decided.event)), decided.moved),
             Err(rejection) => (Body::Rejection(rejection), Moved::new()),
@@ -449,15 +468,7 @@ impl Core {
             let limit = MAX_CALLERS_BYTES.try_into().expect("half a megabyte");
             record.body = Body::Rejection(Rejection::TooLarge { limit });
         }
-        let refused = matches!(record.body, Body::Rejection(_));
-        if refused && record.origin == Origin::Caller && !self.quota.take(&record.subject, self.now) {
-            return None;
-        }
-        state.apply(&record);
-        self.time = time;
-        self.timers.note(&record, state);
-        self.dispatches.extend(dispatches_of(&record));
-        Some(record)
+        record
     }
 
     /// Answers who waited for the dispatch, and lets the lines go on that waited behind them.

@@ -11,12 +11,18 @@ use std::{
     time::Duration,
 };
 
-use super::{answer::Unavailable, bulk::Submission, core::Decided, dispatcher::Untaken, finder::Quest, inbox::Inbox};
+use super::{
+    answer::Unavailable,
+    bulk::Submission,
+    core::{Core, Decided},
+    dispatcher::Untaken,
+    finder::Quest,
+    inbox::Inbox,
+};
 use crate::{
     Error,
     index::{Frozen, Runs},
     log::Stats,
-    state::State,
 };
 
 /// The most commands that may wait: sixteen bulks of the usual 8,189 lines. At about 1 KiB each
@@ -27,7 +33,7 @@ pub const MAX_QUEUED: usize = 131_072;
 pub(super) const A_LONG_WHILE: Duration = Duration::from_hours(1);
 
 /// Asks the states something; what it returns is run once all that it saw is durable.
-pub(crate) type Read = Box<dyn FnOnce(&[State]) -> Release + Send>;
+pub(crate) type Read = Box<dyn FnOnce(&mut Core) -> Release + Send>;
 pub(crate) type Release = Box<dyn FnOnce() + Send>;
 
 /// The queues.

@@ -41,6 +41,7 @@ use tokio::sync::oneshot;
 
 use self::{
     bulk::{Content, Submission},
+    core::Core,
     lanes::{Lanes, Read},
     prepare::Preparer,
     start::Opened,
@@ -54,6 +55,7 @@ use crate::{
     state::State,
 };
 
+pub use self::core::Checked;
 pub use answer::{Answer, Refused, Taken, Unavailable};
 pub use conflict::{Conflict, Difference};
 pub use lanes::MAX_QUEUED;
@@ -185,9 +187,22 @@ impl Engine {
 
     /// What `read` makes of the states of all shards, once everything that it saw is durable.
     pub fn read<T: Send + 'static>(&self, read: impl FnOnce(&[State]) -> T + Send + 'static) -> Result<T> {
+        self.look(move |core| read(&core.states))
+    }
+
+    /// What would come of a command now, without recording it. It waits until everything that it saw is durable.
+    ///
+    /// # Errors
+    /// [`Error::EngineStopped`], or why it stopped; where the log could not be read.
+    pub fn check(&self, envelope: Envelope) -> Result<Checked> {
+        let prepared = self.preparer.prepare(&envelope);
+        self.look(move |core| core.check(&envelope, &prepared))?
+    }
+
+    fn look<T: Send + 'static>(&self, look: impl FnOnce(&mut Core) -> T + Send + 'static) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let read: Read = Box::new(move |states| {
-            let seen = read(states);
+        let read: Read = Box::new(move |core| {
+            let seen = look(core);
             Box::new(move || {
                 // Who asked may have gone.
                 let _ = reply.send(seen);

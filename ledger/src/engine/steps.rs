@@ -197,8 +197,8 @@ impl Steps {
         read: impl FnOnce(&[State]) -> T + Send + 'static,
     ) -> oneshot::Receiver<T> {
         let (reply, answer) = oneshot::channel();
-        self.waiting.reads.push(Box::new(move |states| {
-            let seen = read(states);
+        self.waiting.reads.push(Box::new(move |core| {
+            let seen = read(&core.states);
             Box::new(move || {
                 // Who asked may have gone.
                 let _ = reply.send(seen);
@@ -340,7 +340,7 @@ impl Steps {
         let room = self.room() == Some(true);
         let step = self.inbox.decide(&mut self.core, room);
         let reads = std::mem::take(&mut self.waiting.reads);
-        self.waiting.releases.extend(reads.into_iter().map(|read| read(&self.core.states)));
+        self.waiting.releases.extend(reads.into_iter().map(|read| read(&mut self.core)));
         self.waiting.finder.take(self.core.take_quests());
         step
     }

@@ -100,7 +100,7 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
             let reads = std::mem::take(&mut queues.reads);
             drop(queues);
             let step = inbox.decide(&mut core, room);
-            releases.extend(reads.into_iter().map(|read| read(&core.states)));
+            releases.extend(reads.into_iter().map(|read| read(&mut core)));
             if let Err(error) = step {
                 return lanes.fail(error);
             }

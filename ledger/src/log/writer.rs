@@ -145,12 +145,30 @@ impl Log {
                 return Err(self.refused(&self.tail.segment.name, bytes, source));
             }
             self.stats.syncs += 1;
+            self.erase_mark()?;
             self.tail.reserved = bytes;
         }
         let left = self.tail.size.saturating_sub(self.tail.position);
         if left < 2 * self.largest && self.spare.is_none() {
             self.reserve_spare()?;
         }
+        Ok(())
+    }
+
+    /// Takes away the mark of the last end in order, once the reserve stands for it. Or it would be left behind
+    /// the end of a full segment, if the power goes before that has lost its reserve.
+    fn erase_mark(&mut self) -> Result<()> {
+        let tail = &self.tail;
+        let mark = segment::mark(self.previous, tail.segment.base + tail.position);
+        let mut found = mark.map(|_| 0);
+        let read = tail.file.read_at(tail.position, &mut found);
+        if read.is_ok() && found != mark {
+            return Ok(());
+        }
+        let erased = read.and_then(|_| tail.file.write_at(tail.position, &mark.map(|_| 0)));
+        let erased = erased.and_then(|()| tail.file.sync());
+        erased.map_err(|source| self.io("beginning behind the end of", &tail.segment.name, source))?;
+        self.stats.syncs += 1;
         Ok(())
     }
 

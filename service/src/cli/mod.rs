@@ -21,6 +21,7 @@ mod reconcile;
 mod restore;
 mod settle;
 mod snapshot;
+mod support;
 mod verify;
 mod wallet;
 
@@ -101,6 +102,11 @@ enum Command {
     Order(order::Order),
     Orders(orders::Orders),
     Find(find::Find),
+    Refund(support::Refund),
+    RollBack(support::RollBack),
+    Release(support::Release),
+    Capture(support::Capture),
+    Grant(support::Grant),
     Balance(balance::Balance),
     Wallet(wallet::Wallet),
     Board(board::Board),
@@ -137,6 +143,11 @@ impl Cli {
             Command::Order(command) => command.run(global),
             Command::Orders(command) => command.run(global),
             Command::Find(command) => command.run(global),
+            Command::Refund(command) => command.run(global),
+            Command::RollBack(command) => command.run(global),
+            Command::Release(command) => command.run(global),
+            Command::Capture(command) => command.run(global),
+            Command::Grant(command) => command.run(global),
             Command::Balance(command) => command.run(global),
             Command::Wallet(command) => command.run(global),
             Command::Board(command) => command.run(global),

@@ -128,7 +128,7 @@ impl Core {
     }
 
     /// When it happened, if its record can say so; absent where that is now.
-    fn timely(&self, envelope: &Envelope) -> Result<Option<Timestamp>, Malformed> {
+    pub(super) fn timely(&self, envelope: &Envelope) -> Result<Option<Timestamp>, Malformed> {
         let Some(at) = envelope.occurred_at else { return Ok(None) };
         let now = self.next_time();
         if at > now.plus_millis(TOLERANCE_MS) {

@@ -161,8 +161,8 @@ impl Question {
     }
 }
 
-/// An amount of coins.
-fn parse_coins(text: &str) -> Result<Coins, String> {
+/// An amount of coins, as it is typed.
+pub fn parse_coins(text: &str) -> Result<Coins, String> {
     let number = text.parse::<u64>().ok().and_then(|coins| Coins::new(coins).ok());
     number.ok_or_else(|| format!("`{text}` is no amount of coins: a whole number up to {}", Coins::MAX))
 }

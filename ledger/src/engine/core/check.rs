@@ -1,0 +1,64 @@
+//! What would come of a command, without recording it.
+
+use std::sync::Arc;
+
+use schemas::{Envelope, Key, Origin, Record};
+
+use super::{Core, Incoming, at_once};
+use crate::{
+    Result,
+    engine::{answer::Answer, conflict::Conflict, lookup::Asker, prepare::Prepared},
+};
+
+/// What would come of a command now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// It is new: this would be recorded, an event or a refusal. Its place and time are those that it would have
+    /// at this moment; whoever comes first may change all of it.
+    New(Box<Record>),
+    /// Its id has an outcome already: this record.
+    Known(Arc<Record>),
+    /// Nothing would be recorded: it is a conflict, malformed, or cannot be decided now.
+    Nothing(Answer),
+}
+
+impl Core {
+    /// Decides a command as if it came now. What it names is read from the disk at once.
+    pub(crate) fn check(&mut self, envelope: &Envelope, prepared: &Prepared) -> Result<Checked> {
+        self.look_at_clock();
+        let sound = match prepared {
+            Prepared::Sound(sound) => sound,
+            Prepared::Malformed(malformed) => return Ok(Checked::Nothing(Answer::Malformed(malformed.clone()))),
+        };
+        let subject = envelope.command.subject().expect("it was found well formed");
+        let own = Key::Command(subject.clone(), Origin::Caller, envelope.id.clone());
+        if let Some(record) = at_once(self.lookup.newest(Asker::AtOnce, own))? {
+            if record.digest == sound.digest {
+                return Ok(Checked::Known(record));
+            }
+            let conflict = Conflict::of(&record, envelope, sound.digest);
+            return Ok(Checked::Nothing(Answer::Conflict(Box::new(conflict))));
+        }
+        if let Some(why) = self.mistrust {
+            return Ok(Checked::Nothing(Answer::Unavailable(why)));
+        }
+        let occurred_at = match self.timely(envelope) {
+            Ok(occurred_at) => occurred_at,
+            Err(malformed) => return Ok(Checked::Nothing(Answer::Malformed(Box::new(malformed)))),
+        };
+        let looked = self.lookup.prefetch(Asker::AtOnce, &subject, envelope.id.as_str(), &envelope.command);
+        let prefetched = at_once(looked)?;
+        let incoming = Incoming {
+            shard: sound.shard,
+            digest: sound.digest,
+            subject,
+            origin: Origin::Caller,
+            id: &envelope.id,
+            occurred_at,
+            actor: envelope.actor.clone(),
+            client: envelope.client.clone(),
+            command: &envelope.command,
+        };
+        Ok(Checked::New(Box::new(self.record_of(incoming, prefetched.as_deref()))))
+    }
+}

@@ -1,0 +1,3 @@
+//! The actions: what changes the ledger.
+
+pub mod support;

@@ -1,0 +1,266 @@
+//! `refund`, `roll-back`, `release`, `capture`, `grant`: what support does, shown before it is done.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::{Result, bail};
+use chrono_tz::Tz;
+use ledger::{Answer, Checked, Engine};
+use replay::AsOf;
+use schemas::{ActorId, Coins, CommandId, Envelope, ReasonCode, Record, Timestamp, UserId};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Ended, Global, ToWrite};
+use crate::{
+    app::{
+        actions::support::{self, Deed, WhichOrder},
+        parse_coins,
+    },
+    ledger_dir::{shell_quoted, working},
+    output::{ask, print_json, stdout, thousands},
+    words,
+};
+
+/// Give coins of a fulfilled order back to its user.
+///
+/// What would happen is shown first, and done after a question, or with --yes.
+#[derive(Debug, clap::Args)]
+pub struct Refund {
+    #[command(flatten)]
+    order: WhichOrder,
+    /// How many; all that is left where absent.
+    #[arg(long, value_name = "COINS", value_parser = parse_coins)]
+    coins: Option<Coins>,
+    /// Why, as a code such as `not_shown`.
+    #[arg(long, value_name = "CODE")]
+    reason: ReasonCode,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Take a refund back: the coins go to the order again.
+///
+/// What would happen is shown first, and done after a question, or with --yes.
+#[derive(Debug, clap::Args)]
+pub struct RollBack {
+    #[command(flatten)]
+    order: WhichOrder,
+    /// The command that refunded.
+    #[arg(long, value_name = "ID")]
+    refund: CommandId,
+    /// Which refund of that command's group: its place there, from 0.
+    #[arg(long, value_name = "N")]
+    refund_part: Option<u8>,
+    /// Why, as a code such as `refunded_by_mistake`.
+    #[arg(long, value_name = "CODE")]
+    reason: ReasonCode,
+    #[command(flatten)]
+    how: How,
+}
+
+/// End a hold without a charge.
+///
+/// What would happen is shown first, and done after a question, or with --yes.
+#[derive(Debug, clap::Args)]
+pub struct Release {
+    #[command(flatten)]
+    order: WhichOrder,
+    /// Why, as a code such as `never_delivered`.
+    #[arg(long, value_name = "CODE")]
+    reason: ReasonCode,
+    #[command(flatten)]
+    how: How,
+}
+
+/// End a hold with a charge; what it does not take comes back.
+///
+/// What would happen is shown first, and done after a question, or with --yes.
+#[derive(Debug, clap::Args)]
+pub struct Capture {
+    #[command(flatten)]
+    order: WhichOrder,
+    /// How many; all that is held where absent.
+    #[arg(long, value_name = "COINS", value_parser = parse_coins)]
+    coins: Option<Coins>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Give bonus coins to a user.
+///
+/// What would happen is shown first, and done after a question, or with --yes.
+#[derive(Debug, clap::Args)]
+pub struct Grant {
+    /// Whom.
+    user: UserId,
+    /// How many.
+    #[arg(value_parser = parse_coins)]
+    coins: Coins,
+    /// Until when they can be spent; for good where absent.
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Timestamp>,
+    /// Why, as a code such as `goodwill`.
+    #[arg(long, value_name = "CODE")]
+    reason: ReasonCode,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How any of it is done.
+#[derive(Debug, clap::Args)]
+struct How {
+    /// Who does it; it stands on the record.
+    #[arg(long, value_name = "NAME")]
+    actor: Option<ActorId>,
+    /// The id of the command: the same id is never done twice. One is made where it is absent.
+    #[arg(long)]
+    id: Option<CommandId>,
+    /// Do it without asking.
+    #[arg(long, conflicts_with = "dry_run")]
+    yes: bool,
+    /// Only show what would happen.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    to_write: ToWrite,
+}
+
+impl Refund {
+    pub fn run(self, global: &Global) -> Result<Ended> {
+        let Self { order, coins, reason, how } = self;
+        how.run(global, Deed::Refund { order, coins, reason })
+    }
+}
+
+impl RollBack {
+    pub fn run(self, global: &Global) -> Result<Ended> {
+        let Self { order, refund, refund_part: part, reason, how } = self;
+        how.run(global, Deed::RollBack { order, refund, part, reason })
+    }
+}
+
+impl Release {
+    pub fn run(self, global: &Global) -> Result<Ended> {
+        let Self { order, reason, how } = self;
+        how.run(global, Deed::Release { order, reason })
+    }
+}
+
+impl Capture {
+    pub fn run(self, global: &Global) -> Result<Ended> {
+        let Self { order, coins, how } = self;
+        how.run(global, Deed::Capture { order, coins })
+    }
+}
+
+impl Grant {
+    pub fn run(self, global: &Global) -> Result<Ended> {
+        let Self { user, coins, expires, reason, how } = self;
+        how.run(global, Deed::Grant { user, coins, expires, reason })
+    }
+}
+
+impl How {
+    fn run(self, global: &Global, deed: Deed) -> Result<Ended> {
+        let zone = if global.json { Tz::UTC } else { global.ledger_to_read().shown_zone(AsOf::End)? };
+        let engine = global.ledger_to_write(self.to_write).start(None)?;
+        working(engine, |engine| self.act(global, engine, deed, zone))
+    }
+
+    fn act(self, global: &Global, engine: &Engine, deed: Deed, zone: Tz) -> Result<Ended> {
+        let made = self.id.is_none();
+        let id = self.id.map_or_else(|| Uuid::now_v7().to_string().parse(), Ok)?;
+        let envelope = support::envelope(engine, deed, id, self.actor)?;
+        let preview = support::preview(engine, &envelope)?;
+        let (is_new, is_taken) = match &preview {
+            Checked::New(record) => (true, record.event().is_some()),
+            Checked::Known(record) => (false, record.event().is_some()),
+            Checked::Nothing(_) => (false, false),
+        };
+        if self.dry_run || !is_new || !is_taken {
+            show(global, &envelope, &preview, zone)?; // what would be refused is not recorded as refused
+            return Ok(Ended::with(is_taken));
+        }
+        if !self.yes {
+            show(global, &envelope, &preview, zone)?;
+            if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+                bail!("nothing was done, as there is no terminal to ask; say --yes, or --dry-run to only look");
+            }
+            if !matches!(ask(&"Do it? [y/N] ")?.trim(), "y" | "Y" | "yes") {
+                bail!("nothing was done");
+            }
+        }
+        let id = envelope.id.clone();
+        let answer = support::carry_out(engine, envelope);
+        tell(global, &id, &answer, made)
+    }
+}
+
+/// What would happen, in words or as the record that would be made.
+fn show(global: &Global, envelope: &Envelope, preview: &Checked, zone: Tz) -> Result<()> {
+    let mut out = stdout();
+    match (preview, global.json) {
+        (Checked::New(record), true) => print_json(&json!({ "id": envelope.id, "would_be": &**record }))?,
+        (Checked::Known(record), true) => print_json(&json!({ "id": envelope.id, "is": &**record }))?,
+        (Checked::Nothing(answer), _) => return tell(global, &envelope.id, answer, false).map(drop),
+        (Checked::New(record), false) => {
+            for what in words::sentences(record, zone, |_, _| true) {
+                writeln!(out, "would be: {}", schemas::visible(&what))?;
+            }
+            print_orders(&mut out, record, zone)?;
+        }
+        (Checked::Known(record), false) => {
+            writeln!(out, "command {} was decided before, in record {}:", envelope.id, words::place(record))?;
+            for what in words::sentences(record, zone, |_, _| true) {
+                writeln!(out, "{}", schemas::visible(&what))?;
+            }
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn print_orders(out: &mut impl Write, record: &Record, zone: Tz) -> Result<()> {
+    for order in record.orders() {
+        let (left, charged) = (thousands(order.left), thousands(order.charged));
+        let status = words::status(&order, false, zone);
+        writeln!(out, "then order {} is {status}, {left} of {charged} left", order.id)?;
+        for share in order.shares() {
+            writeln!(out, "{} holds {} of its value", share.streamer, thousands(share.value))?;
+        }
+    }
+    Ok(())
+}
+
+fn tell(global: &Global, id: &CommandId, answer: &Answer, made: bool) -> Result<Ended> {
+    let well = matches!(answer, Answer::Taken(_));
+    if global.json {
+        let mut line = json!({ "id": id });
+        if let (Some(line), serde_json::Value::Object(answer)) = (line.as_object_mut(), serde_json::to_value(answer)?) {
+            line.extend(answer);
+        }
+        print_json(&line)?;
+        return Ok(Ended::with(well));
+    }
+    let mut out = stdout();
+    let named = if made { format!("; its id is {id}") } else { String::new() };
+    let id = shell_quoted(id.as_str());
+    match answer {
+        Answer::Taken(taken) => {
+            writeln!(out, "done: {}, record {}-{}{named}", words::event(taken.event), taken.shard, taken.sequence)?;
+        }
+        Answer::Refused(refused) => writeln!(
+            out,
+            "refused: {} ({}), recorded as {}-{}",
+            refused.message, refused.code, refused.shard, refused.sequence
+        )?,
+        Answer::Conflict(conflict) => writeln!(
+            out,
+            "the id {id} stands for another command, which was {} in record {}-{}",
+            conflict.outcome, conflict.shard, conflict.sequence
+        )?,
+        Answer::Malformed(malformed) => writeln!(out, "it cannot be asked for: {malformed}")?,
+        Answer::Unavailable(why) => writeln!(out, "it could not be decided: {why}; ask again with --id {id}")?,
+    }
+    out.flush()?;
+    Ok(Ended::with(well))
+}
