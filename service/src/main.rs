@@ -62,7 +62,11 @@ fn run() -> ExitCode {
         Err(error) if output::is_closed_pipe(&error) && !error.is::<cli::Unanswered>() => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&schemas::visible_lines(&format!("{error:#}")));
-            if let Some(interrupted) = error.downcast_ref::<signals::Interrupted>() {
+            let interrupted = match error.downcast_ref() {
+                Some(app::Error::Interrupted(interrupted)) => Some(interrupted),
+                _ => error.downcast_ref::<signals::Interrupted>(),
+            };
+            if let Some(interrupted) = interrupted {
                 return ExitCode::from(interrupted.exit_code());
             }
             // What the ledger found wrong or refused is a fault; the rest is a matter of how it was called.

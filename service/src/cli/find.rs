@@ -4,14 +4,14 @@ use std::io::Write;
 
 use anyhow::Result;
 use chrono_tz::Tz;
-use replay::AsOf;
+use schemas::UserId;
 
-use super::{Ended, Global};
+use super::{Ended, Global, show};
 use crate::{
     app::questions::find::{Answer, Named, Question},
     ledger_dir::shell_quoted,
     local_time::{local, titled},
-    output::{json_line, stdout, table, thousands},
+    output::{table, thousands},
     words,
 };
 
@@ -29,23 +29,18 @@ impl Find {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let ledger = global.ledger_to_read();
         let answer = self.question.ask(&ledger)?;
-        let mut out = stdout();
-        if global.json {
-            json_line(&mut out, &answer)?;
-        } else {
-            let zone = ledger.shown_zone(self.question.as_of.unwrap_or(AsOf::End))?;
-            print(&mut out, &answer, zone)?;
+        let wallet = |user: &UserId| global.ledger().typed(&format!("wallet {}", shell_quoted(user.as_str())));
+        show(global, &ledger, (&answer, self.question.as_of), |out, answer, zone| {
+            print(out, answer, zone)?;
             if let Some(user) = &answer.user {
-                let asked = global.ledger().typed(&format!("wallet {}", shell_quoted(user.as_str())));
-                writeln!(out, "it is a user: {asked}")?;
+                writeln!(out, "it is a user: {}", wallet(user))?;
             }
-        }
-        out.flush()?;
-        Ok(Ended::Well)
+            Ok(())
+        })
     }
 }
 
-fn print(out: &mut impl Write, answer: &Answer, zone: Tz) -> Result<()> {
+fn print(out: &mut dyn Write, answer: &Answer, zone: Tz) -> Result<()> {
     if answer.more > 0 {
         writeln!(out, "{} older records are left out: raise --limit", thousands(answer.more))?;
     }

@@ -28,9 +28,16 @@ mod wallet;
 use std::{io::Write, path::PathBuf};
 
 use anyhow::Result;
+use chrono_tz::Tz;
 use clap::{CommandFactory, Parser, Subcommand};
+use replay::AsOf;
+use serde::Serialize;
 
-use crate::{app, ledger_dir::LedgerDir};
+use crate::{
+    app,
+    ledger_dir::LedgerDir,
+    output::{json_line, stdout},
+};
 
 /// The event-sourced gift and settlement ledger of live-streaming platforms.
 #[derive(Debug, Parser)]
@@ -73,6 +80,23 @@ pub struct ToWrite {
     /// The machine's clock is right, although the last record is more than 400 days old.
     #[arg(long)]
     accept_clock: bool,
+}
+
+/// Prints an answer: as an object, or for people, who are shown times in the zone of the books.
+fn show<A: Serialize>(
+    global: &Global,
+    ledger: &app::Ledger,
+    (answer, as_of): (&A, Option<AsOf>),
+    print: impl FnOnce(&mut dyn Write, &A, Tz) -> Result<()>,
+) -> Result<Ended> {
+    let mut out = stdout();
+    if global.json {
+        json_line(&mut out, answer)?;
+    } else {
+        print(&mut out, answer, ledger.shown_zone(as_of.unwrap_or(AsOf::End))?)?;
+    }
+    out.flush()?;
+    Ok(Ended::Well)
 }
 
 /// How a command ended that could be carried out.
@@ -164,7 +188,7 @@ impl Cli {
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "giftledger", &mut script);
-                let mut out = crate::output::stdout();
+                let mut out = stdout();
                 out.write_all(&script)?;
                 out.flush()?;
                 Ok(Ended::Well)

@@ -4,14 +4,13 @@ use std::io::Write;
 
 use anyhow::Result;
 use chrono_tz::Tz;
-use replay::AsOf;
 use schemas::OrderKind;
 
-use super::{Ended, Global};
+use super::{Ended, Global, show};
 use crate::{
     app::questions::order::{Answer, Question},
     local_time::{local, titled},
-    output::{json_line, stdout, table, thousands},
+    output::{table, thousands},
     words,
 };
 
@@ -28,20 +27,11 @@ impl Order {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let ledger = global.ledger_to_read();
         let answer = self.question.ask(&ledger)?;
-        let mut out = stdout();
-        if global.json {
-            json_line(&mut out, &answer)?;
-        } else {
-            let zone = ledger.shown_zone(self.question.as_of.unwrap_or(AsOf::End))?;
-            print(&mut out, &answer, zone)?;
-            writeln!(out, "as of {} ({})", local(answer.as_of, zone), zone.name())?;
-        }
-        out.flush()?;
-        Ok(Ended::Well)
+        show(global, &ledger, (&answer, self.question.as_of), print)
     }
 }
 
-fn print(out: &mut impl Write, answer: &Answer, zone: Tz) -> Result<()> {
+fn print(out: &mut dyn Write, answer: &Answer, zone: Tz) -> Result<()> {
     let Answer { order, user, past_deadline, held, records, .. } = answer;
     let whose = user.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
     let status = words::status(order, *past_deadline, zone);
@@ -69,5 +59,6 @@ fn print(out: &mut impl Write, answer: &Answer, zone: Tz) -> Result<()> {
     });
     let header = [&*titled("recorded", zone), "record", "what", "by", "client", "command"];
     writeln!(out, "{}", table(&header, &[], rows))?;
+    writeln!(out, "as of {} ({})", local(answer.as_of, zone), zone.name())?;
     Ok(())
 }

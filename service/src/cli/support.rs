@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::{Ended, Global, ToWrite};
 use crate::{
     app::{
-        actions::support::{self, Deed, WhichOrder},
+        actions::support::{self, Deed},
         parse_coins,
+        questions::order::Which,
     },
     ledger_dir::{shell_quoted, working},
     output::{ask, print_json, stdout, thousands},
@@ -27,7 +28,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Refund {
     #[command(flatten)]
-    order: WhichOrder,
+    order: Which,
     /// How many; all that is left where absent.
     #[arg(long, value_name = "COINS", value_parser = parse_coins)]
     coins: Option<Coins>,
@@ -44,7 +45,7 @@ pub struct Refund {
 #[derive(Debug, clap::Args)]
 pub struct RollBack {
     #[command(flatten)]
-    order: WhichOrder,
+    order: Which,
     /// The command that refunded.
     #[arg(long, value_name = "ID")]
     refund: CommandId,
@@ -64,7 +65,7 @@ pub struct RollBack {
 #[derive(Debug, clap::Args)]
 pub struct Release {
     #[command(flatten)]
-    order: WhichOrder,
+    order: Which,
     /// Why, as a code such as `never_delivered`.
     #[arg(long, value_name = "CODE")]
     reason: ReasonCode,
@@ -78,7 +79,7 @@ pub struct Release {
 #[derive(Debug, clap::Args)]
 pub struct Capture {
     #[command(flatten)]
-    order: WhichOrder,
+    order: Which,
     /// How many; all that is held where absent.
     #[arg(long, value_name = "COINS", value_parser = parse_coins)]
     coins: Option<Coins>,

@@ -4,14 +4,13 @@ use std::io::Write;
 
 use anyhow::Result;
 use chrono_tz::Tz;
-use replay::AsOf;
 use schemas::LotKind;
 
-use super::{Ended, Global};
+use super::{Ended, Global, show};
 use crate::{
     app::questions::wallet::{Answer, KnownLot, OpenOrder, Origin, Question},
     local_time::{local, titled},
-    output::{json_line, stdout, table, thousands},
+    output::{table, thousands},
     words,
 };
 
@@ -30,18 +29,11 @@ impl Wallet {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let ledger = global.ledger_to_read();
         let answer = self.question.ask(&ledger)?;
-        let mut out = stdout();
-        if global.json {
-            json_line(&mut out, &answer)?;
-        } else {
-            print(&mut out, &answer, ledger.shown_zone(self.question.as_of.unwrap_or(AsOf::End))?)?;
-        }
-        out.flush()?;
-        Ok(Ended::Well)
+        show(global, &ledger, (&answer, self.question.as_of), print)
     }
 }
 
-fn print(out: &mut impl Write, shown: &Answer, zone: Tz) -> Result<()> {
+fn print(out: &mut dyn Write, shown: &Answer, zone: Tz) -> Result<()> {
     let rows = shown.lots.iter().map(|KnownLot { lot, lapsed, origin }| {
         let (kind, expires) = match lot.kind {
             LotKind::Paid => ("paid", None),

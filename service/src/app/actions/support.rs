@@ -3,47 +3,28 @@
 
 use ledger::{Answer, Checked, Engine, Lines};
 use schemas::{
-    ActorId, Capture, Coins, Command, CommandId, Envelope, Grant, OrderId, OrderName, OrderRef, PartName, ReasonCode,
-    Refund, Release, RollBackRefund, Timestamp, UserId,
+    ActorId, Capture, Coins, Command, CommandId, Envelope, Grant, OrderName, OrderRef, PartName, ReasonCode, Refund,
+    Release, RollBackRefund, Timestamp, UserId,
 };
 
-use crate::app::{Error, Result};
+use crate::app::{Error, Result, questions::order::Which};
 
-/// Which order is meant.
-#[derive(Debug, Clone, clap::Args)]
-pub struct WhichOrder {
-    /// Its number, such as 3-17.
-    #[arg(required_unless_present = "command")]
-    pub order: Option<OrderId>,
-    /// Whose order, with --command.
-    #[arg(long, requires = "command", conflicts_with = "order")]
-    pub user: Option<UserId>,
-    /// The command that placed it, with --user.
-    #[arg(long, requires = "user", value_name = "ID")]
-    pub command: Option<CommandId>,
-    /// Which order of the command's group: its place there, from 0.
-    #[arg(long, requires = "command", value_name = "N")]
-    pub part: Option<u8>,
-}
-
-impl WhichOrder {
-    /// As commands name it. A number says where its record stands, and that says whose it is.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if the number is of no order.
-    fn named(self, engine: &Engine) -> Result<OrderRef> {
-        if let (Some(user), Some(command)) = (self.user, self.command) {
-            return Ok(OrderRef { user, name: OrderName::Command(PartName { command, part: self.part }) });
-        }
-        let Some(id) = self.order else {
-            return Err(Error::Unasked("name an order by its number, or by --user and --command".to_owned()));
-        };
-        let placed = if id.shard < engine.shards() { engine.reader().find(id.shard, id.sequence)? } else { None };
-        let user = placed.as_ref().filter(|(_, record)| record.order(id).is_some());
-        match user.and_then(|(_, record)| record.subject.user()) {
-            Some(user) => Ok(OrderRef { user: user.clone(), name: OrderName::Number(id) }),
-            None => Err(Error::NotFound(format!("there is no order {id}: no record has placed one at that place"))),
-        }
+/// An order as commands name it. A number says where its record stands, and that says whose it is.
+///
+/// # Errors
+/// [`Error::NotFound`] if the number is of no order.
+fn named(engine: &Engine, which: Which) -> Result<OrderRef> {
+    if let (Some(user), Some(command)) = (which.user, which.command) {
+        return Ok(OrderRef { user, name: OrderName::Command(PartName { command, part: which.part }) });
+    }
+    let Some(id) = which.number else {
+        return Err(Error::Unasked("name an order by its number, or by --user and --command".to_owned()));
+    };
+    let placed = if id.shard < engine.shards() { engine.reader().find(id.shard, id.sequence)? } else { None };
+    let user = placed.as_ref().filter(|(_, record)| record.order(id).is_some());
+    match user.and_then(|(_, record)| record.subject.user()) {
+        Some(user) => Ok(OrderRef { user: user.clone(), name: OrderName::Number(id) }),
+        None => Err(Error::NotFound(format!("there is no order {id}: no record has placed one at that place"))),
     }
 }
 
@@ -51,13 +32,13 @@ impl WhichOrder {
 #[derive(Debug)]
 pub enum Deed {
     /// Give coins of a fulfilled order back: all that is left, unless some are named.
-    Refund { order: WhichOrder, coins: Option<Coins>, reason: ReasonCode },
+    Refund { order: Which, coins: Option<Coins>, reason: ReasonCode },
     /// Take a refund back.
-    RollBack { order: WhichOrder, refund: CommandId, part: Option<u8>, reason: ReasonCode },
+    RollBack { order: Which, refund: CommandId, part: Option<u8>, reason: ReasonCode },
     /// End a hold without a charge.
-    Release { order: WhichOrder, reason: ReasonCode },
+    Release { order: Which, reason: ReasonCode },
     /// End a hold with a charge: all that is held, unless less is named.
-    Capture { order: WhichOrder, coins: Option<Coins> },
+    Capture { order: Which, coins: Option<Coins> },
     /// Give coins as goodwill.
     Grant { user: UserId, coins: Coins, expires: Option<Timestamp>, reason: ReasonCode },
 }
@@ -68,14 +49,16 @@ pub enum Deed {
 /// [`Error::NotFound`] if it is about an order that is not there.
 pub fn envelope(engine: &Engine, deed: Deed, id: CommandId, actor: Option<ActorId>) -> Result<Envelope> {
     let command = match deed {
-        Deed::Refund { order, coins, reason } => Command::Refund(Refund { order: order.named(engine)?, coins, reason }),
+        Deed::Refund { order, coins, reason } => {
+            Command::Refund(Refund { order: named(engine, order)?, coins, reason })
+        }
         Deed::RollBack { order, refund, part, reason } => Command::RollBackRefund(RollBackRefund {
-            order: order.named(engine)?,
+            order: named(engine, order)?,
             refund: PartName { command: refund, part },
             reason,
         }),
-        Deed::Release { order, reason } => Command::Release(Release { order: order.named(engine)?, reason }),
-        Deed::Capture { order, coins } => Command::Capture(Capture { order: order.named(engine)?, coins }),
+        Deed::Release { order, reason } => Command::Release(Release { order: named(engine, order)?, reason }),
+        Deed::Capture { order, coins } => Command::Capture(Capture { order: named(engine, order)?, coins }),
         Deed::Grant { user, coins, expires, reason } => Command::Grant(Grant { user, coins, expires, reason }),
     };
     Ok(Envelope { id, occurred_at: None, actor, client: None, command })

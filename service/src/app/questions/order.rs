@@ -7,9 +7,20 @@ use serde::Serialize;
 use super::wallet::is_past_deadline;
 use crate::app::{Error, Ledger, Result};
 
-/// An order by its number, or by user and the id of the command that placed it.
+/// An order, with everything that happened to it.
 #[derive(Debug, clap::Args)]
 pub struct Question {
+    /// Which one.
+    #[command(flatten)]
+    pub which: Which,
+    /// As of a time or a position `<shard>-<sequence>`.
+    #[arg(long, value_name = "MOMENT")]
+    pub as_of: Option<AsOf>,
+}
+
+/// An order by its number, or by user and the id of the command that placed it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Which {
     /// Its number, such as 3-17.
     #[arg(required_unless_present = "command")]
     pub number: Option<OrderId>,
@@ -22,9 +33,6 @@ pub struct Question {
     /// Which order of the command's group: its place there, from 0; the first that it placed where absent.
     #[arg(long, requires = "command", value_name = "N")]
     pub part: Option<u8>,
-    /// As of a time or a position `<shard>-<sequence>`.
-    #[arg(long, value_name = "MOMENT")]
-    pub as_of: Option<AsOf>,
 }
 
 /// An order with its records.
@@ -61,7 +69,7 @@ impl Question {
         let clock = ledger.fold(as_of, |record| {
             self.hear(record, &mut story);
         })?;
-        let Some(Story { order, user, records }) = story else { return Err(self.not_found(as_of)) };
+        let Some(Story { order, user, records }) = story else { return Err(self.which.not_found(as_of)) };
         let past_deadline = is_past_deadline(&order, clock);
         let held = order.shares().into_iter().collect();
         Ok(Answer { order, user, as_of: clock, past_deadline, held, records })
@@ -70,7 +78,7 @@ impl Question {
     fn hear(&self, record: &Record, story: &mut Option<Story>) {
         let is_it = |order: &schemas::Order| match &story {
             Some(story) => story.order.id == order.id,
-            None => self.names(record, order.id),
+            None => self.which.names(record, order.id),
         };
         // The first of a group where its id names the order, and its newest state in any later record.
         let mut found = record.orders().filter(is_it);
@@ -84,7 +92,9 @@ impl Question {
         known.order = order;
         known.records.push(record.clone());
     }
+}
 
+impl Which {
     fn names(&self, record: &Record, order: OrderId) -> bool {
         match (&self.number, &self.user, &self.command) {
             (Some(number), ..) => *number == order,
