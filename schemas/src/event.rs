@@ -446,6 +446,36 @@ pub struct Unlapsed {
 }
 
 impl Event {
+    /// The channel's transaction that it names, where its subject is not that itself.
+    pub fn transaction(&self) -> Option<(&ChannelId, &TransactionId)> {
+        match self {
+            Self::TopUpCredited(e) => Some((&e.channel, &e.transaction)),
+            Self::ChargedBack(e) => Some((&e.channel, &e.transaction)),
+            Self::Reinstated(e) => Some((&e.channel, &e.transaction)),
+            Self::ReferencePublished(_)
+            | Self::ReferenceTaken(_)
+            | Self::TopUpClaimed(_)
+            | Self::ChargebackClaimed(_)
+            | Self::Granted(_)
+            | Self::LotExpired(_)
+            | Self::GiftGiven(_)
+            | Self::Held(_)
+            | Self::Sent(_)
+            | Self::Queried(_)
+            | Self::Unresolved(_)
+            | Self::HandedOver(_)
+            | Self::Captured(_)
+            | Self::Released(_)
+            | Self::Refunded(_)
+            | Self::RefundRolledBack(_)
+            | Self::ChargebackRemembered(_)
+            | Self::TopUpReversed(_)
+            | Self::ReinstateRemembered(_)
+            | Self::ReinstateClaimed(_)
+            | Self::Group(_) => None,
+        }
+    }
+
     /// The order that it moved, where it moved one that an earlier event placed.
     #[inline]
     pub fn moved_order(&self) -> Option<OrderId> {

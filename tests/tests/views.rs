@@ -565,11 +565,15 @@ fn whatever_has_an_id_is_found() {
     let order = books.json(&["order", "--user", "u1", "--command", "g1"])["order"]["id"].as_str().unwrap().to_owned();
     assert_eq!(named("g1"), ["command g1"]);
     assert_eq!(named(&order), ["order g1", "order r1"]);
-    assert_eq!(named("GPA.1"), ["transaction t-1"]);
+    for transaction in ["GPA.1", "apple/GPA.1"] {
+        let found = named(transaction);
+        assert_eq!(found.len(), 2, "the claim and the credit: {found:?}");
+        assert_eq!(found[0], "transaction t-1");
+    }
     assert_eq!(named("u1"), Vec::<String>::new());
     assert!(books.run(&["find", "u1"], DONE).contains("it is a user: giftledger wallet u1 --data"));
     let shown = books.run(&["find", &order, "--limit", "1"], DONE);
-    assert!(shown.contains("1 coin refunded: not_shown") && shown.contains("1 older records are left out"), "{shown}");
+    assert!(shown.contains("1 coin refunded: not_shown") && shown.contains("older ones are left out (1)"), "{shown}");
     let none = books.run(&["find", "no\u{1b}[2J"], FAULT);
     assert!(none.contains("nothing has the id") && !none.contains('\u{1b}'), "{none}");
 }
@@ -606,16 +610,22 @@ fn support_sees_what_it_does_before_it_is_done() {
     assert!(order.contains("ann") && order.contains("not_shown"), "{order}");
     // The same id is not done twice, and says what it did.
     let again = books.run(&[&refund[..], &["--yes"]].concat(), DONE);
-    assert!(again.contains("command case-7 was decided before"), "{again}");
+    assert_eq!(again, done);
+    assert!(books.run(&refund, DONE).contains("command case-7 was decided before"));
     let other = ["refund", &number, "--coins", "21", "--reason", "not_shown", "--id", "case-7", "--yes"];
     assert!(books.run(&other, FAULT).contains("the id case-7 stands for another command"));
     assert_eq!(records(), before + 1);
 
-    // What would be refused is not done, and no refusal is recorded for it.
-    let much = ["refund", &number, "--coins", "31", "--reason", "not_shown", "--yes"];
+    // What would be refused is not done; asked for in earnest, the refusal is recorded as any other.
+    let much = ["refund", &number, "--coins", "31", "--reason", "not_shown"];
     let refused = books.run(&much, FAULT);
-    assert!(refused.contains("would be: refused"), "{refused}");
+    assert!(refused.contains("would be: refused") && refused.contains("nothing was done"), "{refused}");
     assert_eq!(records(), before + 1);
+    let refused = books.run(&[&much[..], &["--yes"]].concat(), FAULT);
+    assert!(refused.contains("exceeds_left") && refused.contains("recorded as"), "{refused}");
+    assert_eq!(records(), before + 2);
+    let escape = ["grant", "u1", "5", "--reason", "x", "--id", "a\u{1b}[31mb", "--dry-run"];
+    assert!(!books.run(&escape, DONE).contains('\u{1b}'));
     assert!(books.run(&["refund", "0-999", "--reason", "x", "--yes"], FAULT).contains("there is no order 0-999"));
     assert!(books.run(&["refund", "999-1", "--reason", "x", "--yes"], FAULT).contains("there is no order 999-1"));
     assert_eq!(books.output(&["refund", "--reason", "x"]).status.code(), Some(2));

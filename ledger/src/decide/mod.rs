@@ -49,7 +49,7 @@ pub struct Prefetched {
     pub order: Option<Arc<Order>>,
     /// Top-up, chargeback and reinstatement: the newest record of the transaction.
     pub transaction: Option<Claim>,
-    /// Take-back and give-back: the sequence of the record that credited the payment.
+    /// Take-back: the sequence of the record that credited the payment.
     pub credited: Option<u64>,
     /// Give-back: what the chargeback took.
     pub charged_back: Option<ChargedBack>,

@@ -165,9 +165,11 @@ impl Log {
         if read.is_ok() && found != mark {
             return Ok(());
         }
+        self.stopped = true; // it stays so if that fails: what of it is durable nobody knows then
         let erased = read.and_then(|_| tail.file.write_at(tail.position, &mark.map(|_| 0)));
         let erased = erased.and_then(|()| tail.file.sync());
         erased.map_err(|source| self.io("beginning behind the end of", &tail.segment.name, source))?;
+        self.stopped = false;
         self.stats.syncs += 1;
         Ok(())
     }
@@ -305,6 +307,7 @@ impl Log {
         if self.spare.is_none() {
             self.reserve_spare()?;
         }
+        self.erase_mark()?; // of a segment that was longer than this writer's before it was opened
         let file = self.spare.take().expect("it was just reserved");
         let base = self.tail.segment.base + self.tail.position;
         let (lineage, cuts) = (self.shared.lineage, self.shared.cuts.clone());

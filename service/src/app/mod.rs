@@ -1,5 +1,5 @@
-//! What every door offers: actions and questions, typed and serialisable, with one error. A door parses what is asked and
-//! renders the answer; nothing in here prints, and no question knows who asks.
+//! What every door offers: actions and questions, typed, with one error. A door parses what is asked and renders the
+//! answer; in here nothing is printed but how far a fold has come.
 
 pub mod actions;
 mod error;

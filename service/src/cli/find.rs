@@ -18,7 +18,7 @@ use crate::{
 /// Find whatever has an id.
 ///
 /// Shows every record that the id names: a command's id, the number of an order or a record, a channel's
-/// transaction, a user.
+/// transaction, alone or as CHANNEL/TRANSACTION. Of a user it says how to see the wallet.
 #[derive(Debug, clap::Args)]
 pub struct Find {
     #[command(flatten)]
@@ -42,7 +42,7 @@ impl Find {
 
 fn print(out: &mut dyn Write, answer: &Answer, zone: Tz) -> Result<()> {
     if answer.more > 0 {
-        writeln!(out, "{} older records are left out: raise --limit", thousands(answer.more))?;
+        writeln!(out, "older ones are left out ({}): raise --limit", thousands(answer.more))?;
     }
     let rows = answer.found.iter().flat_map(|found| {
         let record = &found.record;
@@ -61,5 +61,6 @@ fn print(out: &mut dyn Write, answer: &Answer, zone: Tz) -> Result<()> {
     if !answer.found.is_empty() {
         writeln!(out, "{}", table(&header, &[], rows))?;
     }
+    writeln!(out, "as of {} ({})", local(answer.as_of, zone), zone.name())?;
     Ok(())
 }

@@ -22,7 +22,7 @@ use crate::{
 
 /// Import gifts from a CSV file.
 ///
-/// The file may be plain or gzipped. It can be interrupted and repeated.
+/// The file may be plain or gzipped. An import can be interrupted and repeated.
 #[derive(Debug, clap::Args)]
 pub struct Import {
     /// The file.

@@ -11,7 +11,7 @@ use super::{Ended, Global};
 use crate::{
     app::questions::orders::{Answer, Found, Question},
     local_time::{local, titled},
-    output::{json_line, stdout, table, thousands},
+    output::{complain, json_line, stdout, table, thousands},
     words,
 };
 
@@ -32,6 +32,9 @@ impl Orders {
         let mut out = stdout();
         if global.json {
             answer.orders.iter().try_for_each(|order| json_line(&mut out, order))?;
+            if answer.more > 0 {
+                complain(&format_args!("and {} older ones: raise --limit", thousands(answer.more)));
+            }
         } else {
             print(&mut out, &answer, ledger.shown_zone(self.question.as_of.unwrap_or(AsOf::End))?)?;
         }

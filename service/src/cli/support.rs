@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use chrono_tz::Tz;
 use ledger::{Answer, Checked, Engine};
 use replay::AsOf;
-use schemas::{ActorId, Coins, CommandId, Envelope, ReasonCode, Record, Timestamp, UserId};
+use schemas::{ActorId, Coins, CommandId, Envelope, ReasonCode, Record, Timestamp, UserId, visible};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::{
         questions::order::Which,
     },
     ledger_dir::{shell_quoted, working},
-    output::{ask, print_json, stdout, thousands},
+    output::{ask, complain, print_json, stdout, thousands},
     words,
 };
 
@@ -116,10 +116,10 @@ struct How {
     /// The id of the command: the same id is never done twice. One is made where it is absent.
     #[arg(long)]
     id: Option<CommandId>,
-    /// Do it without asking.
+    /// Do it without looking and asking.
     #[arg(long, conflicts_with = "dry_run")]
     yes: bool,
-    /// Only show what would happen.
+    /// Only show what would happen. (The ledger is opened to write all the same, so what is due is recorded.)
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -169,21 +169,23 @@ impl How {
     }
 
     fn act(self, global: &Global, engine: &Engine, deed: Deed, zone: Tz) -> Result<Ended> {
-        let made = self.id.is_none();
         let id = self.id.map_or_else(|| Uuid::now_v7().to_string().parse(), Ok)?;
-        let envelope = support::envelope(engine, deed, id, self.actor)?;
-        let preview = support::preview(engine, &envelope)?;
-        let (is_new, is_taken) = match &preview {
-            Checked::New(record) => (true, record.event().is_some()),
-            Checked::Known(record) => (false, record.event().is_some()),
-            Checked::Nothing(_) => (false, false),
-        };
-        if self.dry_run || !is_new || !is_taken {
-            show(global, &envelope, &preview, zone)?; // what would be refused is not recorded as refused
-            return Ok(Ended::with(is_taken));
-        }
+        let envelope = support::envelope(engine, deed, id.clone(), self.actor)?;
         if !self.yes {
+            let preview = support::preview(engine, &envelope)?;
+            let (is_new, is_taken) = match &preview {
+                Checked::New(record) => (true, record.event().is_some()),
+                Checked::Known(record) => (false, record.event().is_some()),
+                Checked::Nothing(_) => (false, false),
+            };
             show(global, &envelope, &preview, zone)?;
+            if self.dry_run || !is_new {
+                return Ok(Ended::with(is_taken));
+            }
+            if !is_taken {
+                complain(&"nothing was done");
+                return Ok(Ended::WithFault);
+            }
             if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
                 bail!("nothing was done, as there is no terminal to ask; say --yes, or --dry-run to only look");
             }
@@ -191,9 +193,13 @@ impl How {
                 bail!("nothing was done");
             }
         }
-        let id = envelope.id.clone();
+        // Before it is done: whoever is cut off asks again with the same id.
+        complain(&format_args!(
+            "this is command {}; with --id it is not done twice",
+            visible(&shell_quoted(id.as_str()))
+        ));
         let answer = support::carry_out(engine, envelope);
-        tell(global, &id, &answer, made)
+        tell(global, &id, &answer)
     }
 }
 
@@ -203,17 +209,18 @@ fn show(global: &Global, envelope: &Envelope, preview: &Checked, zone: Tz) -> Re
     match (preview, global.json) {
         (Checked::New(record), true) => print_json(&json!({ "id": envelope.id, "would_be": &**record }))?,
         (Checked::Known(record), true) => print_json(&json!({ "id": envelope.id, "is": &**record }))?,
-        (Checked::Nothing(answer), _) => return tell(global, &envelope.id, answer, false).map(drop),
+        (Checked::Nothing(answer), _) => return tell(global, &envelope.id, answer).map(drop),
         (Checked::New(record), false) => {
             for what in words::sentences(record, zone, |_, _| true) {
-                writeln!(out, "would be: {}", schemas::visible(&what))?;
+                writeln!(out, "would be: {}", visible(&what))?;
             }
             print_orders(&mut out, record, zone)?;
         }
         (Checked::Known(record), false) => {
-            writeln!(out, "command {} was decided before, in record {}:", envelope.id, words::place(record))?;
+            let id = visible(envelope.id.as_str());
+            writeln!(out, "command {id} was decided before, in record {}:", words::place(record))?;
             for what in words::sentences(record, zone, |_, _| true) {
-                writeln!(out, "{}", schemas::visible(&what))?;
+                writeln!(out, "{}", visible(&what))?;
             }
         }
     }
@@ -232,7 +239,7 @@ fn print_orders(out: &mut impl Write, record: &Record, zone: Tz) -> Result<()> {
     Ok(())
 }
 
-fn tell(global: &Global, id: &CommandId, answer: &Answer, made: bool) -> Result<Ended> {
+fn tell(global: &Global, id: &CommandId, answer: &Answer) -> Result<Ended> {
     let well = matches!(answer, Answer::Taken(_));
     if global.json {
         let mut line = json!({ "id": id });
@@ -243,23 +250,28 @@ fn tell(global: &Global, id: &CommandId, answer: &Answer, made: bool) -> Result<
         return Ok(Ended::with(well));
     }
     let mut out = stdout();
-    let named = if made { format!("; its id is {id}") } else { String::new() };
     let id = shell_quoted(id.as_str());
+    let id = visible(&id);
     match answer {
         Answer::Taken(taken) => {
-            writeln!(out, "done: {}, record {}-{}{named}", words::event(taken.event), taken.shard, taken.sequence)?;
+            let short = taken.shortfall.filter(|coins| !coins.is_zero());
+            let short = short.map(|coins| format!(", {} coins were not there", thousands(coins))).unwrap_or_default();
+            writeln!(out, "done: {}{short}, record {}-{}", words::event(taken.event), taken.shard, taken.sequence)?;
         }
         Answer::Refused(refused) => writeln!(
             out,
             "refused: {} ({}), recorded as {}-{}",
-            refused.message, refused.code, refused.shard, refused.sequence
+            visible(&refused.message),
+            refused.code,
+            refused.shard,
+            refused.sequence
         )?,
         Answer::Conflict(conflict) => writeln!(
             out,
             "the id {id} stands for another command, which was {} in record {}-{}",
             conflict.outcome, conflict.shard, conflict.sequence
         )?,
-        Answer::Malformed(malformed) => writeln!(out, "it cannot be asked for: {malformed}")?,
+        Answer::Malformed(malformed) => writeln!(out, "it cannot be asked for: {}", visible(&malformed.message))?,
         Answer::Unavailable(why) => writeln!(out, "it could not be decided: {why}; ask again with --id {id}")?,
     }
     out.flush()?;

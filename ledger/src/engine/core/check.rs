@@ -10,13 +10,15 @@ use crate::{
     engine::{answer::Answer, conflict::Conflict, lookup::Asker, prepare::Prepared},
 };
 
-/// What would come of a command now.
+/// What would come of a command now. Not looked at: the queue, the disk, its subject's quota of refusals, and lines
+/// that wait for others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
     /// It is new: this would be recorded, an event or a refusal. Its place and time are those that it would have
     /// at this moment; whoever comes first may change all of it.
     New(Box<Record>),
-    /// Its id has an outcome already: this record.
+    /// Its id has a record already, the first that it made: what comes of a top-up, a chargeback or a
+    /// reinstatement is said by the one that takes its dispatch.
     Known(Arc<Record>),
     /// Nothing would be recorded: it is a conflict, malformed, or cannot be decided now.
     Nothing(Answer),

@@ -1,7 +1,7 @@
 //! Whatever has an id: what somebody reads from a screenshot, and what became of it.
 
 use replay::AsOf;
-use schemas::{OrderId, Record, Subject, Timestamp, UserId};
+use schemas::{ChannelId, OrderId, Record, Subject, Timestamp, TransactionId, UserId};
 use serde::Serialize;
 
 use crate::app::{Error, Ledger, Result};
@@ -60,6 +60,9 @@ impl Question {
     /// # Errors
     /// [`Error::NotFound`] if nothing has the id.
     pub fn ask(&self, ledger: &Ledger) -> Result<Answer> {
+        if self.id.is_empty() {
+            return Err(Error::Unasked("name the id that is to be found".to_owned()));
+        }
         let order = self.id.parse::<OrderId>().ok();
         let (mut user, mut found, mut more) = (None, std::collections::VecDeque::new(), 0);
         let clock = ledger.fold(self.as_of.unwrap_or(AsOf::End), |record| {
@@ -86,9 +89,13 @@ impl Question {
         let place =
             |order: OrderId| (order.shard, order.sequence) == (record.shard, record.sequence) && order.part == 0;
         let moved = |order: OrderId| record.events().any(|(part, event)| record.order_of(part, event) == Some(order));
+        let is_paid_by = |(channel, transaction): (&ChannelId, &TransactionId)| {
+            let alone = self.id.strip_prefix(channel.as_str()).and_then(|rest| rest.strip_prefix('/'));
+            transaction.as_str() == self.id || alone == Some(transaction.as_str())
+        };
         let transaction = match &record.subject {
-            Subject::Transaction { transaction, .. } => Some(transaction.as_str()),
-            _ => None,
+            Subject::Transaction { channel, transaction } => is_paid_by((channel, transaction)),
+            _ => record.events().filter_map(|(_, event)| event.transaction()).any(is_paid_by),
         };
         if record.id.as_str() == self.id {
             Some(Named::Command)
@@ -97,7 +104,7 @@ impl Question {
         } else if order.is_some_and(place) {
             Some(Named::Record)
         } else {
-            (transaction == Some(&*self.id)).then_some(Named::Transaction)
+            transaction.then_some(Named::Transaction)
         }
     }
 }

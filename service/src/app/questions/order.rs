@@ -21,10 +21,10 @@ pub struct Question {
 /// An order by its number, or by user and the id of the command that placed it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Which {
-    /// Its number, such as 3-17.
+    /// The order's number, such as 3-17.
     #[arg(required_unless_present = "command")]
     pub number: Option<OrderId>,
-    /// Whose order, with --command.
+    /// Whose order it is, with --command.
     #[arg(long, requires = "command", conflicts_with = "number")]
     pub user: Option<UserId>,
     /// The command that placed it, with --user.

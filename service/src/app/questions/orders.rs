@@ -113,13 +113,20 @@ impl Question {
     /// Folds the log. Only what matches is held: every record of an order says all of it.
     ///
     /// # Errors
-    /// [`Error::Unasked`] if the times leave none.
+    /// [`Error::Unasked`] if the times or amounts leave none.
     pub fn ask(&self, ledger: &Ledger) -> Result<Answer> {
         if let (Some(from), Some(until)) = (self.from, self.until)
             && from >= until
         {
             return Err(Error::Unasked(format!(
                 "--until {until} is not later than --from {from}, so no order is meant"
+            )));
+        }
+        if let (Some(least), Some(most)) = (self.at_least, self.at_most)
+            && least > most
+        {
+            return Err(Error::Unasked(format!(
+                "--at-most {most} is less than --at-least {least}, so no order is meant"
             )));
         }
         let mut found: BTreeMap<(Timestamp, OrderId), Found> = BTreeMap::new();
