@@ -4,6 +4,7 @@ use std::{cmp::Ordering, sync::Arc};
 
 use schemas::{Change, GiftItem, ItemId, ReferenceTaken, Rejection, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeStruct};
+use smallvec::{SmallVec, smallvec};
 
 use super::sorted::Sorted;
 
@@ -17,8 +18,9 @@ pub struct Catalogue {
     items: Sorted<Item>,
 }
 
-/// An item with its conditions, the later ones behind.
-type Item = (ItemId, Vec<Offer>);
+/// An item with its conditions, the later ones behind; nearly always one, which stands right here: a version copies
+/// the items around those that it changes, once for each shard.
+type Item = (ItemId, SmallVec<[Offer; 1]>);
 
 /// An item's conditions from an instant on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +67,7 @@ impl Catalogue {
             };
             let offer = Offer { version: taken.version, from, item };
             let Some((_, offers)) = self.items.get_mut(called(key)) else {
-                self.items.put((key.clone(), vec![offer]), called(key));
+                self.items.put((key.clone(), smallvec![offer]), called(key));
                 continue;
             };
             // What this one replaces from `from` on, and what no later decision can reach any more.
