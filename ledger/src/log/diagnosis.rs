@@ -87,8 +87,8 @@ impl Diagnosis {
 
 /// What is lost behind the records that are left, in a sentence.
 fn loss(lost: &[Lost], open_ended: bool, left: &[ShardHead]) -> String {
-    let count: u64 = lost.iter().map(|lost| lost.to - lost.from + 1).sum();
-    let left: u64 = left.iter().map(|head| head.sequence).sum();
+    let count: u128 = lost.iter().map(|lost| u128::from(lost.to - lost.from) + 1).sum();
+    let left: u128 = left.iter().map(|head| u128::from(head.sequence)).sum();
     let which: Vec<String> = lost.iter().map(|l| format!("{} to {} of shard {}", l.from, l.to, l.shard)).collect();
     match (count, open_ended) {
         (0, false) => "No record is lost.".to_owned(),

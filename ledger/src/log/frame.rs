@@ -39,6 +39,8 @@
 use crc_fast::CrcAlgorithm::Crc32Iscsi;
 use schemas::{Hash, MAX_RECORD_BYTES, Shard};
 
+use super::MAX_SEQUENCE;
+
 /// The first bytes of a frame.
 pub(super) const MAGIC: [u8; 4] = *b"GLfr";
 /// The header's bytes.
@@ -162,7 +164,9 @@ impl Meta {
 
     /// What a sound checksum does not rule out: a writer that went wrong.
     fn check(&self) -> Result<(), Invalid> {
-        let sound = |s: &Section| s.count > 0 && s.first > 0 && s.first.checked_add(s.count.into()).is_some();
+        let sound = |s: &Section| {
+            s.count > 0 && s.first > 0 && s.first.checked_add(s.count.into()).is_some_and(|next| next <= MAX_SEQUENCE)
+        };
         if self.sections.is_empty()
             || !self.sections.iter().all(sound)
             || !self.sections.is_sorted_by(|a, b| a.shard < b.shard)

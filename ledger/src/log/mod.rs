@@ -178,6 +178,10 @@ impl fmt::Debug for Locator {
     }
 }
 
+/// No shard has more records: at a million a second, 285 years of them. What names more is damaged; and those of all
+/// shards add up to a number that can be told.
+pub(crate) const MAX_SEQUENCE: u64 = 1 << 53;
+
 /// How far a shard is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

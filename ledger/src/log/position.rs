@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Head,
+    Head, MAX_SEQUENCE,
     disk::{Disk, UNFINISHED},
     frame::crc32c,
 };
@@ -100,6 +100,9 @@ fn parse(bytes: &[u8]) -> Result<Stated, String> {
     canonical.push(b'\n');
     if checksum(&stored.stated) != stored.crc32c || canonical != bytes {
         return Err("the position and its checksum differ".to_owned());
+    }
+    if stored.stated.head.shards.iter().any(|head| head.sequence >= MAX_SEQUENCE) {
+        return Err("the position names more records than there can be".to_owned());
     }
     Ok(stored.stated)
 }

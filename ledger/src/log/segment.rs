@@ -57,7 +57,7 @@ use schemas::{BLOCK_RECORDS, Hash, Shard};
 use uuid::Uuid;
 
 use super::{
-    ShardHead,
+    MAX_SEQUENCE, ShardHead,
     disk::{Disk, DiskFile},
     frame::{crc32c, u16_at, u32_at, u64_at},
 };
@@ -306,7 +306,8 @@ impl Header {
             cuts: cuts.chunks_exact(CUT_BYTES).map(cut).collect::<Option<_>>()?,
         };
         // A chain is taken up from frames before this segment, and goes on behind the last sequence.
-        let resumes = |tip: &Tip| tip.head.sequence < u64::MAX && tip.open.iter().all(|&offset| offset < header.base);
+        let resumes =
+            |tip: &Tip| tip.head.sequence < MAX_SEQUENCE && tip.open.iter().all(|&offset| offset < header.base);
         (rest.is_empty() && shards > 0 && header.tips.iter().all(resumes)).then_some(header)
     }
 }
