@@ -12,8 +12,8 @@ use std::{
 };
 
 use schemas::{
-    Body, Client, Command, CommandId, Digest, Event, MAX_RECORD_BYTES, Moved, Origin, Record, Rejection, Shard,
-    Subject, Timestamp, encoded_len,
+    Body, Client, Command, CommandId, Digest, Envelope, Event, MAX_RECORD_BYTES, Moved, Origin, Record, Rejection,
+    Shard, Subject, Timestamp, encoded_len,
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
     finder::{Finding, Quest},
     flows::Flows,
     lookup::{Asker, Lookup, Miss},
-    prepare::Prepared,
+    prepare::{Prepared, Sound},
     quota::Quota,
     timers::Timers,
 };
@@ -120,6 +120,24 @@ struct Incoming<'a> {
     client: Option<Box<Client>>,
     command: &'a Command,
     digest: Digest,
+}
+
+impl<'a> Incoming<'a> {
+    /// A caller's, which was found well formed.
+    #[inline]
+    fn by_caller(envelope: &'a Envelope, sound: &Sound, subject: Subject, occurred_at: Option<Timestamp>) -> Self {
+        Self {
+            shard: sound.shard,
+            digest: sound.digest,
+            subject,
+            origin: Origin::Caller,
+            id: &envelope.id,
+            occurred_at,
+            actor: envelope.actor.clone(),
+            client: envelope.client.clone(),
+            command: &envelope.command,
+        }
+    }
 }
 
 impl Core {

@@ -50,17 +50,7 @@ impl Core {
         };
         let looked = self.lookup.prefetch(Asker::AtOnce, &subject, envelope.id.as_str(), &envelope.command);
         let prefetched = at_once(looked)?;
-        let incoming = Incoming {
-            shard: sound.shard,
-            digest: sound.digest,
-            subject,
-            origin: Origin::Caller,
-            id: &envelope.id,
-            occurred_at,
-            actor: envelope.actor.clone(),
-            client: envelope.client.clone(),
-            command: &envelope.command,
-        };
+        let incoming = Incoming::by_caller(envelope, sound, subject, occurred_at);
         Ok(Checked::New(Box::new(self.record_of(incoming, prefetched.as_deref()))))
     }
 }

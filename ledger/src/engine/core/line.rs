@@ -83,17 +83,7 @@ impl Core {
             }
             Err(Miss::Failed(error)) => return Err(error),
         };
-        let incoming = Incoming {
-            shard: sound.shard,
-            digest: sound.digest,
-            subject,
-            origin: Origin::Caller,
-            id: &envelope.id,
-            occurred_at,
-            actor: envelope.actor.clone(),
-            client: envelope.client.clone(),
-            command: &envelope.command,
-        };
+        let incoming = Incoming::by_caller(envelope, sound, subject, occurred_at);
         match self.decided(incoming, prefetched.as_deref()) {
             Some(record) => {
                 self.answer_from(slot, &record, envelope.command.touches())?;
