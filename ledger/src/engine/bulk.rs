@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{
     answer::{Answer, Unavailable},
+    caller::Caller,
     prepare::Prepared,
 };
 
@@ -29,9 +30,10 @@ pub(crate) struct Slot {
     pub(crate) line: usize,
 }
 
-/// Commands, and for each what was found out about it.
+/// Commands of a caller, and for each what was found out about it.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
+    pub(crate) caller: Caller,
     pub(crate) commands: Vec<Envelope>,
     pub(crate) prepared: Vec<Prepared>,
 }

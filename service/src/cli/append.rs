@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use ledger::{Answer, Engine, Lines};
+use ledger::{Answer, Caller, Engine, Lines};
 use schemas::{CommandId, Envelope, Unread};
 use serde::Serialize;
 
@@ -66,8 +66,9 @@ impl Append {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let input = open(self.file.as_deref())?;
         let lines = if self.unordered { Lines::Independent } else { Lines::InOrder };
-        let engine = global.ledger_to_write(self.to_write).start(None)?;
-        let well = working(engine, |engine| append(engine, input, lines, &mut stdout()))?;
+        let engine = global.ledger_to_write(&self.to_write).start(None)?;
+        let caller = self.to_write.caller();
+        let well = working(engine, |engine| append(engine, &caller, input, lines, &mut stdout()))?;
         Ok(Ended::with(well))
     }
 }
@@ -81,7 +82,13 @@ fn open(file: Option<&Path>) -> Result<Box<dyn Read + Send>> {
 }
 
 /// Submits what is there, up to a chunk, and answers it before it takes more. Whether all were taken.
-fn append(engine: &Engine, input: Box<dyn Read + Send>, lines: Lines, out: &mut impl Write) -> Result<bool> {
+fn append(
+    engine: &Engine,
+    caller: &Caller,
+    input: Box<dyn Read + Send>,
+    lines: Lines,
+    out: &mut impl Write,
+) -> Result<bool> {
     let (sender, receiver) = mpsc::sync_channel(CHUNK);
     let reader = std::thread::spawn(move || read_lines(BufReader::new(input), &sender));
     let (mut well, mut last) = (true, 0);
@@ -95,14 +102,14 @@ fn append(engine: &Engine, input: Box<dyn Read + Send>, lines: Lines, out: &mut 
         let mut inputs = vec![first];
         inputs.extend(receiver.try_iter().take(CHUNK - 1));
         last = inputs.last().map_or(0, |input| input.line);
-        let answered = answer(engine, inputs, lines, out).and_then(|well| Ok(out.flush().map(|()| well)?));
+        let answered = answer(engine, caller, inputs, lines, out).and_then(|well| Ok(out.flush().map(|()| well)?));
         well &= answered.context(Unanswered { last })?;
     }
     reader.join().expect("reading lines does not panic").context("reading the commands")?;
     Ok(well)
 }
 
-fn answer(engine: &Engine, inputs: Vec<Input>, lines: Lines, out: &mut impl Write) -> Result<bool> {
+fn answer(engine: &Engine, caller: &Caller, inputs: Vec<Input>, lines: Lines, out: &mut impl Write) -> Result<bool> {
     let mut commands = Vec::with_capacity(inputs.len());
     let mut places = Vec::with_capacity(inputs.len());
     for Input { line, command } in inputs {
@@ -114,7 +121,7 @@ fn answer(engine: &Engine, inputs: Vec<Input>, lines: Lines, out: &mut impl Writ
             Err(unread) => places.push((line, Err(unread))),
         }
     }
-    let mut answers = engine.execute(commands, lines).into_iter();
+    let mut answers = engine.execute(caller, commands, lines).into_iter();
     let mut well = true;
     for (line, place) in places {
         let (id, answer) = match place {

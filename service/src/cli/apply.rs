@@ -87,7 +87,7 @@ impl Pruning {
 impl Apply {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let wanted = platform_file::read(&self.file)?;
-        let ledger = global.ledger_to_write(self.to_write);
+        let ledger = global.ledger_to_write(&self.to_write);
         if self.dry_run {
             let published = if ledger.exists()? { Published::read(&ledger)? } else { Published::default() };
             let current = published.current();

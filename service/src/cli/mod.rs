@@ -30,7 +30,9 @@ use std::{io::Write, path::PathBuf};
 use anyhow::Result;
 use chrono_tz::Tz;
 use clap::{CommandFactory, Parser, Subcommand};
+use ledger::Caller;
 use replay::AsOf;
+use schemas::Source;
 use serde::Serialize;
 
 use crate::{
@@ -69,17 +71,37 @@ impl Global {
         app::Ledger::of(&self.ledger())
     }
 
-    fn ledger_to_write(&self, how: ToWrite) -> LedgerDir {
+    fn ledger_to_write(&self, how: &ToWrite) -> LedgerDir {
         self.ledger().accepting_clock(how.accept_clock)
     }
 }
 
 /// What every command takes that opens the ledger to write.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct ToWrite {
+    /// The service as which it is asked: command ids are its own, so two services may use the same id.
+    #[arg(long, value_name = "SERVICE", default_value = "cli", value_parser = parse_source)]
+    source: Source,
     /// The machine's clock is right, although the last record is more than 400 days old.
     #[arg(long)]
     accept_clock: bool,
+}
+
+impl ToWrite {
+    /// Who asks.
+    fn caller(&self) -> Caller {
+        Caller::of(self.source.clone())
+    }
+}
+
+/// A source that a service may have.
+fn parse_source(text: &str) -> Result<Source, String> {
+    let source: Source = text.parse().map_err(|error: schemas::IdError| error.to_string())?;
+    if source.is_own() {
+        Err(format!("{source} is a part of the ledger itself; take another name"))
+    } else {
+        Ok(source)
+    }
 }
 
 /// Prints an answer: as an object, or for people, who are shown times in the zone of the books.

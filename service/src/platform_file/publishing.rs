@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ledger::{Answer, Clock, Engine, Lines, SystemClock};
+use ledger::{Answer, Caller, Clock, Engine, Lines, SystemClock};
 use projections::Reference;
 use replay::AsOf;
 use schemas::{
@@ -226,7 +226,7 @@ impl<'a> Version<'a> {
         let whole = || format!("{part} of {of} parts of version {number} are taken; apply the file again, it goes on");
         signals::check(whole)?;
         let what = || format!("part {part} (from 0) of {of} of version {number}");
-        match engine.execute(vec![envelope], Lines::Independent).pop() {
+        match engine.execute(&Caller::cli(), vec![envelope], Lines::Independent).pop() {
             Some(Answer::Taken(_)) => {}
             Some(Answer::Refused(refused)) => return Err(refused.rejection).with_context(what),
             Some(Answer::Malformed(malformed)) => bail!("{}: {malformed}", what()),

@@ -1,7 +1,9 @@
 //! One order, and everything that happened to it.
 
+use std::collections::BTreeSet;
+
 use replay::AsOf;
-use schemas::{CommandId, OrderId, Origin, Record, ShareHeld, Subject, Timestamp, UserId, visible};
+use schemas::{CommandId, OrderId, Record, ShareHeld, Source, Subject, Timestamp, UserId, visible};
 use serde::Serialize;
 
 use super::wallet::is_past_deadline;
@@ -30,6 +32,10 @@ pub struct Which {
     /// The command that placed it, with --user.
     #[arg(long, requires = "user", value_name = "ID")]
     pub command: Option<CommandId>,
+    /// The service whose command it is, with --command. Where absent: any, if only one has such a command; for an
+    /// action the one that asks.
+    #[arg(long = "command-source", requires = "command", value_name = "SERVICE")]
+    pub source: Option<Source>,
     /// Which order of the command's group: its place there, from 0; the first that it placed where absent.
     #[arg(long, requires = "command", value_name = "N")]
     pub part: Option<u8>,
@@ -55,6 +61,8 @@ pub struct Answer {
 struct Story {
     order: schemas::Order,
     user: Option<UserId>,
+    /// The services that have such a command.
+    sources: BTreeSet<Source>,
     records: Vec<Record>,
 }
 
@@ -69,7 +77,14 @@ impl Question {
         let clock = ledger.fold(as_of, |record| {
             self.hear(record, &mut story);
         })?;
-        let Some(Story { order, user, records }) = story else { return Err(self.which.not_found(as_of)) };
+        let Some(Story { order, user, sources, records }) = story else { return Err(self.which.not_found(as_of)) };
+        if sources.len() > 1 {
+            let sources: Vec<&str> = sources.iter().map(Source::as_str).collect();
+            let sources = sources.join(", ");
+            return Err(Error::Unasked(format!(
+                "several services have placed an order by such a command: {sources}; say which one's"
+            )));
+        }
         let past_deadline = is_past_deadline(&order, clock);
         let held = order.shares().into_iter().collect();
         Ok(Answer { order, user, as_of: clock, past_deadline, held, records })
@@ -80,6 +95,11 @@ impl Question {
             Some(story) => story.order.id == order.id,
             None => self.which.names(record, order.id),
         };
+        if let (Some(story), Some(source)) = (story.as_mut(), record.origin.source())
+            && record.orders().any(|order| self.which.command.is_some() && self.which.names(record, order.id))
+        {
+            story.sources.insert(source.clone());
+        }
         // The first of a group where its id names the order, and its newest state in any later record.
         let mut found = record.orders().filter(is_it);
         let order = if story.is_none() { found.next() } else { found.last() };
@@ -87,6 +107,7 @@ impl Question {
         let known = story.get_or_insert_with(|| Story {
             order: order.clone(),
             user: record.subject.user().cloned(),
+            sources: record.origin.source().cloned().into_iter().collect(),
             records: Vec::new(),
         });
         known.order = order;
@@ -101,7 +122,7 @@ impl Which {
             (None, Some(user), Some(command)) => {
                 record.subject == Subject::User(user.clone())
                     && record.id == *command
-                    && record.origin == Origin::Caller
+                    && record.origin.source().is_some_and(|of| self.source.as_ref().is_none_or(|wanted| wanted == of))
                     && order == record.order_id(self.part.unwrap_or(order.part))
             }
             _ => false,

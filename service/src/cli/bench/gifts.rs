@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use anyhow::{Result, bail};
-use ledger::{Answer, Engine, Lines};
+use ledger::{Answer, Caller, Engine, Lines};
 use schemas::{
     ActorId, Change, ChannelId, Coins, Command, CommandId, Envelope, Gift, GiftItem, ItemId, Money, Recipient, RoomId,
     StreamerId, TopUp, TransactionId, UserId,
@@ -53,7 +53,7 @@ impl Gifts {
         while topped_up < self.weights.accounts {
             let next = self.weights.accounts.min(topped_up + TOP_UPS);
             let top_ups = (topped_up..next).map(top_up).collect::<Result<_>>()?;
-            all_taken(&engine.execute(top_ups, Lines::Independent))?;
+            all_taken(&engine.execute(&Caller::cli(), top_ups, Lines::Independent))?;
             topped_up = next;
         }
         engine.settle()?;

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
-use ledger::{Answer, Engine, Lines};
+use ledger::{Answer, Caller, Engine, Lines};
 
 use super::gifts::{Gifts, all_taken};
 use crate::signals::Interrupted;
@@ -150,7 +150,7 @@ impl Load<'_> {
             let first = numbers.start;
             let gifts = numbers.map(|number| self.gifts.gift(number, &mut text)).collect::<Result<Vec<_>>>()?;
             let asked = Instant::now();
-            let answers = self.engine.execute(gifts, Lines::Independent);
+            let answers = self.engine.execute(&Caller::cli(), gifts, Lines::Independent);
             given.answered(answers.len() as u64, asked.elapsed());
             all_taken(&answers)?;
             note(first, &answers);
