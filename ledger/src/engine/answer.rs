@@ -21,8 +21,8 @@ pub enum Answer {
     Unavailable(Unavailable),
 }
 
-/// Where and how a command was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Where and how a command was taken. Two are equal if they say the same, whether repeated or not.
+#[derive(Debug, Clone, Eq, Serialize)]
 pub struct Taken {
     /// The shard of its last record.
     pub shard: Shard,
@@ -38,10 +38,21 @@ pub struct Taken {
     /// What a roll-back could not take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shortfall: Option<Coins>,
+    /// Whether the command was known before: this is the answer that it had then.
+    #[serde(rename = "replayed", skip_serializing_if = "std::ops::Not::not")]
+    pub is_repeated: bool,
 }
 
-/// Where and why a command was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+impl PartialEq for Taken {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { shard, sequence, time, event, order, shortfall, is_repeated: _ } = self;
+        (shard, sequence, time) == (&other.shard, &other.sequence, &other.time)
+            && (event, order, shortfall) == (&other.event, &other.order, &other.shortfall)
+    }
+}
+
+/// Where and why a command was refused. Two are equal if they say the same, whether repeated or not.
+#[derive(Debug, Clone, Eq, Serialize)]
 pub struct Refused {
     /// The shard of its record.
     pub shard: Shard,
@@ -55,6 +66,17 @@ pub struct Refused {
     pub message: String,
     /// The refusal with its details.
     pub rejection: Rejection,
+    /// Whether the command was known before: this is the answer that it had then.
+    #[serde(rename = "replayed", skip_serializing_if = "std::ops::Not::not")]
+    pub is_repeated: bool,
+}
+
+impl PartialEq for Refused {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { shard, sequence, time, code, message, rejection, is_repeated: _ } = self;
+        (shard, sequence, time) == (&other.shard, &other.sequence, &other.time)
+            && (code, message, rejection) == (&other.code, &other.message, &other.rejection)
+    }
 }
 
 /// Why there is no outcome yet. Nothing was decided, unless it says otherwise.
@@ -115,6 +137,17 @@ impl Serialize for Unavailable {
 }
 
 impl Answer {
+    /// The same, said again.
+    #[must_use]
+    pub(crate) fn repeated(mut self) -> Self {
+        match &mut self {
+            Self::Taken(taken) => taken.is_repeated = true,
+            Self::Refused(refused) => refused.is_repeated = true,
+            Self::Conflict(_) | Self::Malformed(_) | Self::Unavailable(_) => {}
+        }
+        self
+    }
+
     /// The answer that a record gives for ever.
     pub fn of(record: &Record) -> Self {
         let (shard, sequence, time) = (record.shard, record.sequence, record.time);
@@ -125,7 +158,7 @@ impl Answer {
                     Event::RefundRolledBack(e) => Some(e.shortfall),
                     _ => None,
                 };
-                Self::Taken(Taken { shard, sequence, time, event: event.kind(), order, shortfall })
+                Self::Taken(Taken { shard, sequence, time, event: event.kind(), order, shortfall, is_repeated: false })
             }
             schemas::Body::Rejection(rejection) => Self::Refused(Box::new(Refused {
                 shard,
@@ -134,6 +167,7 @@ impl Answer {
                 code: rejection.code(),
                 message: rejection.to_string(),
                 rejection: rejection.clone(),
+                is_repeated: false,
             })),
         }
     }

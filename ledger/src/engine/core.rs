@@ -34,7 +34,7 @@ use crate::{
     Result,
     clock::{TOLERANCE_MS, Watch, can_be},
     decide::{Prefetched, Request, decide},
-    index::{Fingerprint, Frozen, Home, Place, Runs},
+    index::{Fingerprint, Frozen, Home, Index, Place, Runs},
     log::Batch,
     state::{State, dispatch_id, parse_dispatch_id, share_catalogue},
 };
@@ -284,6 +284,11 @@ impl Core {
     pub(crate) fn home(&self, record: &Record) -> Home {
         let key = self.lookup.fingerprint(&record.subject, &record.origin, record.id.as_str());
         self.lookup.index.home(key, Place::new(record.shard, record.sequence))
+    }
+
+    /// The index as far as it is decided.
+    pub(crate) fn index(&self) -> &Index {
+        &self.lookup.index
     }
 
     /// Takes what was found; the line goes on.

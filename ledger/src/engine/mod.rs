@@ -21,6 +21,7 @@ mod finder;
 mod flows;
 mod inbox;
 mod lanes;
+mod looking;
 mod lookup;
 mod prepare;
 mod quests;
@@ -61,6 +62,7 @@ pub use answer::{Answer, Refused, Taken, Unavailable};
 pub use caller::Caller;
 pub use conflict::{Conflict, Difference};
 pub use lanes::MAX_QUEUED;
+pub use looking::Outcome;
 pub use steps::{Step, Steps};
 
 /// A running ledger. Dropping it stops the threads where they are; [`Engine::close`] ends in order.
@@ -202,6 +204,10 @@ impl Engine {
     }
 
     fn look<T: Send + 'static>(&self, look: impl FnOnce(&mut Core) -> T + Send + 'static) -> Result<T> {
+        self.ask(look).blocking_recv().map_err(|_| self.why_stopped())
+    }
+
+    fn ask<T: Send + 'static>(&self, look: impl FnOnce(&mut Core) -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (reply, answer) = oneshot::channel();
         let read: Read = Box::new(move |core| {
             let seen = look(core);
@@ -211,7 +217,7 @@ impl Engine {
             })
         });
         self.lanes.read(read);
-        answer.blocking_recv().map_err(|_| self.why_stopped())
+        answer
     }
 
     /// Waits until nothing is queued, every dispatch is taken and all is durable.

@@ -52,7 +52,10 @@ impl Core {
                 self.answer(slot, Answer::Conflict(Box::new(conflict)));
                 return Ok(());
             }
-            Ok(Some(record)) => return self.answer_from(slot, &record, envelope.command.touches()),
+            Ok(Some(record)) => {
+                self.bulks.repeats(slot);
+                return self.answer_from(slot, &record, envelope.command.touches());
+            }
             Ok(None) => Ok(()),
             Err(miss) => Err(miss),
         };

@@ -91,15 +91,15 @@ impl Question {
     }
 
     fn hear(&self, record: &Record, story: &mut Option<Story>) {
-        let is_it = |order: &schemas::Order| match &story {
-            Some(story) => story.order.id == order.id,
-            None => self.which.names(record, order.id),
-        };
         if let (Some(story), Some(source)) = (story.as_mut(), record.origin.source())
             && record.orders().any(|order| self.which.command.is_some() && self.which.names(record, order.id))
         {
             story.sources.insert(source.clone());
         }
+        let is_it = |order: &schemas::Order| match &story {
+            Some(story) => story.order.id == order.id,
+            None => self.which.names(record, order.id),
+        };
         // The first of a group where its id names the order, and its newest state in any later record.
         let mut found = record.orders().filter(is_it);
         let order = if story.is_none() { found.next() } else { found.last() };
