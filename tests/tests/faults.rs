@@ -378,7 +378,7 @@ fn the_binary_says_that_the_disk_is_full() {
     let appended = disk.run(&["append", &commands]);
     assert_eq!(
         said(&appended.stdout),
-        "{\"line\":1,\"id\":\"t1\",\"answer\":\"unavailable\",\"code\":\"disk_full\",\"message\":\"the disk is full: make room, then ask again\"}\n"
+        "{\"line\":1,\"id\":\"t1\",\"state\":\"undecided\",\"code\":\"disk_full\",\"message\":\"the disk is full: make room, then ask again\"}\n"
     );
     assert_eq!(appended.status.code(), Some(1));
     let import = ["import", &csv, "--mapping", mapping, "--platform", marathon];
