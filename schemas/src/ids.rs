@@ -368,6 +368,11 @@ impl Source {
         Self { text: CompactString::const_new("cli"), kind: PhantomData }
     }
 
+    /// Who asks over HTTP without a token and without a name.
+    pub fn http() -> Self {
+        Self { text: CompactString::const_new("http"), kind: PhantomData }
+    }
+
     /// What brings orders of third parties to their end asks as.
     pub fn driver() -> Self {
         Self { text: CompactString::const_new("driver"), kind: PhantomData }

@@ -174,7 +174,7 @@ fn read_lines(mut input: impl BufRead, sender: &mpsc::SyncSender<Input>) -> io::
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Which other encoding the beginning of an input betrays: by its mark, or by the zeros that ASCII has there.
-fn other_encoding(start: &[u8]) -> Option<&'static str> {
+pub fn other_encoding(start: &[u8]) -> Option<&'static str> {
     match start {
         [0xff, 0xfe, 0, 0, ..] => Some("UTF-32LE"),
         [0, 0, 0xfe, 0xff, ..] => Some("UTF-32BE"),

@@ -19,6 +19,7 @@ mod order;
 mod orders;
 mod reconcile;
 mod restore;
+mod serve;
 mod settle;
 mod snapshot;
 mod support;
@@ -40,6 +41,8 @@ use crate::{
     ledger_dir::LedgerDir,
     output::{json_line, stdout},
 };
+
+pub use append::other_encoding;
 
 /// The event-sourced gift and settlement ledger of live-streaming platforms.
 #[derive(Debug, Parser)]
@@ -156,6 +159,7 @@ enum Command {
     Balance(balance::Balance),
     Wallet(wallet::Wallet),
     Board(board::Board),
+    Serve(serve::Serve),
     Settle(settle::Settle),
     Verify(verify::Verify),
     Backup(backup::Backup),
@@ -197,6 +201,7 @@ impl Cli {
             Command::Balance(command) => command.run(global),
             Command::Wallet(command) => command.run(global),
             Command::Board(command) => command.run(global),
+            Command::Serve(command) => command.run(global),
             Command::Settle(command) => command.run(global),
             Command::Verify(command) => command.run(global),
             Command::Backup(command) => command.run(global),
