@@ -66,7 +66,8 @@ pub struct How {
 /// The last line of the answers.
 #[derive(Debug, Default, Serialize)]
 struct End {
-    end: bool,
+    #[serde(rename = "end")]
+    is_end: bool,
     lines: u64,
     taken: u64,
     refused: u64,
@@ -142,7 +143,7 @@ struct Bulk {
 impl Bulk {
     fn new(door: Door, asker: Asker, order: Order, writer: spool::Writer) -> Self {
         let (commands, places, under_way) = (Vec::new(), Vec::new(), VecDeque::new());
-        let end = End { end: true, ..End::default() };
+        let end = End { is_end: true, ..End::default() };
         Self { door, asker, order, writer, commands, places, under_way, read: 0, end }
     }
 

@@ -76,15 +76,12 @@ impl Writer {
         if spool.file.is_none() && spool.bytes + answers.len() > IN_MEMORY && spool.bytes > 0 {
             spool.file = Some(Spilled { file: tempfile::tempfile()?, read: 0, written: 0 });
         }
-        match &mut spool.file {
-            Some(spilled) => {
-                spilled.file.write_all_at(&answers, spilled.written)?;
-                spilled.written += answers.len() as u64;
-            }
-            None => {
-                spool.bytes += answers.len();
-                spool.memory.push_back(answers.into());
-            }
+        if let Some(spilled) = &mut spool.file {
+            spilled.file.write_all_at(&answers, spilled.written)?;
+            spilled.written += answers.len() as u64;
+        } else {
+            spool.bytes += answers.len();
+            spool.memory.push_back(answers.into());
         }
         spool.wake();
         Ok(())
