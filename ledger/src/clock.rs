@@ -106,6 +106,8 @@ pub(crate) struct Seen {
     pub now: Timestamp,
     /// The wall clock is ahead of the time that has passed.
     pub is_ahead: bool,
+    /// By how much, in nanoseconds; negative where it is behind.
+    pub offset_ns: i64,
 }
 
 impl Watch {
@@ -125,7 +127,8 @@ impl Watch {
         let passed = i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX);
         let due = Timestamp::from_nanos(self.began.0.nanos().saturating_add(passed));
         let is_ahead = now > due.plus_millis(TOLERANCE_MS);
-        Seen { now: if is_ahead { due } else { now }, is_ahead }
+        let offset_ns = now.nanos().saturating_sub(due.nanos());
+        Seen { now: if is_ahead { due } else { now }, is_ahead, offset_ns }
     }
 }
 
@@ -161,7 +164,7 @@ mod tests {
                     let clock = Arc::new(ManualClock::at(begin));
                     let watch = Watch::new(clock.clone());
                     clock.set(now);
-                    assert_eq!(watch.see(), Seen { now, is_ahead: false }, "{what}");
+                    assert_eq!(watch.see(), Seen { now, is_ahead: false, offset_ns: 0 }, "{what}");
                 }
                 Some(passed) => {
                     clock.advance_millis(passed);

@@ -32,7 +32,7 @@ pub use check::Checked;
 
 use crate::{
     Result,
-    clock::{TOLERANCE_MS, Watch, can_be},
+    clock::{Seen, TOLERANCE_MS, Watch, can_be},
     decide::{Prefetched, Request, decide},
     index::{Fingerprint, Frozen, Home, Index, Place, Runs},
     log::Batch,
@@ -227,6 +227,21 @@ impl Core {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.watch.see().now
+    }
+
+    /// What the clock shows.
+    pub(crate) fn clock(&self) -> Seen {
+        self.watch.see()
+    }
+
+    /// The time of the last record.
+    pub(crate) fn last_time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// When the next lot or hold is due.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.timers.next()
     }
 
     /// Looks at the clock. One that is ahead of the time that has passed, or behind the last record, answers

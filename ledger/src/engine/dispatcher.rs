@@ -13,6 +13,8 @@ pub(crate) struct Untaken {
     pub(crate) source: Shard,
     pub(crate) dispatch: Dispatch,
     pub(crate) command: Command,
+    /// When the record was made that carries it.
+    pub(crate) recorded_at: Timestamp,
     /// When the command that caused it happened.
     pub(crate) occurred_at: Option<Timestamp>,
     /// Who acted, and for whom.
@@ -27,6 +29,7 @@ pub(crate) fn dispatches_of(record: &Record) -> impl Iterator<Item = Untaken> {
         source: record.shard,
         dispatch,
         command,
+        recorded_at: record.time,
         occurred_at: Some(record.happened_at()),
         actor: record.actor.clone(),
         on_behalf_of: record.on_behalf_of.clone(),

@@ -17,6 +17,7 @@ use super::{
     core::{Core, Decided},
     dispatcher::Untaken,
     finder::Quest,
+    health::Latencies,
     inbox::Inbox,
 };
 use crate::{
@@ -88,6 +89,8 @@ pub(super) struct Queues {
     pub(super) room: Option<bool>,
     /// What the log has asked of the disk.
     pub(super) stats: Stats,
+    /// How long batches took to become durable.
+    pub(super) writes: Latencies,
     pub(super) ending: Ending,
     /// A thread has ended early.
     pub(super) failed: bool,
@@ -140,6 +143,7 @@ impl Lanes {
                 idle: false,
                 room: None,
                 stats: Stats::default(),
+                writes: Latencies::default(),
                 ending: Ending::Open,
                 failed: false,
                 failure: None,

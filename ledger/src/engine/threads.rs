@@ -70,6 +70,7 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
                     continue;
                 }
                 drop(queues);
+                let begun = Instant::now();
                 let written = {
                     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
                     write(&mut log, decided, releases).and_then(|dispatches| {
@@ -80,6 +81,7 @@ pub(super) fn decide(lanes: &Lanes, mut core: Core, log: &Mutex<Log>) {
                 match written {
                     Ok(dispatches) => {
                         queues = lanes.lock();
+                        queues.writes.note(begun.elapsed());
                         queues.inbox.dispatches.extend(dispatches);
                         is_durable(lanes, &mut queues, &mut core);
                         continue;
@@ -175,10 +177,12 @@ pub(super) fn write_batches(lanes: &Lanes, log: &Mutex<Log>) {
         let Some((decided, releases)) = queues.to_write.take() else { continue };
         queues.writer = Writer::Writing;
         drop(queues);
+        let begun = Instant::now();
         let written = write(&mut log.lock().unwrap_or_else(PoisonError::into_inner), decided, releases);
         match written {
             Ok(dispatches) => {
                 let mut queues = lanes.lock();
+                queues.writes.note(begun.elapsed());
                 queues.inbox.dispatches.extend(dispatches);
                 queues.writer = Writer::Written;
                 lanes.wake_decider(&mut queues);
