@@ -6,6 +6,7 @@ mod bulk;
 mod commands;
 mod door;
 mod lines;
+mod metrics;
 mod problem;
 mod serve;
 mod spool;
