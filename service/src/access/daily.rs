@@ -160,7 +160,7 @@ impl Daily {
     }
 }
 
-/// As SQLite has it; an amount of coins has 53 bits.
+/// As `SQLite` has it; an amount of coins has 53 bits.
 fn as_integer(coins: Coins) -> i64 {
     i64::try_from(coins.get()).expect("an amount of coins has 53 bits")
 }

@@ -22,7 +22,7 @@ use crate::store::{self, Store};
 const MOST_KEPT: i64 = 100_000;
 /// Waiting to be written: with the longest texts 1.3 MB.
 const MOST_WAITING: usize = 4_096;
-/// Written at once, in one statement: seven values each, of the 32,766 that SQLite takes.
+/// Written at once, in one statement: seven values each, of the 32,766 that `SQLite` takes.
 const BATCH: usize = 512;
 /// How long it rests after each batch, so that a flood costs the disk, which the log needs, four syncs a second.
 const REST: Duration = Duration::from_millis(250);

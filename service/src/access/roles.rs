@@ -1,4 +1,4 @@
-//! What a role allows: one table. Making coins (top_up, grant, refund, reinstate) never comes with sending gifts.
+//! What a role allows: one table. Making coins (`top_up`, grant, refund, reinstate) never comes with sending gifts.
 
 use serde::{Deserialize, Serialize};
 

@@ -67,6 +67,7 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::copies::hex;
 
     #[test]
     fn access_secrets_are_random_and_shown_to_nobody() {
@@ -81,9 +82,8 @@ mod tests {
     #[test]
     fn access_hashes_are_what_others_would_compute() {
         let secret = Secret::presented(format!("gl_{}", "A".repeat(43)).as_bytes()).unwrap();
-        let hex: String = secret.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
         // printf gl_AAA… | sha256sum
-        assert_eq!(hex, "a949a3344d0ea67be18d6b7eb77197d80c2635888bdfb594e9e7f9e8048ff99e");
+        assert_eq!(hex(&secret.sha256()), "a949a3344d0ea67be18d6b7eb77197d80c2635888bdfb594e9e7f9e8048ff99e");
     }
 
     #[test]

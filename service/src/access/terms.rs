@@ -158,7 +158,7 @@ fn permits<T: Ord>(sorted: &[T], found: &T) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub mod tests {
     use super::*;
 
     /// A token's terms with nothing but roles.

@@ -26,14 +26,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// SQLite says no.
+    /// `SQLite` says no.
     #[error("{doing} {}", path.display())]
     Sql {
         /// What was tried.
         doing: &'static str,
         /// With which database.
         path: PathBuf,
-        /// What SQLite said.
+        /// What `SQLite` said.
         source: sqlx::Error,
     },
     /// Something else stands where the file should.
@@ -87,6 +87,14 @@ pub enum Error {
         what: &'static str,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// A copy is not what was written.
+    #[error("{} is damaged: {what}", path.display())]
+    Damaged {
+        /// The copy, or what describes it.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: String,
     },
     /// The system gives no thread or timer.
     #[error("starting the runtime")]

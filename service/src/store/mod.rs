@@ -1,12 +1,13 @@
 //! `service.db`: what is no fold of the log. Tokens and who was turned away stand in it; other modules add
 //! their tables by a migration of their own, and ask over the same pool.
 //!
-//! Invariants. The file belongs to its owner only, from its first byte on (SQLite gives its `-wal` and `-shm`
+//! Invariants. The file belongs to its owner only, from its first byte on (`SQLite` gives its `-wal` and `-shm`
 //! the same mode). A symbolic link in its place is not followed. What is committed is on disk
 //! (`synchronous=FULL`). Migrations have numbers that only grow and texts that never change; a database that
 //! has one that this program does not know is refused. Several processes may have it open: whoever changes
 //! something begins with [`Store::begin`], which waits for the one writer.
 
+pub mod copies;
 mod error;
 mod migrations;
 

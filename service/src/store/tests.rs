@@ -87,7 +87,9 @@ fn access_opens_beside_others() {
     let open = || std::thread::scope(|scope| scope.spawn(|| access_open(folder.path()).map(drop)).join().unwrap());
     std::thread::scope(|scope| {
         let all: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
-        all.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        for one in all {
+            one.join().unwrap().unwrap();
+        }
     });
 }
 
