@@ -26,7 +26,3 @@ pub mod roles;
 pub mod secret;
 pub mod terms;
 pub mod tokens;
-
-/// Names the service that asks. An alias of an id with the same alphabet, in this one place, until the vocabulary
-/// has a type for it.
-pub type Source = schemas::ReasonCode;

@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use schemas::{ActorId, ChannelId, Coins, Command, ProviderId, Refund, Timestamp};
+use ledger::Caller;
+use schemas::{ActorId, ChannelId, Coins, Command, ProviderId, Refund, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Source,
     denied::Denied,
     kinds::{Kind, Names, Sent},
     name::Name,
@@ -75,6 +75,11 @@ impl Grants {
     /// What it says.
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// Who hands in what is sent with it.
+    pub fn caller(&self) -> Caller {
+        Caller::of(self.terms.source.clone()).acting_as(self.terms.principal.clone())
     }
 
     /// Whether it may do something other than send a command.
@@ -245,6 +250,7 @@ pub mod tests {
     #[test]
     fn access_to_a_right_names_the_roles_that_have_it() {
         let grants = Grants::new("t".parse().unwrap(), terms(&[Role::Read]));
+        assert_eq!(grants.caller(), Caller::of("gift-service".parse().unwrap()).acting_as(terms(&[]).principal));
         grants.has(Right::Follow).unwrap();
         let said = grants.has(Right::Publish).unwrap_err().to_string();
         assert_eq!(said, "token t may not publish reference data: it needs one of the roles operate");

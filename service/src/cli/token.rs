@@ -5,13 +5,12 @@ use std::{io::Write, num::NonZeroU32};
 use anyhow::Result;
 use chrono_tz::Tz;
 use ledger::{Clock, SystemClock};
-use schemas::{ActorId, ChannelId, Coins, ProviderId, Timestamp};
+use schemas::{ActorId, ChannelId, Coins, ProviderId, Source, Timestamp};
 use serde::Serialize;
 
-use super::{Ended, Global, show};
+use super::{Ended, Global, parse_source, show};
 use crate::{
     access::{
-        Source,
         kinds::Kind,
         name::Name,
         refused::{self, Attempt},
@@ -71,7 +70,7 @@ pub struct Create {
     #[arg(long, value_name = "ID")]
     service: Option<ActorId>,
     /// The source of what is sent: ids of commands are unique in it [default: the person or service]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_source)]
     source: Option<Source>,
     /// Kinds of commands beyond those of its roles.
     #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',', num_args = 1..)]
@@ -180,7 +179,8 @@ impl Create {
             (None, Some(service)) => (Holder::Service, service),
             (None, None) => (Holder::Service, self.name.as_str().parse().expect("names are ids too")),
         };
-        let source = self.source.unwrap_or_else(|| principal.as_str().parse().expect("both have one alphabet"));
+        let source = self.source.map_or_else(|| parse_source(principal.as_str()), Ok);
+        let source = source.map_err(|said| app::Error::Unasked(format!("{said} with --source")))?;
         let (mut roles, mut allow) = (self.roles, self.allow);
         roles.sort();
         roles.dedup();
@@ -398,6 +398,8 @@ mod tests {
             ("token create --name t --role read --channel c", "--channel limits top_up, chargeback, reinstate"),
             ("token create --name t --role payments --provider p", "--provider limits hold"),
             ("token create --name t --role append --daily-coins 5", "--daily-coins limits top_up, grant, refund"),
+            ("token create --name driver --role append", "take another name with --source"),
+            ("token create --name t --role append --source driver", "take another name"),
             ("token create --name t --role approve", "only a person can approve"),
             ("token create --name t --role read --person a --service b", "cannot be used"),
             ("token create --name t --role read --per-second 0", "invalid value"),
