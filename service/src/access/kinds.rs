@@ -102,36 +102,69 @@ impl Kind {
     }
 }
 
-/// The coins that a command states and that daily coins count: those that come into being, or come back after
-/// they were charged. A hold, a capture and a release move what the user has.
+/// Which coins a command makes: brings into being, or back after they were charged. A hold, a capture and a release
+/// move what the user has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Makes {
+    /// None.
+    Nothing,
+    /// As many as it states.
+    Coins(Coins),
+    /// Some, and it does not state how many.
+    Untold,
+}
+
+impl Makes {
+    /// What `command` makes, where it is no group.
+    #[inline]
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::TopUp(top_up) => Self::Coins(top_up.coins),
+            Command::Grant(grant) => Self::Coins(grant.coins),
+            Command::Refund(refund) => refund.coins.map_or(Self::Untold, Self::Coins),
+            // A group within a group is malformed; whatever it would make is not told here.
+            Command::Reinstate(_) | Command::Group(_) => Self::Untold,
+            Command::Publish(_)
+            | Command::Chargeback(_)
+            | Command::Gift(_)
+            | Command::Hold(_)
+            | Command::Send(_)
+            | Command::Query(_)
+            | Command::Unresolved(_)
+            | Command::HandOver(_)
+            | Command::Capture(_)
+            | Command::Release(_)
+            | Command::RollBackRefund(_)
+            | Command::Credit(_)
+            | Command::TakeBack(_)
+            | Command::GiveBack(_)
+            | Command::TakeReference(_)
+            | Command::ExpireLot(_)
+            | Command::ExpireHold(_) => Self::Nothing,
+        }
+    }
+
+    /// Whether a command that is no group makes coins without stating how many.
+    #[inline]
+    pub fn is_untold(command: &Command) -> bool {
+        Self::of(command) == Self::Untold
+    }
+}
+
+/// The coins that daily coins count for a command, of a group for all its members. What is not told counts as all
+/// there can be, so that no limit lets it through.
 ///
 /// # Errors
-/// If a group states more than there can be.
-#[inline]
+/// If a group makes more than there can be.
 pub fn counted(command: &Command) -> Result<Coins, MoneyError> {
-    match command {
-        Command::TopUp(top_up) => Ok(top_up.coins),
-        Command::Grant(grant) => Ok(grant.coins),
-        Command::Refund(refund) => Ok(refund.coins.unwrap_or(Coins::ZERO)),
-        Command::Group(members) => members.iter().try_fold(Coins::ZERO, |sum, member| sum.plus(counted(member)?)),
-        Command::Publish(_)
-        | Command::Chargeback(_)
-        | Command::Reinstate(_)
-        | Command::Gift(_)
-        | Command::Hold(_)
-        | Command::Send(_)
-        | Command::Query(_)
-        | Command::Unresolved(_)
-        | Command::HandOver(_)
-        | Command::Capture(_)
-        | Command::Release(_)
-        | Command::RollBackRefund(_)
-        | Command::Credit(_)
-        | Command::TakeBack(_)
-        | Command::GiveBack(_)
-        | Command::TakeReference(_)
-        | Command::ExpireLot(_)
-        | Command::ExpireHold(_) => Ok(Coins::ZERO),
+    let one = |command: &Command| match Makes::of(command) {
+        Makes::Nothing => Coins::ZERO,
+        Makes::Coins(coins) => coins,
+        Makes::Untold => Coins::MAX,
+    };
+    match Sent::of(command) {
+        Sent::Group(members) => members.iter().try_fold(Coins::ZERO, |sum, member| sum.plus(one(member))),
+        Sent::One(..) | Sent::Never => Ok(one(command)),
     }
 }
 
@@ -213,6 +246,9 @@ mod tests {
             (r#"{"top_up":{"user":"u","channel":"c","transaction":"t","coins":7,"paid":{"currency":"CNY","amount":"1.00"}}}"#.to_owned(), 7),
             (format!(r#"{{"refund":{{{order},"coins":3,"reason":"r"}}}}"#), 3),
             (format!(r#"{{"capture":{{{order},"coins":3}}}}"#), 0),
+            (format!(r#"{{"refund":{{{order},"reason":"r"}}}}"#), Coins::MAX.get()),
+            (r#"{"reinstate":{"channel":"c","transaction":"t"}}"#.to_owned(), Coins::MAX.get()),
+            (r#"{"chargeback":{"channel":"c","transaction":"t"}}"#.to_owned(), 0),
             (r#"{"hold":{"user":"u","provider":"p","coins":9,"deadline":"2026-01-01T00:00:00Z"}}"#.to_owned(), 0),
             (format!(r#"{{"group":[{grant},{grant},{{"refund":{{{order},"coins":3,"reason":"r"}}}}]}}"#), 13),
         ] {

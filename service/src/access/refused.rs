@@ -18,9 +18,9 @@ use tokio::{
 use super::name::Name;
 use crate::store::{self, Store};
 
-/// The newest that are kept: with the longest texts 30 MB.
+/// The newest that are kept: with the longest texts 90 MB.
 const MOST_KEPT: i64 = 100_000;
-/// Waiting to be written: with the longest texts 1.3 MB.
+/// Waiting to be written: with the longest texts 4 MB.
 const MOST_WAITING: usize = 4_096;
 /// Written at once, in one statement: seven values each, of the 32,766 that `SQLite` takes.
 const BATCH: usize = 512;

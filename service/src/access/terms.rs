@@ -3,12 +3,12 @@
 use std::num::NonZeroU32;
 
 use ledger::Caller;
-use schemas::{ActorId, ChannelId, Coins, Command, ProviderId, Refund, Source, Timestamp};
+use schemas::{ActorId, ChannelId, Coins, Command, ProviderId, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
     denied::Denied,
-    kinds::{Kind, Names, Sent},
+    kinds::{Kind, Makes, Names, Sent},
     name::Name,
     roles::{Allowed, Right, Role},
 };
@@ -117,15 +117,13 @@ impl Grants {
             Names::Provider(provider) if !permits(&self.terms.providers, provider) => {
                 Err(self.no_other(kind, "provider", provider, &self.terms.providers))
             }
-            Names::Nothing | Names::Channel(_) | Names::Provider(_) => match (self.terms.daily_coins, command) {
-                (Some(_), Command::Reinstate(_)) => {
-                    Err(self.no("send reinstate", "it has daily coins, and a reinstatement does not state its coins"))
-                }
-                (Some(_), Command::Refund(Refund { coins: None, .. })) => {
-                    Err(self.no("send refund without coins", "it has daily coins, so state how many in `coins`"))
-                }
-                _ => Ok(()),
-            },
+            Names::Nothing | Names::Channel(_) | Names::Provider(_)
+                if self.terms.daily_coins.is_some() && Makes::is_untold(command) =>
+            {
+                let needs = "it has daily coins, so a command must state in `coins` how many it makes";
+                Err(self.no(format!("send {} without its coins", kind.name()), needs))
+            }
+            Names::Nothing | Names::Channel(_) | Names::Provider(_) => Ok(()),
         }
     }
 
@@ -232,7 +230,7 @@ pub mod tests {
     fn access_with_daily_coins_must_state_the_coins() {
         let limited = Terms { daily_coins: Some(Coins::new(10).unwrap()), ..terms(&[Role::Payments, Role::Support]) };
         assert!(asked(limited.clone(), REINSTATE).unwrap_err().contains("daily coins"));
-        assert!(asked(limited.clone(), REFUND).unwrap_err().contains("state how many"));
+        assert!(asked(limited.clone(), REFUND).unwrap_err().contains("refund without its coins"));
         asked(limited.clone(), &format!(r#"{{"group":[{GRANT},{REFUND}]}}"#)).unwrap_err();
         asked(limited, &REFUND.replace(r#""reason""#, r#""coins":3,"reason""#)).unwrap();
         asked(terms(&[Role::Support]), REFUND).unwrap();
