@@ -14,7 +14,7 @@ pub const PRIVATE: u32 = 0o600;
 /// The same of a folder.
 const PRIVATE_FOLDER: u32 = 0o700;
 /// Whatever others may do with a file.
-const OTHERS: u32 = 0o077;
+pub const OTHERS: u32 = 0o077;
 
 /// Puts a file at `path` once all of it is written; until then what stood there stays. It is made under a
 /// name that nobody can foresee, so nothing that lies in the folder is written through, and what `path`

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemas::{Hash, Timestamp};
 
 use super::{
-    CHUNK_BYTES, Manifest, SegmentCopy,
+    BESIDE, CHUNK_BYTES, Manifest, SegmentCopy,
     manifest::{copied_before, note_copied},
 };
 use crate::{
@@ -97,7 +97,7 @@ fn take_folder(to: &dyn Disk) -> Result<LockGuard> {
     let is_backup = names.iter().any(|name| name == BACKUP || name == BACKUP_PART);
     let ours = |name: &String| {
         let plain = crate::log::finished_name(name);
-        [BACKUP, BACKUP_PART, LOCK, "lost+found"].contains(&plain) || is_backup && plain == LOG_FOLDER
+        [BACKUP, BACKUP_PART, LOCK, "lost+found"].contains(&plain) || is_backup && [LOG_FOLDER, BESIDE].contains(&plain)
     };
     if !names.iter().all(ours) {
         return Err(Error::NotEmpty { doing: "backing up", path: to.path("") });

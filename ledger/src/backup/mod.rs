@@ -4,6 +4,7 @@
 //! backup.json           what the folder holds: written last, so that what it says is there
 //! backup.part.json      while a backup is under way: which segments it has copied already
 //! log/<offset>.seg      the segments, as in the ledger, without reserve
+//! beside/               what else whoever takes the backup keeps with it; neither read nor written here
 //! (the folder itself)   locked while a backup is under way
 //! ```
 //!
@@ -38,6 +39,9 @@ mod restore;
 pub use back_up::{BackedUp, back_up};
 pub use manifest::{Manifest, SegmentCopy};
 pub use restore::{Lineage, Restored, check, restore};
+
+/// The folder within a backup that is free for what else belongs to it.
+pub const BESIDE: &str = "beside";
 
 /// What is copied at once: large enough that a system call costs nothing beside it.
 const CHUNK_BYTES: usize = 1 << 20;

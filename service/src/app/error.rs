@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::signals::Interrupted;
+use crate::{signals::Interrupted, store};
 
 /// A question or an action of this door failed.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -28,6 +28,9 @@ pub enum Error {
     /// No time zone has that name.
     #[error(transparent)]
     Zone(#[from] schemas::TimeError),
+    /// `service.db` cannot be used.
+    #[error(transparent)]
+    Store(store::Error),
     /// Whoever asks wants it to end.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -45,13 +48,22 @@ impl Error {
     /// Whether the ledger was found wrong, or what was asked for is not there: not a matter of how it was asked.
     pub fn is_fault(&self) -> bool {
         match self {
-            Self::NotFound(_) | Self::Ledger(_) => true,
+            Self::NotFound(_) | Self::Ledger(_) | Self::Store(_) => true,
             Self::Unasked(_)
             | Self::NoLedger(_)
             | Self::Settlement(_)
             | Self::Zone(_)
             | Self::Interrupted(_)
             | Self::Io { .. } => false,
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Ledger(error) => *error,
+            error => Self::Store(error),
         }
     }
 }

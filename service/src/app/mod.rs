@@ -8,4 +8,4 @@ pub mod questions;
 
 pub use error::{Error, Result};
 pub use ledger::Ledger;
-pub use questions::orders::parse_coins;
+pub use questions::orders::{parse_age, parse_coins};

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ledger::{
     Clock, SystemClock,
     backup::{self, BackedUp, Manifest},
@@ -11,12 +11,16 @@ use ledger::{
 use serde_json::json;
 
 use super::{Ended, Global};
-use crate::output::{Progress, print_json, say, thousands};
+use crate::{
+    output::{Progress, print_json, say, thousands},
+    store::copies,
+};
 
 /// Copy the log to a folder, beside a running writer; only what is new there.
 ///
 /// A folder that holds an older backup of this
-/// ledger gets what is new. Index and snapshots are not copied: they are rebuilt from the log.
+/// ledger gets what is new. Tokens, in service.db, are copied with it. Index and snapshots are not: they are
+/// rebuilt from the log.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct Backup {
@@ -32,8 +36,10 @@ impl Backup {
     pub fn run(self, global: &Global) -> Result<Ended> {
         if let Some(folder) = self.check {
             let manifest = backup::check(&OsDisk::new(&folder), &mut Progress::of_bytes("checking"))?;
-            return report(global, &manifest, &json!({}), || {
-                format!("The backup in {} is sound: {}", folder.display(), described(&manifest))
+            let copied = copies::check(&folder)?;
+            return report(global, &manifest, &json!({ "service_db": copied }), || {
+                let with = if copied.is_some() { "; service.db beside it is whole" } else { "" };
+                format!("The backup in {} is sound: {}{with}", folder.display(), described(&manifest))
             });
         }
         let folder = self.to.unwrap_or_default();
@@ -44,7 +50,9 @@ impl Backup {
         let done = backup::back_up(&disk, &OsDisk::new(&folder), SystemClock.now(), &mut step)?;
         drop(step);
         let BackedUp { manifest, kept, mended, written } = done;
-        report(global, &manifest, &json!({ "written": written, "kept_segments": kept, "mended": mended }), || {
+        let copied = copies::back_up(&ledger, &folder).context("the log is backed up, service.db is not")?;
+        let more = json!({ "written": written, "kept_segments": kept, "mended": mended, "service_db": copied });
+        report(global, &manifest, &more, || {
             let mut said = format!(
                 "Backed up to {}: {}\n{} bytes were written; {kept} of {} segments were there already, and are whole",
                 folder.display(),
@@ -52,6 +60,11 @@ impl Backup {
                 thousands(written),
                 manifest.segments.len()
             );
+            if let Some(copied) = &copied {
+                said += "\nservice.db, with its tokens, was copied beside it: ";
+                said += &thousands(copied.bytes);
+                said += " bytes";
+            }
             if !mended.is_empty() {
                 said += "\nThe backup there had rotten, and was made whole again: ";
                 said += &mended.join(", ");

@@ -23,6 +23,7 @@ mod serve;
 mod settle;
 mod snapshot;
 mod support;
+mod token;
 mod verify;
 mod wallet;
 
@@ -170,6 +171,8 @@ enum Command {
     Export(export::Export),
     Snapshot(snapshot::Snapshot),
     #[command(subcommand)]
+    Token(token::Token),
+    #[command(subcommand)]
     Log(log::Log),
     Bench(bench::Bench),
     /// Print the completions of a shell.
@@ -210,6 +213,7 @@ impl Cli {
             Command::Reconcile(command) => command.run(global),
             Command::Export(command) => command.run(global),
             Command::Snapshot(command) => command.run(global),
+            Command::Token(command) => command.run(global),
             Command::Log(command) => command.run(global),
             Command::Bench(command) => command.run(global),
             Command::Completions { shell } => {

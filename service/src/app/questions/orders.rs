@@ -174,8 +174,8 @@ pub fn parse_coins(text: &str) -> Result<Coins, String> {
     number.ok_or_else(|| format!("`{text}` is no amount of coins: a whole number up to {}", Coins::MAX))
 }
 
-/// An age in milliseconds.
-fn parse_age(text: &str) -> Result<i64, String> {
+/// An age in milliseconds, as it is typed.
+pub fn parse_age(text: &str) -> Result<i64, String> {
     let wrong = || format!("`{text}` is no age: a whole number and s, m, h or d, such as 15m");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {

@@ -1,0 +1,72 @@
+//! What a token is called.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// The longest name: a table of tokens stays within 80 columns with most names.
+const MAX_BYTES: usize = 64;
+
+/// The name of a token: 1 to 64 ASCII letters, digits and `. _ - @ + ~`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(Box<str>);
+
+/// Why a text is no name of a token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no name of a token: it has 1 to {MAX_BYTES} ASCII letters, digits and . _ - @ + ~")]
+pub struct NameError(String);
+
+impl Name {
+    /// The name as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+~".contains(&byte);
+        if (1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(belongs) {
+            return Ok(Self(text.into()));
+        }
+        Err(NameError(text.chars().take(MAX_BYTES).collect()))
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0.into()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_names_are_short_and_plain() {
+        for well in ["gift-service", "a", "Ann@finance+1", &"n".repeat(64)] {
+            assert_eq!(well.parse::<Name>().unwrap().as_str(), well);
+        }
+        for wrong in ["", "two words", "名", "a\n", "a/b", &"n".repeat(65)] {
+            wrong.parse::<Name>().unwrap_err();
+        }
+    }
+}
