@@ -3,6 +3,8 @@
 
 mod app;
 mod cli;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the HTTP server is what calls it"))]
+mod feed;
 mod files;
 mod import;
 mod ledger_dir;
