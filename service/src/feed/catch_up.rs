@@ -91,7 +91,7 @@ fn read(feed: &Feed, reader: &mut Reader, place: Place) -> Result<Step> {
             cursor.take(shard, sequence.min(last));
         }
         at = page.next;
-        if Instant::now() >= ends {
+        if found.entries.len() >= found.most || Instant::now() >= ends {
             break Then::More;
         }
     };

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ledger::log::Locator;
 use tokio::{
     sync::OwnedSemaphorePermit,
     task::{JoinError, JoinHandle, spawn_blocking},
@@ -39,7 +40,7 @@ pub struct Follower {
 #[derive(Debug)]
 enum State {
     /// Reads the log: the page that comes next, and the step that is under way.
-    Reading(Option<ledger::log::Locator>, Option<JoinHandle<Result<Step>>>),
+    Reading(Option<Locator>, Option<JoinHandle<Result<Step>>>),
     /// At the head.
     Live(Seat),
     Ended,

@@ -2,8 +2,8 @@
 //!
 //! Whoever has read the log to its durable end takes a seat. From then on the thread's next page is the first that the
 //! follower has not seen; where the follower is further than the thread, its queue leaves out what it has had.
-//! A queue that is full is emptied and left: its follower reads the log again, from what it took, and needs no memory
-//! for that. While nobody has a seat, the thread sleeps, and begins anew where the next one sits down.
+//! A queue that is full, or the fullest where all together hold too much, is emptied and left: its follower reads the
+//! log again, from what it took, and needs no memory for that. While nobody has a seat, the thread sleeps, and begins anew where the next one sits down.
 //!
 //! Lock order: `hub` before `published`; a queue's own lock is taken alone.
 
@@ -25,17 +25,28 @@ use super::{
     pages::{Page, Pages, in_order},
 };
 
-/// What a queue may hold: a slow network's hiccup of about a second.
-const QUEUE_BYTES: usize = 1 << 20;
-/// So many entries may a queue hold, which bounds it where they are small.
-const QUEUE_ENTRIES: usize = 2_048;
-/// What all queues may hold together; an entry that many of them share counts in each.
-pub(super) const MOST_QUEUED_BYTES: usize = 128 << 20;
+/// What queues may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The bytes of a queue: a slow network's hiccup of about a second.
+    pub queue_bytes: usize,
+    /// The entries of a queue, which bound it where they are small.
+    pub queue_entries: usize,
+    /// The bytes of all queues together; an entry that many of them share counts in each.
+    pub all_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue_bytes: 1 << 20, queue_entries: 2_048, all_bytes: 128 << 20 }
+    }
+}
 
 /// The head of the log, and who is there.
 #[derive(Debug)]
 pub(super) struct Live {
     pages: Arc<Pages>,
+    limits: Limits,
     hub: Mutex<Hub>,
     /// Everything up to these sequences is in the queues of those who want it.
     published: Mutex<Arc<[u64]>>,
@@ -102,7 +113,7 @@ enum Turn {
 }
 
 impl Live {
-    pub fn new(pages: Arc<Pages>, shards: Shard) -> Self {
+    pub fn new(pages: Arc<Pages>, shards: Shard, limits: Limits) -> Self {
         let at = vec![0; usize::from(shards)];
         let hub = Hub {
             next: Locator::from(0),
@@ -115,6 +126,7 @@ impl Live {
         };
         Self {
             pages,
+            limits,
             hub: Mutex::new(hub),
             published: Mutex::new(at.into()),
             queued: AtomicUsize::new(0),
@@ -190,7 +202,12 @@ impl Live {
                 !queue.had.has(record.shard, record.sequence) && queue.interest.filter.matches(record)
             };
             let entries: Vec<Entry> = numbers.into_iter().filter(wanted).map(|n| self.pages.entry(page, n)).collect();
-            if !entries.is_empty() && !queue.push(entries, &self.queued) {
+            if entries.is_empty() {
+                continue;
+            }
+            let bytes = entries.iter().map(|entry| entry.json.len()).sum();
+            self.make_room(bytes);
+            if !queue.push(entries, bytes, &self.limits, &self.queued) {
                 lost.push(id);
             }
         }
@@ -200,6 +217,20 @@ impl Live {
         }
         if hub.begun == begun {
             *self.published.lock().unwrap_or_else(PoisonError::into_inner) = at.into();
+        }
+    }
+
+    /// Takes seats away, the one with the fullest queue first, until so many bytes fit in: those who stall make way
+    /// for those who read.
+    fn make_room(&self, bytes: usize) {
+        while self.queued.load(Ordering::Relaxed) + bytes > self.limits.all_bytes {
+            let queues: Vec<(u64, Arc<Queue>)> =
+                self.hub().queues.iter().map(|(id, queue)| (*id, Arc::clone(queue))).collect();
+            let held: Vec<usize> = queues.iter().map(|(_, queue)| queue.waiting().bytes).collect();
+            let fullest = queues.into_iter().zip(held).max_by_key(|(_, held)| *held);
+            let Some(((id, queue), 1..)) = fullest else { return };
+            queue.lose(&self.queued);
+            self.hub().remove(id);
         }
     }
 
@@ -313,14 +344,12 @@ impl Hub {
 
 impl Queue {
     /// Adds entries, or gives up: whether the follower keeps its seat.
-    fn push(&self, entries: Vec<Entry>, queued: &AtomicUsize) -> bool {
-        let bytes: usize = entries.iter().map(|entry| entry.json.len()).sum();
+    fn push(&self, entries: Vec<Entry>, bytes: usize, limits: &Limits, queued: &AtomicUsize) -> bool {
         let keeps = {
             let mut waiting = self.waiting();
             let fits = !waiting.lost
-                && waiting.entries.len() + entries.len() <= QUEUE_ENTRIES
-                && waiting.bytes + bytes <= QUEUE_BYTES
-                && queued.load(Ordering::Relaxed) + bytes <= MOST_QUEUED_BYTES;
+                && waiting.entries.len() + entries.len() <= limits.queue_entries
+                && waiting.bytes + bytes <= limits.queue_bytes;
             if fits {
                 waiting.entries.extend(entries);
                 waiting.bytes += bytes;

@@ -23,7 +23,7 @@
 //! out. Nothing is shown that is not durable: a `Reader` shows nothing else.
 //!
 //! Memory. A follower who does not read costs a queue until it is full, then nothing: it leaves the live stream, and
-//! catches up when it reads again. In all, at most: [`live::MOST_QUEUED_BYTES`] in queues, `pages::MOST_BYTES` of
+//! catches up when it reads again. In all, at most: [`Limits::all_bytes`] in queues, `pages::MOST_BYTES` of
 //! pages, [`MOST_READING`] readers of a few MiB, and one batch in the hands of each follower.
 
 mod catch_up;
@@ -62,7 +62,7 @@ pub use follower::{Batch, Follower};
 pub use position::Position;
 
 use interest::{Hasher, Interest};
-use live::Live;
+use live::{Limits, Live};
 use pages::Pages;
 
 /// So many followers at once; each may have a batch of up to 64 KiB in hand, which is 256 MiB.
@@ -90,9 +90,13 @@ impl Feed {
     /// # Errors
     /// If the system gives no thread.
     pub fn new(reader: Reader) -> io::Result<Arc<Self>> {
+        Self::with_limits(reader, Limits::default())
+    }
+
+    fn with_limits(reader: Reader, limits: Limits) -> io::Result<Arc<Self>> {
         let hasher = Hasher::default();
         let pages = Arc::new(Pages::new(reader.head().lineage, hasher.clone()));
-        let live = Arc::new(Live::new(Arc::clone(&pages), reader.shards()));
+        let live = Arc::new(Live::new(Arc::clone(&pages), reader.shards(), limits));
         let (at_the_head, own) = (Arc::clone(&live), reader.clone());
         thread::Builder::new().name("feed".to_owned()).spawn(move || at_the_head.run(own))?;
         Ok(Arc::new(Self {

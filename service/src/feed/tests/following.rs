@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ledger::log::Locator;
 
-use super::{After, World, all, next, place, places_of, some};
+use super::{After, World, all, next, place, some, soon};
 use crate::feed::{Cursor, Error};
 
 #[tokio::test]
@@ -77,11 +77,10 @@ async fn followers_keep_up_with_a_writer_and_resume_beside_it() {
         let mut resumes = world.follow(After::Start, &[("kind", "gift_given")], true);
         let (mut all_of_it, mut gifts) = (Vec::new(), Vec::new());
         while !writer.is_finished() {
-            all_of_it.extend(places_of(&next(&mut stays).await.unwrap()));
-            let batch = next(&mut resumes).await.unwrap();
-            gifts.extend(places_of(&batch));
+            all_of_it.extend(soon(&mut stays).await);
+            gifts.extend(soon(&mut resumes).await);
             // As a client does whose connection broke.
-            let cursor: After = batch.cursor().to_string().parse().unwrap();
+            let cursor: After = resumes.cursor().to_string().parse().unwrap();
             resumes = world.follow(cursor, &[("kind", "gift_given")], true);
         }
         writer.await.unwrap();

@@ -6,16 +6,16 @@ mod filters;
 mod following;
 mod slow;
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 
 use ledger::{
     Answer, Clock, Engine, Lines, ManualClock,
-    log::{Check, Options, faulty::SimDisk},
+    log::{Check, Options, Reader, faulty::SimDisk},
 };
 use schemas::{Envelope, Record, Shard, Timestamp};
 use tokio::time::timeout;
 
-use super::{After, Batch, Cursor, Feed, Filter, Follower, Result, Words};
+use super::{After, Batch, Cursor, Feed, Filter, Follower, Limits, Result, Words};
 
 /// A ledger that is written, and its feed.
 struct World {
@@ -34,12 +34,16 @@ impl World {
     }
 
     fn with_frames(shards: Shard, max_frame_bytes: usize) -> Self {
+        Self::with(shards, max_frame_bytes, Feed::new)
+    }
+
+    fn with(shards: Shard, max_frame_bytes: usize, feed: impl FnOnce(Reader) -> io::Result<Arc<Feed>>) -> Self {
         let begin: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let clock = Arc::new(ManualClock::at(begin));
         let options = Options { shards: Some(shards), segment_bytes: 0, max_frame_bytes };
         let disk = Arc::new(SimDisk::new(0));
         let (engine, _) = Engine::start(disk, &options, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
-        let feed = Feed::new(engine.reader()).unwrap();
+        let feed = feed(engine.reader()).unwrap();
         let world = Self { engine, feed, clock };
         world.say(&[r#"{"id":"v1","publish":{"version":1,"part":0,"last":true,"from":"2026-01-01T00:00:00Z",
             "changes":[{"item":{"item":"rose","price":1,"value":1}}]}}"#
@@ -150,6 +154,12 @@ fn places_of(batch: &Batch) -> Vec<At> {
 /// The next batch of a follower who should have one soon.
 async fn next(follower: &mut Follower) -> Option<Batch> {
     timeout(Duration::from_mins(1), follower.next()).await.expect("something comes soon").unwrap()
+}
+
+/// The places of the next batch, unless there is none soon: then whoever waited for it has gone, as a client may.
+async fn soon(follower: &mut Follower) -> Vec<At> {
+    let batch = timeout(Duration::from_millis(20), follower.next()).await;
+    batch.map_or(Vec::new(), |batch| places_of(&batch.unwrap().expect("it stays")))
 }
 
 /// Everything that a follower gets who does not stay, and the last cursor.
