@@ -45,7 +45,7 @@ pub use ids::{
     ReasonCode, RoomId, Shard, Source, StreamerId, TransactionId, UserId,
 };
 pub use json::{Unread, json_schemas};
-pub use malformed::Malformed;
+pub use malformed::{Malformed, nearest};
 pub use money::{Coins, Currency, Money, MoneyError, Share, split_by_largest_remainder};
 pub use names::{OrderName, PartName};
 pub use order::{Lot, LotKind, Lots, Order, OrderKind, Status, coins_of, paid_of};

@@ -85,7 +85,7 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// Of `names`, the one that `word` was probably meant to be.
-pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = names.into_iter().map(|name| (strsim::osa_distance(word, name), name));
     // A third of the letters may be wrong.
     near.filter(|(distance, name)| *distance <= name.len().div_ceil(3)).min_by_key(|(d, _)| *d).map(|(_, name)| name)

@@ -5,6 +5,8 @@
 mod access;
 mod app;
 mod cli;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the HTTP server is what calls it"))]
+mod feed;
 mod files;
 mod http;
 mod import;

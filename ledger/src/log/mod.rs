@@ -22,6 +22,7 @@
 //! | `recovery`, `repair` | what a start and a repair do about it |
 //! | `shared` | the segments and the durable end, between one writer and any readers |
 //! | `scan`, `frames`, `reader`, `find`, `inspect` | reading: in order, one record, by sequence, by segment |
+//! | `page` | reading from any place on, a block at a time |
 //! | `parallel` | reading in order with more than one core |
 //! | `disk`, `faulty` | what all of it asks of a disk, and a disk that fails |
 //!
@@ -43,6 +44,7 @@ mod find;
 mod frame;
 mod frames;
 mod inspect;
+mod page;
 mod parallel;
 mod position;
 mod reader;
@@ -73,6 +75,7 @@ pub use frames::{Check, Frame, Frames};
 pub use inspect::{
     DerivedFolder, FormerLineage, FrameInfo, Inspection, SegmentFrames, SegmentInfo, SegmentState, frames_of, inspect,
 };
+pub use page::Page;
 pub(crate) use position::{FOLDER as POSITIONS_FOLDER, store_end};
 pub(crate) use reader::DurableSegment;
 pub use reader::Reader;

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use schemas::{Chain, Hash, Record, Shard, decode_record};
+use tokio::sync::watch;
 
 use super::{
     Check, Disk, DiskFile, FormerLineage, Frames, Head, Locator, SegmentInfo,
@@ -125,6 +126,12 @@ impl Reader {
     /// Where the next frame will be: everything below is durable.
     pub fn end(&self) -> Locator {
         Locator::new(self.shared.end())
+    }
+
+    /// Changes with every frame that becomes durable, to the offset behind it: to wait for more than there is. Only
+    /// the writer of this process moves it.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.watch()
     }
 
     /// Where the last segment begins, the one that is being written, and how many records stand before it.
@@ -299,7 +306,7 @@ impl Reader {
     }
 
     /// The block of a record, and its number in there.
-    fn block_of(&mut self, at: Locator) -> Result<(&Block, usize)> {
+    pub(super) fn block_of(&mut self, at: Locator) -> Result<(&Block, usize)> {
         let meta = self.tables(at)?;
         let (mut first, mut position) = (0, meta.head());
         let mut found = None;
@@ -335,7 +342,7 @@ impl Reader {
     }
 
     /// The tables of the frame that a locator names.
-    fn tables(&mut self, at: Locator) -> Result<&Meta> {
+    pub(super) fn tables(&mut self, at: Locator) -> Result<&Meta> {
         if !self.tables.find(&at.offset()) {
             let (segment, file, start) = self.place(at)?;
             let io = |source| Error::Io {
@@ -372,7 +379,7 @@ impl Reader {
     }
 
     /// The segment of a place, its file, and the frame's position there.
-    fn place(&mut self, at: Locator) -> Result<(Arc<Segment>, Arc<dyn DiskFile>, u64)> {
+    pub(super) fn place(&mut self, at: Locator) -> Result<(Arc<Segment>, Arc<dyn DiskFile>, u64)> {
         let nowhere = || Error::NoRecord { place: format!("place {at}") };
         let number = self.shared.number_at(at.offset()).ok_or_else(nowhere)?;
         let (segment, _, _) = self.shared.nth(number).expect("segments are never taken away");

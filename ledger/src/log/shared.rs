@@ -4,10 +4,11 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use schemas::Shard;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
-    Head, ShardHead,
+    Head, Locator, ShardHead,
     disk::{Disk, DiskFile, UNFINISHED},
     find::Marks,
     frame::Section,
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub cuts: Vec<LineageCut>,
     pub shards: Shard,
     durable: RwLock<Durable>,
+    /// Tells whoever waits for more that there is more: how far the log is durable.
+    moved: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -75,7 +78,8 @@ impl Shared {
         let heads = last.tips.iter().map(|tip| tip.head).collect();
         let shards = Shard::try_from(last.tips.len()).expect("a header holds 16 bits of shards");
         let (lineage, cuts) = (last.lineage, last.cuts.clone());
-        Self { disk, lineage, cuts, shards, durable: RwLock::new(Durable { segments, end, heads }) }
+        let durable = RwLock::new(Durable { segments, end, heads });
+        Self { disk, lineage, cuts, shards, durable, moved: watch::Sender::new(end) }
     }
 
     /// The error for a position, in the file at `path`, that has another lineage.
@@ -116,6 +120,12 @@ impl Shared {
                 durable.heads[usize::from(section.shard)] = ShardHead { sequence: section.last(), hash: section.hash };
             }
         });
+        self.moved.send_replace(end);
+    }
+
+    /// Changes with every frame that became durable.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.moved.subscribe()
     }
 
     /// Begins a segment right behind the durable end.
@@ -153,6 +163,18 @@ impl Shared {
         self.read(|durable| {
             let number = durable.segments.partition_point(|segment| segment.base <= offset).checked_sub(1)?;
             (offset < durable.end).then_some(number)
+        })
+    }
+
+    /// Where the frame stands that holds a place, or that follows it where a segment ends there. `None` at the
+    /// durable end.
+    pub fn frame_at(&self, at: Locator) -> Option<Locator> {
+        self.read(|durable| {
+            let number = durable.segments.partition_point(|segment| segment.base <= at.offset()).checked_sub(1)?;
+            let segment = &durable.segments[number];
+            let begin = segment.base + segment.header;
+            let at = if at.offset() < begin { Locator::new(begin) } else { at };
+            (at.offset() < durable.end).then_some(at)
         })
     }
 

@@ -4,7 +4,7 @@
 
 use std::{fmt, io};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use data_encoding::BASE64URL_NOPAD;
 use rand::TryRng;
 use sha2::{Digest, Sha256};
 
@@ -29,7 +29,7 @@ impl Secret {
     pub fn random() -> io::Result<Self> {
         let mut bytes = [0; RANDOM_BYTES];
         rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
-        Ok(Self(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))))
+        Ok(Self(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes))))
     }
 
     /// Takes what has the form of one, however long or strange the rest is.
