@@ -59,7 +59,7 @@ impl World {
             |line: &String| Envelope::read(line.as_bytes()).unwrap_or_else(|unread| panic!("{line}: {unread:?}"));
         let envelopes: Vec<Envelope> = lines.iter().map(read).collect();
         // On a thread that is none of the runtime's, which must not wait.
-        let execute = || self.engine.execute(envelopes, Lines::InOrder);
+        let execute = || self.engine.execute(&ledger::Caller::cli(), envelopes, Lines::InOrder);
         let answers = thread::scope(|scope| scope.spawn(execute).join().unwrap());
         let decided = |answer: &Answer| matches!(answer, Answer::Taken(_) | Answer::Refused(_));
         assert!(answers.iter().all(decided), "{answers:?}");
