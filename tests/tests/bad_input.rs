@@ -352,7 +352,7 @@ fn nothing_is_withdrawn_unless_somebody_says_so() {
     };
 
     let applied = text(&ledger.run(&["apply", "-f", &one_more], DONE, "one more item").stdout);
-    let stays = "2 items are not in the file; they stay as they are (item donation, item rose); --prune withdraws";
+    let stays = "2 items are not in the file; they stay as they are (item donation, item rose); pruning withdraws";
     assert!(applied.contains("+ item car price 100") && applied.contains(stays), "{applied}");
     ledger.run(&import, DONE, "with a small platform");
     assert_eq!(sold(), ["donation", "rose"], "they are still there to be withdrawn");
