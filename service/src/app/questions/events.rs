@@ -20,7 +20,6 @@ use crate::{
 /// How soon a follower looks again: each look reads the log's last segment, and costs a sync of it.
 const AGAIN: Duration = Duration::from_millis(250);
 /// Records of an answer where nobody says how many: some hundred KiB.
-#[cfg_attr(not(test), expect(dead_code, reason = "the HTTP door asks for pages"))]
 const MOST: u64 = 1_000;
 /// What a refusal is called among the kinds of records.
 const REFUSED: &str = "refused";
@@ -49,7 +48,6 @@ pub struct Question {
 }
 
 /// Records, and where to go on.
-#[cfg_attr(not(test), expect(dead_code, reason = "the HTTP door asks for pages"))]
 #[derive(Debug, Serialize)]
 pub struct Answer {
     /// The clock of the answer.
