@@ -743,7 +743,7 @@ fn a_ledger_says_how_it_is() {
         .collect();
     let expected = ["under_1_min 0 \"0\"", "1_to_10_min 0 \"0\"", "10_to_60_min 0 \"0\"", "over_60_min 2 \"61\""];
     assert_eq!(holds, expected, "what was released is open no more");
-    assert_eq!((&status["untaken_dispatches"], &status["is_open"]), (&0.into(), &false.into()));
+    assert_eq!((&status["untaken_dispatches"], &status["is_open"]), (&0.into(), &true.into()), "the world has it open");
     assert_eq!((&status["backup"], &status["version"]), (&Value::Null, &env!("CARGO_PKG_VERSION").into()));
     let on_disk: u64 =
         fs::read_dir(books.data.join("log")).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
@@ -756,10 +756,17 @@ fn a_ledger_says_how_it_is() {
         (&records.len().into(), &0.into())
     );
     let shown = books.run(&["status"], DONE);
-    for said in ["over 60 min", "61", "in 4 shards", "nobody writes", "0 since"] {
+    for said in ["over 60 min", "61", "in 4 shards", "a writer has it open", "0 since"] {
         assert!(shown.contains(said), "{said} is not in\n{shown}");
     }
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+
+    let new = Books::empty();
+    new.run(&["init", "--shards", "2"], DONE);
+    let status = new.json(&["status"]);
+    assert_eq!((&status["last_record"], &status["snapshot"]), (&Value::Null, &Value::Null));
+    assert_eq!((&status["records"], &status["is_open"]), (&0.into(), &false.into()));
+    assert!(new.run(&["status"], DONE).contains("no record yet"));
 }
 
 /// Behind any record come all others, once; behind a time those of later times.
@@ -773,9 +780,9 @@ fn events_go_on_behind_a_position_or_a_time() {
     for (nth, record) in all.iter().enumerate() {
         assert_eq!(events(&place(record)), all[nth + 1..], "behind {}", place(record));
     }
-    let time = all[5]["time"].as_str().unwrap();
-    let later: Vec<Value> = all.iter().filter(|record| record["time"].as_str().unwrap() > time).cloned().collect();
-    assert_eq!(events(time), later);
+    let time = |record: &Value| record["time"].as_str().unwrap().parse::<schemas::Timestamp>().unwrap();
+    let later: Vec<Value> = all.iter().filter(|record| time(record) > time(&all[5])).cloned().collect();
+    assert_eq!(events(&time(&all[5]).to_string()), later);
     let limited = books.run(&["events", "--json", "--after", &place(&all[2]), "--limit", "2"], DONE);
     assert_eq!(lines(&limited), all[3..5]);
     assert!(books.run(&["events", "--after", "0-999"], FAULT).contains("0-999"));
