@@ -406,7 +406,7 @@ fn wrong_questions_are_refused() {
         ),
         (&["settle", "--dry-run", "November"], WRONG_USE, r#""November" is not a month such as 2026-11"#),
         (&["settle", "2026-11"], WRONG_USE, "--dry-run"),
-        (&["balance"], WRONG_USE, "name an account, such as user:u1, or ask for --all"),
+        (&["balance"], WRONG_USE, "name an account, such as user:u1, or ask for `all`"),
         (&["balance", "u1"], WRONG_USE, r#""u1" is not an account: user:<id>"#),
         (&["wallet"], WRONG_USE, "<USER>"),
         (&["order"], WRONG_USE, "<NUMBER>"),

@@ -756,7 +756,7 @@ fn a_ledger_says_how_it_is() {
         (&records.len().into(), &0.into())
     );
     let shown = books.run(&["status"], DONE);
-    for said in ["over 60 min", "61", "in 4 shards", "a writer has it open", "0 since"] {
+    for said in ["over 60 min", "61", "in 4 shards", "a writer has it open", "0 records since"] {
         assert!(shown.contains(said), "{said} is not in\n{shown}");
     }
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");

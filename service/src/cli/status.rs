@@ -44,8 +44,14 @@ fn print(out: &mut dyn Write, answer: &Answer, zone: Tz) -> Result<()> {
     )?;
     match &answer.snapshot {
         None => writeln!(out, "no snapshot: a start folds the whole log")?,
-        Some(LastSnapshot { records, records_since, .. }) => {
-            writeln!(out, "snapshot of {} records, {} since", thousands(records), thousands(records_since))?;
+        Some(LastSnapshot { records, records_since, written_at, .. }) => {
+            let at = written_at.map(|at| format!(", {}", local(at, zone))).unwrap_or_default();
+            writeln!(
+                out,
+                "snapshot of {} records{at}, {} records since",
+                thousands(records),
+                thousands(records_since)
+            )?;
         }
     }
     writeln!(out, "last backup: not known here; ask its folder, giftledger backup --check DIR")?;

@@ -130,6 +130,7 @@ impl Question {
         let mut left = self.limit.unwrap_or(u64::MAX);
         let mut last: Option<String> = None;
         let mut reader = ledger.read()?;
+        let lineage = reader.head().lineage;
         let mut behind = self.behind(&mut reader)?;
         loop {
             for record in behind {
@@ -153,7 +154,7 @@ impl Question {
                 .map_err(Error::from)?;
                 reader = ledger.read()?;
             }
-            if reader.end() < end {
+            if reader.end() < end || reader.head().lineage != lineage {
                 return Err(Error::Unasked("the log was cut behind what was shown: begin anew".to_owned()).into());
             }
             behind = Behind::the_frames(reader.frames_from(end));

@@ -1,6 +1,6 @@
 //! How a ledger is: how large, how far, and what hangs in it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, io, path::Path, time::UNIX_EPOCH};
 
 use ledger::{
     Clock, SystemClock,
@@ -90,6 +90,8 @@ pub struct LastSnapshot {
     /// How many a start would fold behind it.
     pub records_since: u64,
     pub users: u64,
+    /// When it was written, by its file.
+    pub written_at: Option<Timestamp>,
 }
 
 /// A backup.
@@ -140,7 +142,7 @@ impl Question {
             records,
             shards,
             bytes: Bytes { log: bytes("log")?, index: bytes("index")?, snapshots: bytes("snapshots")? },
-            snapshot: last_snapshot(&reader, records)?,
+            snapshot: last_snapshot(&*disk, &reader, records)?,
             backup: None,
             open_holds: hanging.by_age(clock),
             untaken_dispatches: hanging.issued.saturating_sub(hanging.taken),
@@ -190,9 +192,10 @@ impl Hanging {
     }
 }
 
-fn last_snapshot(reader: &Reader, records: u64) -> Result<Option<LastSnapshot>> {
+fn last_snapshot(disk: &dyn Disk, reader: &Reader, records: u64) -> Result<Option<LastSnapshot>> {
     let info = snapshot::Info::newest(reader)?;
     Ok(info.map(|info| LastSnapshot {
+        written_at: written_at(&disk.path(&info.file)),
         records: info.records(),
         records_since: records.saturating_sub(info.records()),
         users: info.users,
@@ -200,12 +203,17 @@ fn last_snapshot(reader: &Reader, records: u64) -> Result<Option<LastSnapshot>> 
     }))
 }
 
+fn written_at(path: &Path) -> Option<Timestamp> {
+    let since_1970 = fs::metadata(path).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_nanos(i64::try_from(since_1970.as_nanos()).ok()?))
+}
+
 /// What the files of a folder come to. One that goes while it is looked at counts nothing.
-fn bytes_in(disk: &dyn Disk, folder: &str) -> std::io::Result<u64> {
+fn bytes_in(disk: &dyn Disk, folder: &str) -> io::Result<u64> {
     let mut bytes = 0;
     for name in disk.list(folder)? {
         let path = disk.path(&format!("{folder}/{name}"));
-        bytes += std::fs::metadata(path).map_or(0, |file| file.len());
+        bytes += fs::metadata(path).map_or(0, |file| file.len());
     }
     Ok(bytes)
 }
