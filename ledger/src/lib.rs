@@ -15,7 +15,9 @@ pub mod state;
 
 pub use caught::{caught, is_catching};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use engine::{Answer, Checked, Conflict, Difference, Engine, Lines, Refused, Step, Steps, Taken, Unavailable};
+pub use engine::{
+    Answer, Caller, Checked, Conflict, Difference, Engine, Lines, Outcome, Refused, Step, Steps, Taken, Unavailable,
+};
 pub use error::{Error, Result};
 pub use postings::{each_posting, postings, postings_of};
 pub use snapshot::Snapshot;

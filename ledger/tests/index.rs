@@ -67,10 +67,11 @@ fn record(shard: Shard, sequence: u64, salt: u64) -> Record {
         time: Timestamp::from_nanos(1_700_000_000_000_000_000 + i64::try_from(sequence).unwrap()),
         occurred_at: None,
         subject: Subject::User("u".parse().unwrap()),
-        origin: Origin::Caller,
+        origin: Origin::Caller(schemas::Source::cli()),
         id: format!("c-{sequence}").parse().unwrap(),
         digest: format!("{sequence:032x}").parse().unwrap(),
         actor: None,
+        on_behalf_of: None,
         client: None,
         body: Body::Event(Box::new(Event::Granted(Granted {
             coins,

@@ -95,10 +95,11 @@ impl Sample {
             time: Timestamp::from_nanos(self.clock),
             occurred_at,
             subject,
-            origin: Origin::Caller,
+            origin: Origin::Caller(schemas::Source::cli()),
             id: format!("c{}", self.clock).parse().unwrap(),
             digest: "0".repeat(32).parse().unwrap(),
             actor: None,
+            on_behalf_of: None,
             client: None,
             body,
             moved: Moved::new(),
@@ -257,6 +258,7 @@ impl Sample {
         order.status = Status::Fulfilled;
         let back = RefundRolledBack {
             order: id,
+            source: schemas::Source::cli(),
             refund: "refund".parse().unwrap(),
             part: 0,
             reason: "mistake".parse().unwrap(),

@@ -12,7 +12,7 @@
 use std::io::Read;
 
 use hashbrown::HashMap;
-use schemas::{CommandId, Event, Origin, Record};
+use schemas::{CommandId, Event, Record};
 use serde::Serialize;
 
 use crate::{Error, Line, Sum, Table, sum_from_decimal};
@@ -36,7 +36,7 @@ pub struct FileColumns {
 /// A group may sum to more than one amount holds: a wallet holds any number of lots.
 pub fn gift_lines(record: &Record) -> impl Iterator<Item = (CommandId, Sum)> {
     let mut charged = record.events().filter_map(|(_, event)| match event {
-        Event::GiftGiven(gift) if record.origin == Origin::Caller => Some(Sum::from(gift.charged)),
+        Event::GiftGiven(gift) if record.origin.is_caller() => Some(Sum::from(gift.charged)),
         _ => None,
     });
     let first = charged.next();
@@ -273,7 +273,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use schemas::Coins;
+    use schemas::{Coins, Origin};
 
     use super::*;
 
@@ -374,6 +374,10 @@ mod tests {
         }
     }
 
+    fn by_caller() -> Origin {
+        Origin::Caller(schemas::Source::cli())
+    }
+
     fn record(origin: Origin, event: Event) -> Record {
         let asked = schemas::Command::Chargeback(schemas::Chargeback { channel: id("c"), transaction: id("t") });
         Record {
@@ -386,6 +390,7 @@ mod tests {
             id: id("g-1"),
             digest: schemas::Digest::of(&asked, None),
             actor: None,
+            on_behalf_of: None,
             client: None,
             body: schemas::Body::Event(Box::new(event)),
             moved: schemas::Moved::new(),
@@ -418,9 +423,9 @@ mod tests {
     #[test]
     fn gifts_of_callers_are_compared_groups_as_one() {
         for (record, expected) in [
-            (record(Origin::Caller, gift(5)), vec![5]),
-            (record(Origin::Caller, Event::Group(vec![gift(5), grant(9), gift(6)])), vec![11]),
-            (record(Origin::Caller, grant(9)), vec![]),
+            (record(by_caller(), gift(5)), vec![5]),
+            (record(by_caller(), Event::Group(vec![gift(5), grant(9), gift(6)])), vec![11]),
+            (record(by_caller(), grant(9)), vec![]),
             (record(Origin::Dispatch, gift(5)), vec![]),
         ] {
             let lines: Vec<_> = gift_lines(&record).map(|(id, coins)| (id.to_string(), coins.get())).collect();
@@ -432,15 +437,15 @@ mod tests {
             &FileColumns { id_prefix: String::new(), decimals: 0, ..columns() },
         )
         .unwrap();
-        comparison.take_record(&record(Origin::Caller, grant(9)));
-        comparison.take_record(&record(Origin::Caller, gift(5)));
+        comparison.take_record(&record(by_caller(), grant(9)));
+        comparison.take_record(&record(by_caller(), gift(5)));
         assert!(comparison.finish().ok);
     }
 
     #[test]
     fn a_group_may_sum_to_more_than_one_amount_holds() {
         let most = Coins::MAX.get();
-        let record = record(Origin::Caller, Event::Group(vec![gift(most), gift(most)]));
+        let record = record(by_caller(), Event::Group(vec![gift(most), gift(most)]));
         let sums: Vec<u128> = gift_lines(&record).map(|(_, sum)| sum.get()).collect();
         assert_eq!(sums, [2 * u128::from(most)]);
         let plain = FileColumns { id_prefix: String::new(), decimals: 0, ..columns() };

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::{
-    ActivityId, ChannelId, Coins, CommandId, ItemId, LotId, Malformed, Money, OrderId, OrderName, Origin, PartName,
-    ProviderId, ReasonCode, RoomId, Shard, StreamerId, Subject, Timestamp, TransactionId, UserId, reference::Change,
-    time::is_kept,
+    ActivityId, ChannelId, Coins, CommandId, ItemId, LotId, Malformed, Money, OrderId, OrderName, OriginKind, PartName,
+    ProviderId, ReasonCode, RoomId, Shard, Source, StreamerId, Subject, Timestamp, TransactionId, UserId,
+    reference::Change, time::is_kept,
 };
 
 /// Everything that can be asked of the ledger.
@@ -232,6 +232,14 @@ pub struct OrderRef {
     pub name: OrderName,
 }
 
+impl OrderRef {
+    fn leave_out_source(&mut self, own: &Source) {
+        if let OrderName::Command(name) = &mut self.name {
+            name.leave_out(own);
+        }
+    }
+}
+
 /// Marks an order as sent, before the provider is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -310,7 +318,8 @@ pub struct Refund {
 pub struct RollBackRefund {
     /// Which order.
     pub order: OrderRef,
-    /// The command that refunded; in a group with the refund's part of it.
+    /// The command that refunded; in a group with the refund's part of it, and with its source if another service
+    /// asked for it.
     pub refund: PartName,
     /// Why.
     pub reason: ReasonCode,
@@ -405,8 +414,8 @@ impl Command {
     ///
     /// # Errors
     /// Says what is malformed, in words for whoever wrote the command.
-    pub fn check(&self, origin: Origin) -> Result<Subject, Malformed> {
-        if origin != self.origin() {
+    pub fn check(&self, by: OriginKind) -> Result<Subject, Malformed> {
+        if by != self.origin() {
             return Err(Malformed::rule(self.kind(), "it is the ledger's own command and cannot be submitted"));
         }
         self.check_fields().map_err(|e| e.below(self.kind()))?;
@@ -498,6 +507,38 @@ impl Command {
         }
     }
 
+    /// Names nothing of the caller's by its own source: said or not, it means the same.
+    #[inline]
+    pub fn leave_out_source(&mut self, own: &Source) {
+        match self {
+            Self::Publish(_)
+            | Self::TopUp(_)
+            | Self::Chargeback(_)
+            | Self::Reinstate(_)
+            | Self::Grant(_)
+            | Self::Gift(_)
+            | Self::Hold(_)
+            | Self::Credit(_)
+            | Self::TakeBack(_)
+            | Self::GiveBack(_)
+            | Self::TakeReference(_)
+            | Self::ExpireLot(_)
+            | Self::ExpireHold(_) => {}
+            Self::Send(Send { order })
+            | Self::Query(Query { order })
+            | Self::Unresolved(Unresolved { order, .. })
+            | Self::HandOver(HandOver { order, .. })
+            | Self::Capture(Capture { order, .. })
+            | Self::Release(Release { order, .. })
+            | Self::Refund(Refund { order, .. }) => order.leave_out_source(own),
+            Self::RollBackRefund(RollBackRefund { order, refund, .. }) => {
+                order.leave_out_source(own);
+                refund.leave_out(own);
+            }
+            Self::Group(members) => members.iter_mut().for_each(|member| member.leave_out_source(own)),
+        }
+    }
+
     /// Every user that it touches: the one whose later commands must wait until this one has ended.
     #[inline]
     pub fn touches(&self) -> Option<&UserId> {
@@ -512,11 +553,11 @@ impl Command {
     }
 
     /// Who may submit it.
-    pub fn origin(&self) -> Origin {
+    pub fn origin(&self) -> OriginKind {
         match self {
-            Self::Credit(_) | Self::TakeBack(_) | Self::GiveBack(_) | Self::TakeReference(_) => Origin::Dispatch,
-            Self::ExpireLot(_) | Self::ExpireHold(_) => Origin::Timer,
-            _ => Origin::Caller,
+            Self::Credit(_) | Self::TakeBack(_) | Self::GiveBack(_) | Self::TakeReference(_) => OriginKind::Dispatch,
+            Self::ExpireLot(_) | Self::ExpireHold(_) => OriginKind::Timer,
+            _ => OriginKind::Caller,
         }
     }
 
@@ -717,7 +758,7 @@ mod tests {
             ),
         ] {
             let command: Command = serde_json::from_str(&command).unwrap();
-            let error = command.check(Origin::Caller).unwrap_err();
+            let error = command.check(OriginKind::Caller).unwrap_err();
             assert!(error.message.contains(said), "{command:?}: {error}");
             assert_eq!(error.path.as_deref(), Some(path), "{error}");
         }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     ActivityId, ChannelId, Coins, Combo, CommandId, FirstShare, ItemId, Lot, Lots, Money, Order, OrderId, OrderKind,
-    ProviderId, ReasonCode, RoomId, Shard, ShareHeld, ShareMoved, Status, Timestamp, TransactionId, UserId,
+    ProviderId, ReasonCode, RoomId, Shard, ShareHeld, ShareMoved, Source, Status, Timestamp, TransactionId, UserId,
     reference::Change,
 };
 
@@ -414,6 +414,8 @@ pub struct Refunded {
 pub struct RefundRolledBack {
     /// Which order.
     pub order: OrderId,
+    /// The service that asked for the refund.
+    pub source: Source,
     /// The command of the refund.
     pub refund: CommandId,
     /// The refund's part of that command's group; 0 where it was alone.

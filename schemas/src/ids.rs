@@ -287,6 +287,8 @@ pub mod kinds {
     pub enum Actor {}
     /// A short code that says why.
     pub enum Reason {}
+    /// A service that asks.
+    pub enum Source {}
     /// A caller's id of a command.
     pub enum Command {}
 
@@ -324,6 +326,9 @@ pub mod kinds {
     impl Kind for Reason {
         const WHAT: &'static str = "reason code";
     }
+    impl Kind for Source {
+        const WHAT: &'static str = "source";
+    }
     impl Kind for Command {
         const WHAT: &'static str = "command id";
         const ALPHABET: Alphabet = Alphabet::Any;
@@ -352,8 +357,32 @@ pub type ActivityId = Id<kinds::Activity>;
 pub type ActorId = Id<kinds::Actor>;
 /// Says why, in a short code such as `provider_rejected`.
 pub type ReasonCode = Id<kinds::Reason>;
-/// Names a command within its subject; the idempotency key.
+/// Names the service that asks: command ids are its own. A token fixes it.
+pub type Source = Id<kinds::Source>;
+/// Names a command within its subject and source; the idempotency key.
 pub type CommandId = Id<kinds::Command>;
+
+impl Source {
+    /// What the command line asks as, unless it is told another.
+    pub fn cli() -> Self {
+        Self { text: CompactString::const_new("cli"), kind: PhantomData }
+    }
+
+    /// Who asks over HTTP without a token and without a name.
+    pub fn http() -> Self {
+        Self { text: CompactString::const_new("http"), kind: PhantomData }
+    }
+
+    /// What brings orders of third parties to their end asks as.
+    pub fn driver() -> Self {
+        Self { text: CompactString::const_new("driver"), kind: PhantomData }
+    }
+
+    /// Whether it is a part of the ledger itself, whose name no service may take.
+    pub fn is_own(&self) -> bool {
+        *self == Self::driver()
+    }
+}
 
 impl StreamerId {
     /// Who receives a gift that names no streamer. No settlement pays the house.

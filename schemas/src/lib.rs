@@ -42,14 +42,14 @@ pub use event::{
 };
 pub use ids::{
     ActivityId, ActorId, ChannelId, CommandId, GuildId, Id, IdError, ItemId, LotId, MAX_ID_BYTES, OrderId, ProviderId,
-    ReasonCode, RoomId, Shard, StreamerId, TransactionId, UserId,
+    ReasonCode, RoomId, Shard, Source, StreamerId, TransactionId, UserId,
 };
 pub use json::{Unread, json_schemas, read_json};
 pub use malformed::Malformed;
 pub use money::{Coins, Currency, Money, MoneyError, Share, split_by_largest_remainder};
 pub use names::{OrderName, PartName};
 pub use order::{Lot, LotKind, Lots, Order, OrderKind, Status, coins_of, paid_of};
-pub use record::{Body, Key, Moved, Origin, Record};
+pub use record::{Body, Key, Moved, Origin, OriginKind, Record};
 pub use reference::{Change, Entity, GiftItem, GuildTerms, Membership, StreamerTerms, Zone};
 pub use rejection::Rejection;
 pub use shares::{CoinsChange, FirstShare, ShareHeld, ShareMoved, held_shares, shares_between};

@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_group_has_no_more_members_than_a_command_may_have() {
-        let bytes = include_bytes!("../../tests/golden/v2/group.bin");
+        let bytes = include_bytes!("../../tests/golden/v3/group.bin");
         let mut record = decode_record(bytes).unwrap();
         let Body::Event(event) = &mut record.body else { panic!("{record:?}") };
         let Event::Group(members) = &mut **event else { panic!("{event:?}") };
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_record_of_groups_in_groups_is_refused_before_the_stack_ends() {
-        let refused = include_bytes!("../../tests/golden/v2/refused_nothing_to_do.bin");
+        let refused = include_bytes!("../../tests/golden/v3/refused_nothing_to_do.bin");
         let rejected = refused.len() - 2; // the body's kind and the refusal's follow
         let innermost = refused[refused.len() - 1];
         let mut bytes = refused[..=rejected].to_vec();

@@ -1,8 +1,9 @@
 //! How callers name what earlier commands did: by its number, or by the id of the command that did it, with a
-//! part where that was an atomic group. In the same group too, of the commands before.
+//! part where that was an atomic group, and with the source where that is another service. In the same group too,
+//! of the commands before.
 //!
 //! ```json
-//! {"number":"3-17"}   {"command":"g-1"}   {"command":"g-1","part":1}
+//! {"number":"3-17"}   {"command":"g-1"}   {"command":"g-1","part":1}   {"command":"1001","source":"vip"}
 //! ```
 
 use std::{borrow::Cow, fmt};
@@ -13,7 +14,7 @@ use serde::{
     de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::{CommandId, MAX_GROUP, OrderId};
+use crate::{CommandId, MAX_GROUP, OrderId, Source};
 
 /// Names an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +32,27 @@ pub struct PartName {
     pub command: CommandId,
     /// The place in the group, from 0; the first that fits where absent.
     pub part: Option<u8>,
+    /// The service whose command it is; the one that names it where absent.
+    pub source: Option<Source>,
+}
+
+impl PartName {
+    /// Whose command is named by a caller of that source.
+    pub fn source_for<'a>(&'a self, caller: &'a Source) -> &'a Source {
+        self.source.as_ref().unwrap_or(caller)
+    }
+
+    /// Leaves the source out where it is the caller's own: said or not, it means the same.
+    pub(crate) fn leave_out(&mut self, own: &Source) {
+        if self.source.as_ref() == Some(own) {
+            self.source = None;
+        }
+    }
 }
 
 impl From<CommandId> for PartName {
     fn from(command: CommandId) -> Self {
-        Self { command, part: None }
+        Self { command, part: None, source: None }
     }
 }
 
@@ -45,8 +62,8 @@ impl From<CommandId> for OrderName {
     }
 }
 
-/// All fields of both forms, as JSON has them. Only a part may be null.
-#[derive(Serialize, Deserialize)]
+/// All fields of both forms, as JSON has them. Only a part and a source may be null.
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
@@ -55,6 +72,15 @@ struct Fields {
     command: Option<CommandId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     part: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+}
+
+impl From<&PartName> for Fields {
+    fn from(name: &PartName) -> Self {
+        let PartName { command, part, source } = name.clone();
+        Self { number: None, command: Some(command), part, source }
+    }
 }
 
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -71,43 +97,47 @@ fn check_part(part: u8) -> Result<u8, String> {
 impl Serialize for OrderName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let fields = match self {
-            Self::Number(number) => Fields { number: Some(*number), command: None, part: None },
-            Self::Command(name) => Fields { number: None, command: Some(name.command.clone()), part: name.part },
+            Self::Number(number) => Fields { number: Some(*number), ..Fields::default() },
+            Self::Command(name) => name.into(),
         };
         if serializer.is_human_readable() {
             fields.serialize(serializer)
         } else {
-            (fields.number, fields.command, fields.part).serialize(serializer)
+            (fields.number, fields.command, fields.part, fields.source).serialize(serializer)
         }
     }
 }
 
 impl<'de> Deserialize<'de> for OrderName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Fields { number, command, part } = if deserializer.is_human_readable() {
+        let Fields { number, command, part, source } = if deserializer.is_human_readable() {
             Fields::deserialize(deserializer)?
         } else {
-            let (number, command, part) = Deserialize::deserialize(deserializer)?;
-            Fields { number, command, part }
+            let (number, command, part, source) = Deserialize::deserialize(deserializer)?;
+            Fields { number, command, part, source }
         };
-        match (number, command, part) {
-            (Some(number), None, None) => Ok(Self::Number(number)),
-            (None, Some(command), part) => {
+        match (number, command, part, source) {
+            (Some(number), None, None, None) => Ok(Self::Number(number)),
+            (None, Some(command), part, source) => {
                 let part = part.map(check_part).transpose().map_err(D::Error::custom)?;
-                Ok(Self::Command(PartName { command, part }))
+                Ok(Self::Command(PartName { command, part, source }))
             }
-            _ => Err(D::Error::custom("an order is named by its `number`, or by a `command` with or without a `part`")),
+            _ => Err(D::Error::custom(
+                "an order is named by its `number`, or by a `command` with or without a `part` and a `source`",
+            )),
         }
     }
 }
 
-/// A plain text where there is no part.
+/// A plain text where there is nothing but the id.
 impl Serialize for PartName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (serializer.is_human_readable(), self.part) {
-            (false, part) => (&self.command, part).serialize(serializer),
-            (true, None) => self.command.serialize(serializer),
-            (true, part) => Fields { number: None, command: Some(self.command.clone()), part }.serialize(serializer),
+        match self {
+            Self { command, part, source } if !serializer.is_human_readable() => {
+                (command, part, source).serialize(serializer)
+            }
+            Self { command, part: None, source: None } => command.serialize(serializer),
+            name => Fields::from(name).serialize(serializer),
         }
     }
 }
@@ -115,8 +145,8 @@ impl Serialize for PartName {
 impl<'de> Deserialize<'de> for PartName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
-            let (command, part) = Deserialize::deserialize(deserializer)?;
-            return Ok(Self { command, part });
+            let (command, part, source) = Deserialize::deserialize(deserializer)?;
+            return Ok(Self { command, part, source });
         }
         deserializer.deserialize_any(EitherForm)
     }
@@ -129,7 +159,7 @@ impl<'de> Visitor<'de> for EitherForm {
     type Value = PartName;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a command id, or {\"command\": \"<id>\", \"part\": <n>}")
+        f.write_str("a command id, or {\"command\": \"<id>\", \"part\": <n>, \"source\": \"<service>\"}")
     }
 
     fn visit_str<E: Error>(self, command: &str) -> Result<PartName, E> {
@@ -139,7 +169,9 @@ impl<'de> Visitor<'de> for EitherForm {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PartName, A::Error> {
         match OrderName::deserialize(MapAccessDeserializer::new(map))? {
             OrderName::Command(name) => Ok(name),
-            OrderName::Number(_) => Err(A::Error::custom("a refund is named by a `command`, with or without a `part`")),
+            OrderName::Number(_) => {
+                Err(A::Error::custom("a refund is named by a `command`, with or without a `part` and a `source`"))
+            }
         }
     }
 }
@@ -152,6 +184,10 @@ fn by_command(generator: &mut SchemaGenerator) -> Schema {
             "part": {
                 "type": ["integer", "null"], "minimum": 0, "maximum": MAX_GROUP - 1,
                 "description": "Its place in the group, from 0; the first that fits where absent.",
+            },
+            "source": {
+                "anyOf": [generator.subschema_for::<Source>(), {"type": "null"}],
+                "description": "The service whose command it is; the one that names it where absent.",
             },
         },
         "required": ["command"],
@@ -197,14 +233,16 @@ impl JsonSchema for PartName {
 mod tests {
     use super::*;
 
+    const VIPS: &str = r#"{"command":"1001","source":"vip"}"#;
+
     #[test]
     fn names_read_as_they_print() {
-        for text in [r#"{"number":"3-17.2"}"#, r#"{"command":"g-1"}"#, r#"{"command":"g-1","part":0}"#] {
+        for text in [r#"{"number":"3-17.2"}"#, r#"{"command":"g-1"}"#, r#"{"command":"g-1","part":0}"#, VIPS] {
             let name: OrderName = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&name).unwrap(), text);
             assert_eq!(postcard::from_bytes::<OrderName>(&postcard::to_stdvec(&name).unwrap()).unwrap(), name);
         }
-        for text in [r#""r-1""#, r#"{"command":"r-1","part":63}"#] {
+        for text in [r#""r-1""#, r#"{"command":"r-1","part":63}"#, VIPS] {
             let name: PartName = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&name).unwrap(), text);
             assert_eq!(postcard::from_bytes::<PartName>(&postcard::to_stdvec(&name).unwrap()).unwrap(), name);
@@ -215,7 +253,13 @@ mod tests {
 
     #[test]
     fn what_names_nothing_is_refused() {
-        for text in ["{}", r#"{"number":"3-17","command":"c"}"#, r#"{"part":1}"#, r#"{"command":"c","part":64}"#] {
+        for text in [
+            "{}",
+            r#"{"number":"3-17","command":"c"}"#,
+            r#"{"number":"3-17","source":"vip"}"#,
+            r#"{"part":1}"#,
+            r#"{"command":"c","part":64}"#,
+        ] {
             assert!(serde_json::from_str::<OrderName>(text).is_err(), "{text}");
             assert!(serde_json::from_str::<PartName>(text).is_err(), "{text}");
         }

@@ -6,7 +6,8 @@ use thin_vec::ThinVec;
 
 use crate::{
     ActorId, Change, ChannelId, Client, Combo, Command, CommandId, Credit, Digest, Dispatch, Event, GiveBack, LotId,
-    Order, OrderId, Publish, Rejection, Shard, Subject, TakeBack, TakeReference, Timestamp, TransactionId, UserId,
+    Order, OrderId, Publish, RefundRolledBack, Rejection, Shard, Source, Subject, TakeBack, TakeReference, Timestamp,
+    TransactionId, UserId,
 };
 
 /// So many lots are surely within a record: 24 KiB.
@@ -32,8 +33,10 @@ pub struct Record {
     pub id: CommandId,
     /// What the command asked for, as a digest: the same id with another digest is a conflict.
     pub digest: Digest,
-    /// Who acted, as the caller named them.
+    /// Who acted: whose the token is that was used, else as the caller named them.
     pub actor: Option<ActorId>,
+    /// For whom, as the caller named them, where a token says who acted.
+    pub on_behalf_of: Option<ActorId>,
     /// The user's app.
     pub client: Option<Box<Client>>,
     /// What came of it.
@@ -48,15 +51,43 @@ pub struct Record {
 pub type Moved = ThinVec<Order>;
 
 /// Who submitted a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// A caller.
-    Caller,
+    /// A caller: the service that asked.
+    Caller(Source),
     /// The dispatcher; the id is `<source shard>:<number>`.
     Dispatch,
     /// A timer; the id is made from what was due.
     Timer,
+}
+
+/// Who may submit a command: [`Origin`] without a caller's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OriginKind {
+    /// Services outside.
+    Caller,
+    /// The dispatcher only.
+    Dispatch,
+    /// A timer only.
+    Timer,
+}
+
+impl Origin {
+    /// The service that asked, where one did.
+    #[inline]
+    pub fn source(&self) -> Option<&Source> {
+        match self {
+            Self::Caller(source) => Some(source),
+            Self::Dispatch | Self::Timer => None,
+        }
+    }
+
+    /// Whether a service outside submitted it.
+    #[inline]
+    pub fn is_caller(&self) -> bool {
+        matches!(self, Self::Caller(_))
+    }
 }
 
 /// What came of a command.
@@ -80,8 +111,8 @@ pub enum Key {
     Order(OrderId),
     /// The newest record of a channel's transaction.
     Transaction(ChannelId, TransactionId),
-    /// The roll-back of a refund of an order, by the refund's command id and its part of a group.
-    RollBack(OrderId, CommandId, u8),
+    /// The roll-back of a refund of an order, by the refund's source, command id and its part of a group.
+    RollBack(OrderId, Source, CommandId, u8),
     /// The newest record that says what is left of the coins that lapsed with a lot.
     Lapse(UserId, LotId),
 }
@@ -239,7 +270,7 @@ impl Record {
 
     /// Gives every key by which this record is found to `visit`. A later record takes a key over.
     pub fn keys(&self, mut visit: impl FnMut(Key)) {
-        visit(Key::Command(self.subject.clone(), self.origin, self.id.clone()));
+        visit(Key::Command(self.subject.clone(), self.origin.clone(), self.id.clone()));
         self.further_keys(visit);
     }
 
@@ -291,7 +322,8 @@ impl Record {
                     visit(Key::Lapse(user.clone(), lapsed.lot.id));
                 }
                 (Event::RefundRolledBack(rolled_back), Subject::User(user)) => {
-                    visit(Key::RollBack(rolled_back.order, rolled_back.refund.clone(), rolled_back.part));
+                    let RefundRolledBack { order, source, refund, part, .. } = &**rolled_back;
+                    visit(Key::RollBack(*order, source.clone(), refund.clone(), *part));
                     for unlapsed in &rolled_back.unlapsed {
                         visit(Key::Lapse(user.clone(), unlapsed.lot.id));
                     }

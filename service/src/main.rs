@@ -4,6 +4,7 @@
 mod app;
 mod cli;
 mod files;
+mod http;
 mod import;
 mod ledger_dir;
 mod local_time;

@@ -46,9 +46,9 @@ pub fn sentences(record: &Record, zone: Tz, tells: impl Fn(u8, &Event) -> bool) 
 
 /// Who acted: the caller's word for it, or what of the ledger did.
 pub fn actor(record: &Record) -> String {
-    match (&record.actor, record.origin) {
+    match (&record.actor, &record.origin) {
         (Some(actor), _) => actor.to_string(),
-        (None, Origin::Caller) => String::new(),
+        (None, Origin::Caller(_)) => String::new(),
         (None, Origin::Dispatch) => "(dispatch)".to_owned(),
         (None, Origin::Timer) => "(timer)".to_owned(),
     }

@@ -169,7 +169,7 @@ impl Play {
         for record in &records {
             let now = record.time;
             match record.origin {
-                Origin::Caller => {
+                Origin::Caller(_) => {
                     let line = self.hear(record, envelopes)?;
                     if let Some(user) = envelopes[line].command.touches() {
                         let before = lines_of.insert(user.clone(), line);

@@ -37,7 +37,7 @@ pub fn group(user: &UserId, own: &CommandId, choices: Choices, model: &Model, no
             && matches!(order.about, About::Gift { .. })
     });
     let gifts: Vec<(OrderId, i128)> = gifts.map(|(id, order)| (*id, order.left)).collect();
-    let named = |part: u8| PartName { command: own.clone(), part: Some(part) };
+    let named = |part: u8| PartName { command: own.clone(), part: Some(part), source: None };
     let here = |part: u8| OrderRef { user: user.clone(), name: OrderName::Command(named(part)) };
     let refund = |order: &OrderRef, left: u64, coins: u64| {
         let (order, reason) = (order.clone(), "sorry".parse().expect("a code"));

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use ledger::{
-    Answer, Clock, Engine, Lines, ManualClock, State,
+    Answer, Caller, Clock, Engine, Lines, ManualClock, State,
     log::{Check, Disk, Head, Options, OsDisk, Recovery, faulty::SimDisk},
     state::Wallet,
 };
@@ -110,7 +110,7 @@ impl World {
 
     /// Says some commands at once, a user's in their order.
     pub fn execute(&self, envelopes: Vec<Envelope>) -> Vec<Answer> {
-        self.engine().execute(envelopes, Lines::InOrder)
+        self.engine().execute(&Caller::cli(), envelopes, Lines::InOrder)
     }
 
     /// The time on the clock.

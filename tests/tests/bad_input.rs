@@ -106,14 +106,11 @@ fn malformed_lines_are_answered_and_not_recorded() {
         let output = ledger.run_with(&["append"], &input);
         let answers = text(&output.stdout);
         let malformed: Value = serde_json::from_str(answers.lines().next().unwrap()).unwrap();
-        assert_eq!((&malformed["line"], &malformed["answer"]), (&1.into(), &"malformed".into()), "{what}: {answers}");
+        assert_eq!((&malformed["line"], &malformed["state"]), (&1.into(), &"malformed".into()), "{what}: {answers}");
         assert!(malformed["message"].as_str().unwrap().contains(said), "{what}: {answers}\nlacks {said}");
         let begins_with_id = line.starts_with(br#"{"id":"a""#);
         assert!(!begins_with_id || malformed["id"] == "a", "the id that could be read comes back: {what}: {answers}");
-        assert!(
-            answers.lines().nth(1).unwrap().contains(r#""line":2,"id":"g1","answer":"taken""#),
-            "{what}: {answers}"
-        );
+        assert!(answers.lines().nth(1).unwrap().contains(r#""line":2,"id":"g1","state":"taken""#), "{what}: {answers}");
         assert_eq!(output.status.code(), Some(FAULT), "{what}");
         ledger.assert_unchanged(what);
     }
@@ -181,7 +178,7 @@ fn refusals_are_recorded_once_and_conflicts_not() {
     for (nth, (line, code, said)) in (1..).zip(&table) {
         let [first, again] = [(); 2].map(|()| ledger.run_with(&["append"], line.as_bytes()));
         let answer = text(&first.stdout);
-        assert!(answer.contains(r#""answer":"refused""#) && answer.contains(&format!(r#""code":"{code}""#)));
+        assert!(answer.contains(r#""state":"refused""#) && answer.contains(&format!(r#""code":"{code}""#)));
         assert!(answer.contains(said), "{answer}\nlacks {said}");
         assert_eq!((answer, first.status.code()), (text(&again.stdout), again.status.code()), "the same answer again");
         assert_eq!(first.status.code(), Some(FAULT));
@@ -189,7 +186,7 @@ fn refusals_are_recorded_once_and_conflicts_not() {
     }
     let records = ledger.records();
     let conflict = ledger.run_with(&["append"], GIFT.replace("s1", "s2").as_bytes());
-    assert!(text(&conflict.stdout).contains(r#""answer":"conflict""#), "{conflict:?}");
+    assert!(text(&conflict.stdout).contains(r#""state":"conflict""#), "{conflict:?}");
     assert_eq!((conflict.status.code(), ledger.records()), (Some(FAULT), records));
 }
 
@@ -517,7 +514,7 @@ fn a_second_writer_is_refused() {
         answers.read_line(&mut answer).unwrap();
         answer
     };
-    assert!(say(GIFT).contains(r#""answer":"taken""#));
+    assert!(say(GIFT).contains(r#""state":"taken""#));
 
     let platform = ledger.file("platform.toml", PLATFORM.replace("rose", "tulip"));
     let csv = ledger.file("gifts.csv", format!("{HEADER}\n{ROW}\n"));
@@ -532,7 +529,7 @@ fn a_second_writer_is_refused() {
     }
     ledger.run(&["events"], DONE, "a reader beside the writer");
 
-    assert!(say(&GIFT.replace("g1", "g2")).contains(r#""answer":"taken""#), "the first goes on");
+    assert!(say(&GIFT.replace("g1", "g2")).contains(r#""state":"taken""#), "the first goes on");
     drop(stdin);
     assert_eq!(first.wait().unwrap().code(), Some(DONE));
     ledger.run_with(&["append"], GIFT.replace("g1", "g3").as_bytes());
@@ -553,7 +550,7 @@ fn nothing_in_the_folder_decides_who_writes() {
         answers.read_line(&mut answer).unwrap();
         answer
     };
-    assert!(say(GIFT).contains(r#""answer":"taken""#));
+    assert!(say(GIFT).contains(r#""state":"taken""#));
     let lock = ledger.data().join("LOCK");
     drop(fs::remove_file(&lock));
     let victim = ledger.file("victim", "precious");
@@ -576,7 +573,7 @@ fn nothing_in_the_folder_decides_who_writes() {
     let output = first.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(FAULT));
     let third = ledger.run_with(&["append"], GIFT.replace("g1", "g3").as_bytes());
-    assert!(text(&third.stdout).contains(r#""answer":"taken""#), "{}", text(&third.stderr));
+    assert!(text(&third.stdout).contains(r#""state":"taken""#), "{}", text(&third.stderr));
     ledger.run(&["verify"], DONE, "after all");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use giftledger_tests::world::{BEGIN, World, envelope};
 use ledger::{
-    Answer, Clock, Engine, Error, Lines, ManualClock, Unavailable,
+    Answer, Caller, Clock, Engine, Error, Lines, ManualClock, Unavailable,
     engine::Options,
     log::{Disk, faulty::SimDisk},
 };
@@ -36,7 +36,7 @@ impl Watched {
     }
 
     fn say(&self, line: &str) -> Answer {
-        self.engine.execute(vec![envelope(line)], Lines::InOrder).remove(0)
+        self.engine.execute(&Caller::cli(), vec![envelope(line)], Lines::InOrder).remove(0)
     }
 
     fn coins(&self) -> u128 {
@@ -118,10 +118,10 @@ fn no_line_passes_one_that_the_clock_held_up() {
     world.clock.jump(begin().plus_millis(100 * 365 * DAY_MS));
     let gift = r#"{"id":"h1","hold":{"user":"u1","provider":"p","coins":50,"deadline":"2026-01-02T00:00:00Z"}}"#;
     let lines = || vec![envelope(&grant("a1", "")), envelope(gift)];
-    let answers = world.engine.execute(lines(), Lines::InOrder);
+    let answers = world.engine.execute(&Caller::cli(), lines(), Lines::InOrder);
     assert!(answers.iter().all(|answer| *answer == Answer::Unavailable(Unavailable::ClockAhead)), "{answers:?}");
     world.clock.jump(begin().plus_millis(1));
-    let answers = world.engine.execute(lines(), Lines::InOrder);
+    let answers = world.engine.execute(&Caller::cli(), lines(), Lines::InOrder);
     assert!(answers.iter().all(|answer| matches!(answer, Answer::Taken(_))), "{answers:?}");
 }
 
@@ -146,7 +146,7 @@ fn a_dispatch_goes_on_without_the_clock() {
 #[test]
 fn a_start_long_after_the_last_record_asks_a_person() {
     let Watched { disk, clock, engine } = Watched::start();
-    engine.execute(vec![envelope(&grant("a1", ""))], Lines::InOrder);
+    engine.execute(&Caller::cli(), vec![envelope(&grant("a1", ""))], Lines::InOrder);
     engine.close().unwrap();
     clock.jump(begin().plus_millis(399 * DAY_MS));
     started(disk.clone(), &clock, false).unwrap().close().unwrap();

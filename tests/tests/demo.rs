@@ -36,7 +36,7 @@ fn every_hint_works_as_it_is_printed() {
         let output = shell(hint);
         let said = format!("{hint}\n{}{}", text(&output.stdout), text(&output.stderr));
         assert!(output.status.success() && !output.stdout.is_empty(), "{said}");
-        assert!(!said.contains(r#""answer":"refused""#), "{said}");
+        assert!(!said.contains(r#""state":"refused""#), "{said}");
     }
 }
 

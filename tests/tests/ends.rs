@@ -94,7 +94,7 @@ impl Appending {
         let mut answers = BufReader::new(output);
         let mut first = String::new();
         answers.read_line(&mut first).unwrap();
-        assert!(first.contains(r#""answer":"taken""#), "{first}");
+        assert!(first.contains(r#""state":"taken""#), "{first}");
         Self { child, input, answers }
     }
 }

@@ -19,7 +19,7 @@ use std::{
 use giftledger_tests::binary::giftledger;
 use giftledger_tests::world::{BEGIN, World, envelope};
 use ledger::{
-    Answer, Clock, Engine, Lines, ManualClock, State, Unavailable,
+    Answer, Caller, Clock, Engine, Lines, ManualClock, State, Unavailable,
     log::{
         Check, Disk, DiskFile, Log, Options, Reader,
         disk::{FileId, LockGuard},
@@ -205,7 +205,9 @@ fn a_full_disk_leaves_nobody_waiting() {
         let disk = SimDisk::new(1);
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
         let start = || Engine::start(Arc::new(disk.clone()), &options(), clock.clone()).unwrap().0;
-        let say = |engine: &Engine, line: &str| engine.execute(vec![envelope(line)], Lines::InOrder).remove(0);
+        let say = |engine: &Engine, line: &str| {
+            engine.execute(&Caller::cli(), vec![envelope(line)], Lines::InOrder).remove(0)
+        };
         let engine = start();
         say(&engine, r#"{"id":"g","grant":{"user":"u","coins":1,"reason":"filler"}}"#);
         disk.set_capacity(disk.used());
@@ -248,7 +250,7 @@ fn a_disk_that_fails_between_two_batches_leaves_nobody_waiting() {
     let grant =
         |n: u32| vec![envelope(&format!(r#"{{"id":"g{n}","grant":{{"user":"u","coins":1,"reason":"filler"}}}}"#))];
     // One after the other, until the writer reserves the next segment.
-    let submit = |n| engine.submit(grant(n), Lines::InOrder).unwrap();
+    let submit = |n| engine.submit(&Caller::cli(), grant(n), Lines::InOrder).unwrap();
     let (mut last, mut answers) = (0, submit(0));
     while reserving.try_recv().is_err() {
         if answers.try_recv().is_ok() {
@@ -266,7 +268,10 @@ fn a_disk_that_fails_between_two_batches_leaves_nobody_waiting() {
     fail.send(()).unwrap();
     let answers = within_a_minute("the wait for an answer", || answers.blocking_recv());
     assert!(answers.is_err(), "{answers:?}");
-    assert!(matches!(engine.execute(grant(last), Lines::InOrder)[..], [Answer::Unavailable(Unavailable::Stopped)]));
+    assert!(matches!(
+        engine.execute(&Caller::cli(), grant(last), Lines::InOrder)[..],
+        [Answer::Unavailable(Unavailable::Stopped)]
+    ));
     let closed = engine.close();
     assert!(matches!(closed, Err(ledger::Error::Io { doing: "reserving space for", .. })), "{closed:?}");
 }
@@ -281,7 +286,7 @@ fn a_credit_under_way_survives_a_restart() {
         let start = || Engine::start(Arc::new(disk.clone()), &options(), clock.clone()).map(|(engine, _)| engine);
         disk.inject(step, Fault::PowerCut);
         if let Ok(engine) = start() {
-            engine.execute(vec![envelope(&top_up(1))], Lines::InOrder);
+            engine.execute(&Caller::cli(), vec![envelope(&top_up(1))], Lines::InOrder);
         }
         disk.crash();
         let copy = Arc::new(SimDisk::with(0, &disk.snapshot()));
@@ -294,7 +299,7 @@ fn a_credit_under_way_survives_a_restart() {
         let other = top_up(1).replace("40", "41");
         // Duplicates at once: some are there before the dispatch is taken.
         let lines = [&top_up(1), &top_up(1), &other, &top_up(1)].map(|line| envelope(line));
-        let answers = engine.execute(lines.to_vec(), Lines::Independent);
+        let answers = engine.execute(&Caller::cli(), lines.to_vec(), Lines::Independent);
         let records = by_shard(&engine.reader());
         let [credit] = credits(&records)[..] else { panic!("{records:?}") };
         let outcome = Answer::of(credit);
@@ -373,7 +378,7 @@ fn the_binary_says_that_the_disk_is_full() {
     let appended = disk.run(&["append", &commands]);
     assert_eq!(
         said(&appended.stdout),
-        "{\"line\":1,\"id\":\"t1\",\"answer\":\"unavailable\",\"code\":\"disk_full\",\"message\":\"the disk is full: make room, then ask again\"}\n"
+        "{\"line\":1,\"id\":\"t1\",\"state\":\"undecided\",\"code\":\"disk_full\",\"message\":\"the disk is full: make room, then ask again\"}\n"
     );
     assert_eq!(appended.status.code(), Some(1));
     let import = ["import", &csv, "--mapping", mapping, "--platform", marathon];
@@ -548,7 +553,7 @@ impl Run {
         const PATIENCE: usize = 100;
         for _ in 0..PATIENCE {
             let envelopes = lines.iter().map(|line| envelope(line)).collect();
-            let answers = self.engine().execute(envelopes, Lines::InOrder);
+            let answers = self.engine().execute(&Caller::cli(), envelopes, Lines::InOrder);
             let later = [Unavailable::DiskFull, Unavailable::Unfinished].map(Answer::Unavailable);
             let full = answers.iter().any(|answer| later.contains(answer));
             for (line, answer) in answers.into_iter().enumerate() {

@@ -498,7 +498,7 @@ impl Author {
             let Command::Refund(Refund { order, .. }) = &group.before[usize::from(place)] else {
                 unreachable!("it is a refund");
             };
-            let refund = PartName { command: own.clone(), part: (astray != 8).then_some(place) };
+            let refund = PartName { command: own.clone(), part: (astray != 8).then_some(place), source: None };
             return Command::RollBackRefund(RollBackRefund { order: order.clone(), refund, reason });
         }
         let group_user = group.and_then(|group| group.user).map(user_id);
@@ -592,7 +592,7 @@ impl Author {
             _ => None,
         });
         let user = group.user.map_or_else(|| user_id(0), user_id);
-        let name = OrderName::Command(PartName { command: own.clone(), part });
+        let name = OrderName::Command(PartName { command: own.clone(), part, source: None });
         (OrderRef { user, name }, charged.unwrap_or(50))
     }
 }

@@ -101,7 +101,7 @@ fn the_first_commands_are_taken() {
         out.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!answers.is_empty(), "{out}");
     for answer in answers {
-        assert_eq!(answer["answer"], "taken", "{answer}");
+        assert_eq!(answer["state"], "taken", "{answer}");
     }
 }
 

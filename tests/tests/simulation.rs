@@ -18,7 +18,7 @@ use giftledger_tests::{
     world::{BEGIN, envelope},
 };
 use ledger::{
-    Answer, Clock, Lines, ManualClock, Steps,
+    Answer, Caller, Clock, Lines, ManualClock, Steps,
     log::{
         Check, Options,
         faulty::{Fault, SimDisk},
@@ -328,7 +328,7 @@ fn dispatches_beyond_a_frame_wait_for_the_next_one() {
         r#"{{"id":"v1","publish":{{"version":1,"part":0,"last":true,"from":"{BEGIN}","changes":[{}]}}}}"#,
         items.join(",")
     );
-    let mut answers = steps.submit(vec![envelope(&publish)], Lines::InOrder).expect("there is room");
+    let mut answers = steps.submit(&Caller::cli(), vec![envelope(&publish)], Lines::InOrder).expect("there is room");
     while let Some(step) = steps.ready().first() {
         steps.take(*step).expect("nothing fails");
     }
@@ -350,7 +350,7 @@ fn rot_and_a_bad_read_cut_nothing() {
     let mut ends = Vec::new();
     for n in 0..2 {
         let grant = format!(r#"{{"id":"g{n}","grant":{{"user":"u1","coins":5,"reason":"goodwill"}}}}"#);
-        drop(steps.submit(vec![envelope(&grant)], Lines::InOrder).expect("there is room"));
+        drop(steps.submit(&Caller::cli(), vec![envelope(&grant)], Lines::InOrder).expect("there is room"));
         while let Some(step) = steps.ready().first() {
             steps.take(*step).expect("nothing fails");
         }

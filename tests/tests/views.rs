@@ -634,7 +634,7 @@ fn support_sees_what_it_does_before_it_is_done() {
 
     let back = ["roll-back", &number, "--refund", "case-7", "--reason", "it_did_show", "--yes", "--json"];
     let back = books.json(&back[..7]);
-    assert_eq!((&back["answer"], &back["event"]), (&"taken".into(), &"refund_rolled_back".into()), "{back}");
+    assert_eq!((&back["state"], &back["event"]), (&"taken".into(), &"refund_rolled_back".into()), "{back}");
     assert!(back["id"].as_str().is_some_and(|id| id.len() == 36), "an id was made: {back}");
     assert_eq!(spendable(), "780");
 

@@ -4,16 +4,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use schemas::{
-    Coins, Combo, Command, CommandId, Event, Gift, LotId, Moved, Order, OrderId, OrderName, PartName, Rejection,
+    Coins, Combo, Command, CommandId, Event, Gift, LotId, Moved, Order, OrderId, OrderName, PartName, Rejection, Source,
 };
 
-use super::{Decided, Desk, PastRefund, Prefetched};
+use super::{Decided, Desk, PastRefund, Prefetched, Request};
 use crate::state::Place;
 
-/// Decides the commands of the group that came under `id`.
-pub(super) fn group(desk: &Desk<'_>, id: &CommandId, members: &[Command]) -> Result<Decided, Rejection> {
+/// Decides the commands of a group.
+pub(super) fn group(desk: &Desk<'_>, request: &Request<'_>, members: &[Command]) -> Result<Decided, Rejection> {
     let mut user = desk.user.clone();
-    let mut before = Before::new(id);
+    let mut before = Before::new(request);
     let mut events = Vec::with_capacity(members.len());
     for (part, command) in (0_u8..).zip(members) {
         let place = Place { part, ..desk.place };
@@ -36,11 +36,13 @@ pub(super) fn group(desk: &Desk<'_>, id: &CommandId, members: &[Command]) -> Res
 struct Before<'a> {
     /// The group's own command: later members may name what earlier ones did by it.
     id: &'a CommandId,
+    /// The service that asked for it.
+    source: &'a Source,
     combos: Vec<(&'a Combo, OrderId)>,
     orders: Vec<Known>,
     refunds: Vec<PastRefund>,
-    /// The roll-backs, by order, the refund's command and its part.
-    roll_backs: Vec<(OrderId, CommandId, u8)>,
+    /// The roll-backs, by order, the refund's source, command and part.
+    roll_backs: Vec<(OrderId, Source, CommandId, u8)>,
     /// Of lapsed lots, what the roll-backs left.
     lapsed: BTreeMap<LotId, Coins>,
 }
@@ -55,9 +57,15 @@ struct Known {
 }
 
 impl<'a> Before<'a> {
-    fn new(id: &'a CommandId) -> Self {
+    fn new(request: &Request<'a>) -> Self {
+        let source = request.origin.source().expect("only callers submit groups");
         let (combos, orders, refunds) = (Vec::new(), Vec::new(), Vec::new());
-        Self { id, combos, orders, refunds, roll_backs: Vec::new(), lapsed: BTreeMap::new() }
+        Self { id: request.id, source, combos, orders, refunds, roll_backs: Vec::new(), lapsed: BTreeMap::new() }
+    }
+
+    /// Whether the group itself is named.
+    fn is_own(&self, name: &PartName) -> bool {
+        name.command == *self.id && name.source_for(self.source) == self.source
     }
 
     /// What was found for a member, with what the members before it changed.
@@ -71,7 +79,7 @@ impl<'a> Before<'a> {
         }
         if let Some(named) = command.order() {
             found.order = match &named.name {
-                OrderName::Command(PartName { command, part }) if command == self.id => self.placed(*part),
+                OrderName::Command(name) if self.is_own(name) => self.placed(name.part),
                 OrderName::Number(number) => self.known(*number).or(found.order),
                 OrderName::Command(_) => found.order.map(|order| self.known(order.id).unwrap_or(order)),
             };
@@ -95,9 +103,9 @@ impl<'a> Before<'a> {
     fn refund(&self, found: Option<PastRefund>, named: &PartName, order: OrderId) -> Option<PastRefund> {
         let is_it =
             |past: &&PastRefund| past.refunded.order == order && named.part.is_none_or(|part| part == past.part);
-        let found = if named.command == *self.id { self.refunds.iter().find(is_it).cloned() } else { found };
+        let found = if self.is_own(named) { self.refunds.iter().find(is_it).cloned() } else { found };
         let mut past = found?;
-        if self.roll_backs.contains(&(order, named.command.clone(), past.part)) {
+        if self.roll_backs.contains(&(order, past.source.clone(), past.command.clone(), past.part)) {
             past.rolled_back = Some(self.id.clone());
         }
         for (lot, left) in &mut past.lapsed {
@@ -118,6 +126,8 @@ impl<'a> Before<'a> {
             }
             Event::Held(held) => self.place(held.order(place.order(), place.happened_at)),
             Event::Refunded(refunded) => self.refunds.push(PastRefund {
+                source: self.source.clone(),
+                command: self.id.clone(),
                 part: place.part,
                 refunded: (**refunded).clone(),
                 happened_at: place.happened_at,
@@ -125,7 +135,7 @@ impl<'a> Before<'a> {
                 lapsed: Vec::new(),
             }),
             Event::RefundRolledBack(back) => {
-                self.roll_backs.push((back.order, back.refund.clone(), back.part));
+                self.roll_backs.push((back.order, back.source.clone(), back.refund.clone(), back.part));
                 self.lapsed.extend(back.unlapsed.iter().map(|unlapsed| (unlapsed.lot.id, unlapsed.left)));
             }
             _ => {}

@@ -16,8 +16,8 @@ mod wallet;
 use std::sync::Arc;
 
 use schemas::{
-    ChargedBack, Coins, Command, CommandId, Event, Lot, LotId, Moved, Order, OrderId, Refunded, Rejection, Subject,
-    Timestamp,
+    ChargedBack, Coins, Command, CommandId, Event, Lot, LotId, Moved, Order, OrderId, Origin, Refunded, Rejection,
+    Source, Subject, Timestamp,
 };
 
 use crate::state::{Catalogue, Place, State, User};
@@ -32,6 +32,8 @@ pub const MAX_LOTS: usize = 4_096;
 pub struct Request<'a> {
     /// Whose state it changes.
     pub subject: &'a Subject,
+    /// Who submitted it.
+    pub origin: &'a Origin,
     /// Its id.
     pub id: &'a CommandId,
     /// When it happened, where that is not now.
@@ -71,6 +73,10 @@ pub struct Claim {
 /// A refund that stands on the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastRefund {
+    /// The service that asked for it.
+    pub source: Source,
+    /// Its command.
+    pub command: CommandId,
     /// Its part of the group that refunded; 0 where it was alone.
     pub part: u8,
     /// What it did.
@@ -119,7 +125,7 @@ pub fn decide(
         Command::TopUp(top_up) => transaction::top_up(state, prefetched, top_up).map(Decided::only),
         Command::Chargeback(_) => transaction::chargeback(state, prefetched).map(Decided::only),
         Command::Reinstate(_) => transaction::reinstate(state, prefetched).map(Decided::only),
-        Command::Group(members) => group::group(&Desk::new(state, prefetched, request, now), request.id, members),
+        Command::Group(members) => group::group(&Desk::new(state, prefetched, request, now), request, members),
         command => Desk::new(state, prefetched, request, now).decide(command),
     }
 }

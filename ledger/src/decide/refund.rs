@@ -59,7 +59,8 @@ impl Desk<'_> {
         taken.extend(others);
         let rolled_back = RefundRolledBack {
             order: order.id,
-            refund: roll_back.refund.command.clone(),
+            source: past.source.clone(),
+            refund: past.command.clone(),
             part: past.part,
             reason: roll_back.reason.clone(),
             taken,

@@ -6,13 +6,14 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use schemas::{Envelope, Timestamp, UserId};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{
     answer::{Answer, Unavailable},
+    caller::Caller,
     prepare::Prepared,
 };
 
@@ -29,9 +30,10 @@ pub(crate) struct Slot {
     pub(crate) line: usize,
 }
 
-/// Commands, and for each what was found out about it.
+/// Commands of a caller, and for each what was found out about it.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
+    pub(crate) caller: Caller,
     pub(crate) commands: Vec<Envelope>,
     pub(crate) prepared: Vec<Prepared>,
 }
@@ -64,6 +66,8 @@ struct Open {
     /// As far as they go; what is beyond has none yet.
     answers: Vec<Answer>,
     missing: usize,
+    /// The lines that were known before.
+    repeated: HashSet<usize>,
     /// By user: the line that is under way, and those that wait for it.
     parked: HashMap<UserId, Parked>,
     /// By line: the users whose next lines wait until it has ended. More than one only where it turns out
@@ -131,6 +135,7 @@ impl Bulks {
             reply,
             answers: Vec::with_capacity(lines),
             missing: lines,
+            repeated: HashSet::default(),
             parked: HashMap::default(),
             under_way: HashMap::default(),
         };
@@ -247,9 +252,18 @@ impl Bulks {
         next
     }
 
+    /// The line repeats a command that was known before.
+    pub(crate) fn repeats(&mut self, slot: Slot) {
+        if let Some(open) = self.get_mut(slot.submission) {
+            open.repeated.insert(slot.line);
+        }
+    }
+
     /// Answers a line; the reply, if it was the last one.
     pub(crate) fn answer(&mut self, slot: Slot, answer: Answer) -> Option<Reply> {
         let open = self.get_mut(slot.submission)?;
+        let is_repeated = !open.repeated.is_empty() && open.repeated.contains(&slot.line);
+        let answer = if is_repeated { answer.repeated() } else { answer };
         if !open.answer(slot.line, answer) {
             return None;
         }

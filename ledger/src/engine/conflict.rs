@@ -13,7 +13,7 @@ use serde::Serialize;
 const NAMED: usize = 3;
 
 /// Where the first command stands, and in what the second one differs from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// The shard of the record that has the id.
     pub shard: Shard,
@@ -24,10 +24,8 @@ pub struct Conflict {
     /// `taken` or `refused`.
     pub outcome: &'static str,
     /// What happened, where it was taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<&'static str>,
     /// Why, where it was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
     /// What can be told of the difference.
     pub differs: Vec<Difference>,

@@ -12,13 +12,14 @@ use std::{
 };
 
 use schemas::{
-    Body, Client, Command, CommandId, Digest, Envelope, Event, MAX_RECORD_BYTES, Moved, Origin, Record, Rejection,
-    Shard, Subject, Timestamp, encoded_len,
+    ActorId, Body, Client, Command, CommandId, Digest, Envelope, Event, MAX_RECORD_BYTES, Moved, Origin, OriginKind,
+    Record, Rejection, Shard, Subject, Timestamp, encoded_len,
 };
 
 use super::{
     answer::{Answer, Unavailable},
     bulk::{Bulks, Content, Reply, Slot, Submission},
+    caller::Caller,
     dispatcher::{Untaken, dispatches_of},
     finder::{Finding, Quest},
     flows::Flows,
@@ -33,7 +34,7 @@ use crate::{
     Result,
     clock::{TOLERANCE_MS, Watch, can_be},
     decide::{Prefetched, Request, decide},
-    index::{Fingerprint, Frozen, Home, Place, Runs},
+    index::{Fingerprint, Frozen, Home, Index, Place, Runs},
     log::Batch,
     state::{State, dispatch_id, parse_dispatch_id, share_catalogue},
 };
@@ -116,7 +117,8 @@ struct Incoming<'a> {
     origin: Origin,
     id: &'a CommandId,
     occurred_at: Option<Timestamp>,
-    actor: Option<schemas::ActorId>,
+    actor: Option<ActorId>,
+    on_behalf_of: Option<ActorId>,
     client: Option<Box<Client>>,
     command: &'a Command,
     digest: Digest,
@@ -125,15 +127,23 @@ struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     /// A caller's, which was found well formed.
     #[inline]
-    fn by_caller(envelope: &'a Envelope, sound: &Sound, subject: Subject, occurred_at: Option<Timestamp>) -> Self {
+    fn by_caller(
+        caller: &Caller,
+        envelope: &'a Envelope,
+        sound: &Sound,
+        subject: Subject,
+        occurred_at: Option<Timestamp>,
+    ) -> Self {
+        let (actor, on_behalf_of) = caller.acting(envelope.actor.as_ref());
         Self {
             shard: sound.shard,
             digest: sound.digest,
             subject,
-            origin: Origin::Caller,
+            origin: caller.origin().clone(),
             id: &envelope.id,
             occurred_at,
-            actor: envelope.actor.clone(),
+            actor,
+            on_behalf_of,
             client: envelope.client.clone(),
             command: &envelope.command,
         }
@@ -272,8 +282,13 @@ impl Core {
 
     /// Where the index has the entry of a record's id.
     pub(crate) fn home(&self, record: &Record) -> Home {
-        let key = self.lookup.fingerprint(&record.subject, record.origin, record.id.as_str());
+        let key = self.lookup.fingerprint(&record.subject, &record.origin, record.id.as_str());
         self.lookup.index.home(key, Place::new(record.shard, record.sequence))
+    }
+
+    /// The index as far as it is decided.
+    pub(crate) fn index(&self) -> &Index {
+        &self.lookup.index
     }
 
     /// Takes what was found; the line goes on.
@@ -374,7 +389,7 @@ impl Core {
     pub(crate) fn take_dispatch(&mut self, untaken: &Untaken) -> Result<()> {
         self.look_at_clock();
         let Untaken { source, dispatch, command, .. } = untaken;
-        let subject = command.check(Origin::Dispatch).expect("a dispatched command is well formed");
+        let subject = command.check(OriginKind::Dispatch).expect("a dispatched command is well formed");
         let taken = self.states[usize::from(dispatch.target)].taken_from(*source);
         if dispatch.number <= taken {
             return Ok(());
@@ -389,6 +404,7 @@ impl Core {
             id: &id,
             occurred_at: untaken.occurred_at,
             actor: untaken.actor.clone(),
+            on_behalf_of: untaken.on_behalf_of.clone(),
             client: None,
             command,
         })
@@ -402,7 +418,7 @@ impl Core {
                 return Ok(());
             }
             let Some((id, command)) = self.timers.pop(self.now, &self.states) else { return Ok(()) };
-            let subject = command.check(Origin::Timer).expect("a timer's command is well formed");
+            let subject = command.check(OriginKind::Timer).expect("a timer's command is well formed");
             self.record_own(Incoming {
                 shard: subject.shard(self.shards()),
                 digest: Digest::of(&command, None),
@@ -411,6 +427,7 @@ impl Core {
                 id: &id,
                 occurred_at: None,
                 actor: None,
+                on_behalf_of: None,
                 client: None,
                 command: &command,
             })?;
@@ -424,8 +441,8 @@ impl Core {
 
     /// Decides a command of the ledger's own and records it.
     fn record_own(&mut self, incoming: Incoming<'_>) -> Result<()> {
-        let Incoming { subject, id, command, .. } = &incoming;
-        let prefetched = at_once(self.lookup.prefetch(Asker::AtOnce, subject, id.as_str(), command))?;
+        let Incoming { subject, origin, id, command, .. } = &incoming;
+        let prefetched = at_once(self.lookup.prefetch(Asker::AtOnce, subject, origin, id.as_str(), command))?;
         let record = self.decided(incoming, prefetched.as_deref()).expect("the ledger's own commands have no quota");
         if record.origin == Origin::Dispatch {
             self.dispatch_taken(&record);
@@ -433,7 +450,7 @@ impl Core {
         if matches!(record.event(), Some(Event::ReferenceTaken(_))) {
             share_catalogue(&mut self.states, record.shard);
         }
-        let key = self.lookup.fingerprint(&record.subject, record.origin, record.id.as_str());
+        let key = self.lookup.fingerprint(&record.subject, &record.origin, record.id.as_str());
         self.lookup.push(&record, key);
         Ok(())
     }
@@ -443,7 +460,7 @@ impl Core {
     fn decided(&mut self, incoming: Incoming<'_>, prefetched: Option<&Prefetched>) -> Option<Record> {
         let record = self.record_of(incoming, prefetched);
         let refused = matches!(record.body, Body::Rejection(_));
-        if refused && record.origin == Origin::Caller && !self.quota.take(&record.subject, self.now) {
+        if refused && record.origin.is_caller() && !self.quota.take(&record.subject, self.now) {
             return None;
         }
         let state = &mut self.states[usize::from(record.shard)];
@@ -459,7 +476,7 @@ impl Core {
     fn record_of(&self, incoming: Incoming<'_>, prefetched: Option<&Prefetched>) -> Record {
         let time = self.next_time();
         let Incoming { id, occurred_at, command, .. } = incoming;
-        let request = Request { subject: &incoming.subject, id, occurred_at, command };
+        let request = Request { subject: &incoming.subject, origin: &incoming.origin, id, occurred_at, command };
         let shard = incoming.shard;
         let state = &self.states[usize::from(shard)];
         let (body, moved) = match decide(state, prefetched.unwrap_or(&NOTHING), &request, time) {
@@ -476,12 +493,13 @@ impl Core {
             id: id.clone(),
             digest: incoming.digest,
             actor: incoming.actor,
+            on_behalf_of: incoming.on_behalf_of,
             client: incoming.client,
             body,
             moved,
         };
         // The ledger's own commands cannot be refused; `decide::MAX_LOTS` bounds their records.
-        if record.origin == Origin::Caller && record.may_be_large() && encoded_len(&record) > MAX_CALLERS_BYTES {
+        if record.origin.is_caller() && record.may_be_large() && encoded_len(&record) > MAX_CALLERS_BYTES {
             record.moved.clear();
             let limit = MAX_CALLERS_BYTES.try_into().expect("half a megabyte");
             record.body = Body::Rejection(Rejection::TooLarge { limit });

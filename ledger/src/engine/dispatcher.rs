@@ -15,8 +15,9 @@ pub(crate) struct Untaken {
     pub(crate) command: Command,
     /// When the command that caused it happened.
     pub(crate) occurred_at: Option<Timestamp>,
-    /// Who submitted that one.
+    /// Who acted, and for whom.
     pub(crate) actor: Option<ActorId>,
+    pub(crate) on_behalf_of: Option<ActorId>,
 }
 
 /// The dispatches of a record.
@@ -28,6 +29,7 @@ pub(crate) fn dispatches_of(record: &Record) -> impl Iterator<Item = Untaken> {
         command,
         occurred_at: Some(record.happened_at()),
         actor: record.actor.clone(),
+        on_behalf_of: record.on_behalf_of.clone(),
     })
 }
 

@@ -55,6 +55,21 @@ pub(crate) enum Asker {
     AtOnce,
 }
 
+/// The command that names what is looked up: its subject, who submitted it, its id.
+struct By<'a> {
+    subject: &'a Subject,
+    origin: &'a Origin,
+    id: &'a str,
+}
+
+impl By<'_> {
+    /// The outcome of a caller's command that it names: the same service's, unless it says whose.
+    fn named(&self, name: &PartName) -> Key {
+        let origin = name.source.clone().map_or_else(|| self.origin.clone(), Origin::Caller);
+        Key::Command(self.subject.clone(), origin, name.command.clone())
+    }
+}
+
 /// Why something is not known.
 #[derive(Debug)]
 pub(crate) enum Miss {
@@ -89,7 +104,7 @@ impl Lookup {
     }
 
     /// The fingerprint of a command's id.
-    pub(crate) fn fingerprint(&self, subject: &Subject, origin: Origin, id: &str) -> Fingerprint {
+    pub(crate) fn fingerprint(&self, subject: &Subject, origin: &Origin, id: &str) -> Fingerprint {
         self.fingerprinter.of_command(subject, origin, id)
     }
 
@@ -221,12 +236,15 @@ impl Lookup {
         &mut self,
         asker: Asker,
         subject: &Subject,
+        origin: &Origin,
         id: &str,
         command: &Command,
     ) -> Looked<Box<Prefetched>> {
         match command {
             Command::Gift(schemas::Gift { combo: None, .. }) | Command::Grant(_) | Command::Hold(_) => Ok(None),
-            command => self.named(asker, subject, id, command, &mut Vec::new()).map(|found| Some(Box::new(found))),
+            command => self
+                .named(asker, &By { subject, origin, id }, command, &mut Vec::new())
+                .map(|found| Some(Box::new(found))),
         }
     }
 
@@ -234,8 +252,7 @@ impl Lookup {
     fn named<'a>(
         &mut self,
         asker: Asker,
-        subject: &Subject,
-        id: &str,
+        by: &By<'_>,
         command: &'a Command,
         orders: &mut Vec<(&'a OrderRef, Option<Arc<Order>>)>,
     ) -> Result<Prefetched, Miss> {
@@ -243,7 +260,7 @@ impl Lookup {
         if let Some(named) = command.order() {
             found.order = match orders.iter().find(|(seen, _)| *seen == named) {
                 Some((_, order)) => order.clone(),
-                None => self.order(asker, subject, named)?.map(Arc::new),
+                None => self.order(asker, by, named)?.map(Arc::new),
             };
             orders.push((named, found.order.clone()));
         }
@@ -264,11 +281,11 @@ impl Lookup {
                 });
             }
             Command::TakeBack(take_back) => {
-                let credited = self.dispatched(asker, subject, id, take_back.credit)?;
+                let credited = self.dispatched(asker, by, take_back.credit)?;
                 found.credited = credited.map(|record| record.sequence);
             }
             Command::GiveBack(give_back) => {
-                let taken = self.dispatched(asker, subject, id, give_back.take_back)?;
+                let taken = self.dispatched(asker, by, give_back.take_back)?;
                 found.charged_back = taken.and_then(|record| match record.event()? {
                     Event::ChargedBack(charged_back) => Some(charged_back.clone()),
                     _ => None,
@@ -276,12 +293,12 @@ impl Lookup {
             }
             Command::RollBackRefund(roll_back) => {
                 if let Some(order) = &found.order {
-                    found.refund = self.refund(asker, subject, order.id, &roll_back.refund)?;
+                    found.refund = self.refund(asker, by, order.id, &roll_back.refund)?;
                 }
             }
             Command::Group(members) => {
                 // All of them, so that a line which waits asks for all at once.
-                let mut each = |member| self.named(asker, subject, id, member, orders);
+                let mut each = |member| self.named(asker, by, member, orders);
                 let named: Vec<_> = members.iter().map(&mut each).collect();
                 found.members = named.into_iter().collect::<Result<_, _>>()?;
             }
@@ -291,20 +308,20 @@ impl Lookup {
     }
 
     /// The record that took the dispatch `number` from where the one that is taken under `id` comes from.
-    fn dispatched(&mut self, asker: Asker, subject: &Subject, id: &str, number: u64) -> Looked<Arc<Record>> {
-        let (source, _) = parse_dispatch_id(id).expect("the dispatcher made this id");
-        self.newest(asker, Key::Command(subject.clone(), Origin::Dispatch, dispatch_id(source, number)))
+    fn dispatched(&mut self, asker: Asker, by: &By<'_>, number: u64) -> Looked<Arc<Record>> {
+        let (source, _) = parse_dispatch_id(by.id).expect("the dispatcher made this id");
+        self.newest(asker, Key::Command(by.subject.clone(), Origin::Dispatch, dispatch_id(source, number)))
     }
 
     /// The newest state of an order of this subject.
-    fn order(&mut self, asker: Asker, subject: &Subject, order: &OrderRef) -> Looked<Order> {
+    fn order(&mut self, asker: Asker, by: &By<'_>, order: &OrderRef) -> Looked<Order> {
         let placed = match &order.name {
-            OrderName::Command(PartName { command, part }) => {
-                let record = self.newest(asker, Key::Command(subject.clone(), Origin::Caller, command.clone()))?;
-                record.and_then(|record| placed_by(&record, *part))
+            OrderName::Command(name) => {
+                let record = self.newest(asker, by.named(name))?;
+                record.and_then(|record| placed_by(&record, name.part))
             }
             OrderName::Number(id) => {
-                let record = self.at(asker, *id)?.filter(|record| record.subject == *subject);
+                let record = self.at(asker, *id)?.filter(|record| record.subject == *by.subject);
                 record.and_then(|record| placed_by(&record, Some(id.part)))
             }
         };
@@ -313,9 +330,9 @@ impl Lookup {
         Ok(Some(newest.and_then(|record| record.order(placed.id)).unwrap_or(placed)))
     }
 
-    fn refund(&mut self, asker: Asker, subject: &Subject, order: OrderId, named: &PartName) -> Looked<PastRefund> {
-        let key = Key::Command(subject.clone(), Origin::Caller, named.command.clone());
-        let Some(record) = self.newest(asker, key)? else { return Ok(None) };
+    fn refund(&mut self, asker: Asker, by: &By<'_>, order: OrderId, named: &PartName) -> Looked<PastRefund> {
+        let Some(record) = self.newest(asker, by.named(named))? else { return Ok(None) };
+        let Some(source) = record.origin.source() else { return Ok(None) };
         let refunded = record.events().find_map(|(part, event)| match event {
             Event::Refunded(refunded) if refunded.order == order && named.part.is_none_or(|named| named == part) => {
                 Some((part, (**refunded).clone()))
@@ -323,10 +340,11 @@ impl Lookup {
             _ => None,
         });
         let Some((part, refunded)) = refunded else { return Ok(None) };
-        let rolled_back = self.newest(asker, Key::RollBack(order, named.command.clone(), part))?;
+        let rolled_back = self.newest(asker, Key::RollBack(order, source.clone(), record.id.clone(), part))?;
         let rolled_back = rolled_back.map(|record| record.id.clone());
-        let lapsed = self.lapsed(asker, subject, &refunded)?;
-        Ok(Some(PastRefund { part, refunded, happened_at: record.happened_at(), rolled_back, lapsed }))
+        let lapsed = self.lapsed(asker, by.subject, &refunded)?;
+        let (source, command, happened_at) = (source.clone(), record.id.clone(), record.happened_at());
+        Ok(Some(PastRefund { source, command, part, refunded, happened_at, rolled_back, lapsed }))
     }
 
     /// What is left of the coins that lapsed with the lots which a refund restored.

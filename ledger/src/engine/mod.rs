@@ -13,6 +13,7 @@
 
 mod answer;
 mod bulk;
+mod caller;
 mod conflict;
 mod core;
 mod dispatcher;
@@ -20,6 +21,7 @@ mod finder;
 mod flows;
 mod inbox;
 mod lanes;
+mod looking;
 mod lookup;
 mod prepare;
 mod quests;
@@ -57,8 +59,10 @@ use crate::{
 
 pub use self::core::Checked;
 pub use answer::{Answer, Refused, Taken, Unavailable};
+pub use caller::Caller;
 pub use conflict::{Conflict, Difference};
 pub use lanes::MAX_QUEUED;
+pub use looking::Outcome;
 pub use steps::{Step, Steps};
 
 /// A running ledger. Dropping it stops the threads where they are; [`Engine::close`] ends in order.
@@ -146,11 +150,12 @@ impl Engine {
     /// If the queue is full or the engine has stopped; nothing was decided then.
     pub fn submit(
         &self,
+        caller: &Caller,
         commands: Vec<Envelope>,
         lines: Lines,
     ) -> Result<oneshot::Receiver<Vec<Answer>>, (Unavailable, Vec<Envelope>)> {
-        let prepared = commands.iter().map(|envelope| self.preparer.prepare(envelope)).collect();
-        self.hand_in(Content { commands, prepared }, lines).map_err(|(why, refused)| (why, refused.commands))
+        let content = self.preparer.content(caller, commands);
+        self.hand_in(content, lines).map_err(|(why, refused)| (why, refused.commands))
     }
 
     fn hand_in(
@@ -165,14 +170,13 @@ impl Engine {
     }
 
     /// Hands commands in, waits for room in the queue where it is full, and for the answers.
-    pub fn execute(&self, commands: Vec<Envelope>, lines: Lines) -> Vec<Answer> {
+    pub fn execute(&self, caller: &Caller, commands: Vec<Envelope>, lines: Lines) -> Vec<Answer> {
         let count = commands.len();
         if count == 0 {
             return Vec::new();
         }
         let stopped = || vec![Answer::Unavailable(Unavailable::Stopped); count];
-        let prepared = commands.iter().map(|envelope| self.preparer.prepare(envelope)).collect();
-        let mut content = Content { commands, prepared };
+        let mut content = self.preparer.content(caller, commands);
         loop {
             match self.hand_in(content, lines) {
                 Ok(answers) => return answers.blocking_recv().unwrap_or_else(|_| stopped()),
@@ -194,12 +198,16 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::EngineStopped`], or why it stopped; where the log could not be read.
-    pub fn check(&self, envelope: Envelope) -> Result<Checked> {
-        let prepared = self.preparer.prepare(&envelope);
-        self.look(move |core| core.check(&envelope, &prepared))?
+    pub fn check(&self, caller: &Caller, envelope: Envelope) -> Result<Checked> {
+        let content = self.preparer.content(caller, vec![envelope]);
+        self.look(move |core| core.check(&content))?
     }
 
     fn look<T: Send + 'static>(&self, look: impl FnOnce(&mut Core) -> T + Send + 'static) -> Result<T> {
+        self.ask(look).blocking_recv().map_err(|_| self.why_stopped())
+    }
+
+    fn ask<T: Send + 'static>(&self, look: impl FnOnce(&mut Core) -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (reply, answer) = oneshot::channel();
         let read: Read = Box::new(move |core| {
             let seen = look(core);
@@ -209,7 +217,7 @@ impl Engine {
             })
         });
         self.lanes.read(read);
-        answer.blocking_recv().map_err(|_| self.why_stopped())
+        answer
     }
 
     /// Waits until nothing is queued, every dispatch is taken and all is durable.

@@ -2,8 +2,9 @@
 //! its digest, the fingerprint of its id. Done by the thread that hands it in, so that the decider,
 //! of which there is one, need not.
 
-use schemas::{Digest, Envelope, Malformed, Origin, Shard};
+use schemas::{Digest, Envelope, Malformed, OriginKind, Shard};
 
+use super::{bulk::Content, caller::Caller};
 use crate::index::{Fingerprint, Fingerprinter};
 
 /// A command, looked at.
@@ -20,7 +21,7 @@ pub(crate) enum Prepared {
 pub(crate) struct Sound {
     pub(crate) shard: Shard,
     pub(crate) digest: Digest,
-    /// Of its id within its subject.
+    /// Of its id within its subject and source.
     pub(crate) key: Fingerprint,
 }
 
@@ -32,13 +33,20 @@ pub(crate) struct Preparer {
 }
 
 impl Preparer {
-    pub(crate) fn prepare(self, envelope: &Envelope) -> Prepared {
+    /// Commands of a caller, each looked at.
+    pub(crate) fn content(self, caller: &Caller, mut commands: Vec<Envelope>) -> Content {
+        let prepared = commands.iter_mut().map(|envelope| self.prepare(caller, envelope)).collect();
+        Content { caller: caller.clone(), commands, prepared }
+    }
+
+    fn prepare(self, caller: &Caller, envelope: &mut Envelope) -> Prepared {
         let Envelope { id, occurred_at, command, .. } = envelope;
-        match command.check(Origin::Caller) {
+        command.leave_out_source(caller.source());
+        match command.check(OriginKind::Caller) {
             Ok(subject) => Prepared::Sound(Sound {
                 shard: subject.shard(self.shards),
                 digest: Digest::of(command, *occurred_at),
-                key: self.fingerprinter.of_command(&subject, Origin::Caller, id.as_str()),
+                key: self.fingerprinter.of_command(&subject, caller.origin(), id.as_str()),
             }),
             Err(malformed) => Prepared::Malformed(Box::new(malformed)),
         }

@@ -228,7 +228,7 @@ impl Quests {
 
 #[cfg(test)]
 mod tests {
-    use schemas::{Body, Digest, Event, Granted, Moved, Origin, Subject, Timestamp};
+    use schemas::{Body, Digest, Event, Granted, Moved, Origin, Source, Subject, Timestamp};
     use smallvec::smallvec;
 
     use super::*;
@@ -241,10 +241,11 @@ mod tests {
             time: Timestamp::from_nanos(1),
             occurred_at: None,
             subject: Subject::User("u".parse().unwrap()),
-            origin: Origin::Caller,
+            origin: Origin::Caller(Source::cli()),
             id: "c".parse().unwrap(),
             digest: "00000000000000000000000000000000".parse::<Digest>().unwrap(),
             actor: None,
+            on_behalf_of: None,
             client: None,
             body: Body::Event(Box::new(Event::Granted(granted))),
             moved: Moved::new(),

@@ -25,7 +25,8 @@ use tokio::sync::oneshot;
 use super::{
     Lines, Options,
     answer::{Answer, Unavailable},
-    bulk::{Content, Submission},
+    bulk::Submission,
+    caller::Caller,
     core::{Core, Decided},
     finder::Finder,
     inbox::Inbox,
@@ -177,6 +178,7 @@ impl Steps {
     /// If the queue is full; nothing was decided then.
     pub fn submit(
         &mut self,
+        caller: &Caller,
         commands: Vec<Envelope>,
         lines: Lines,
     ) -> Result<oneshot::Receiver<Vec<Answer>>, (Unavailable, Vec<Envelope>)> {
@@ -185,8 +187,7 @@ impl Steps {
             return Err((Unavailable::Busy, commands));
         }
         let (reply, answers) = oneshot::channel();
-        let prepared = commands.iter().map(|envelope| self.preparer.prepare(envelope)).collect();
-        let content = Content { commands, prepared };
+        let content = self.preparer.content(caller, commands);
         self.inbox.callers.push_back(Submission { content, ordered: lines == Lines::InOrder, reply });
         Ok(answers)
     }

@@ -168,7 +168,7 @@ mod tests {
     use proptest::prelude::*;
     use schemas::{
         Body, Capture, Change, Digest, Gift, GiftItem, Grant, Hold, Moved, OrderName, OrderRef, Origin, Publish,
-        Recipient, Refund, Release, Send, TakeReference,
+        Recipient, Refund, Release, Send, Source, TakeReference,
     };
     use smallvec::SmallVec;
 
@@ -229,7 +229,8 @@ mod tests {
             self.now = Timestamp::from_nanos(self.now.nanos() + 1);
             let id = CommandId::new(&format!("c{}", self.now.nanos())).unwrap();
             let prefetched = Prefetched { order, ..Prefetched::default() };
-            let request = Request { subject: &subject, id: &id, occurred_at: None, command };
+            let origin = Origin::Caller(Source::cli());
+            let request = Request { subject: &subject, origin: &origin, id: &id, occurred_at: None, command };
             let (body, moved) = match decide(&self.state, &prefetched, &request, self.now) {
                 Ok(decided) => (Body::Event(Box::new(decided.event)), decided.moved),
                 Err(rejection) => (Body::Rejection(rejection), Moved::new()),
@@ -241,9 +242,10 @@ mod tests {
                 occurred_at: None,
                 digest: Digest::of(command, None),
                 subject,
-                origin: Origin::Caller,
+                origin,
                 id,
                 actor: None,
+                on_behalf_of: None,
                 client: None,
                 body,
                 moved,

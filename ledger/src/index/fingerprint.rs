@@ -3,8 +3,8 @@
 use schemas::{Key, MAX_ID_BYTES, OrderId, Origin, Subject};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// A tag, and at most four parts with their lengths, each in a byte.
-const MAX_KEY_BYTES: usize = 1 + 4 * (1 + MAX_ID_BYTES);
+/// A tag, and at most five parts with their lengths, each in a byte.
+const MAX_KEY_BYTES: usize = 1 + 5 * (1 + MAX_ID_BYTES);
 /// What nearly every key fits into: making room for the longest takes longer than hashing a short one.
 const USUAL_KEY_BYTES: usize = 256;
 
@@ -38,7 +38,7 @@ impl Fingerprinter {
     /// The fingerprint of a key.
     pub fn of(self, key: &Key) -> Fingerprint {
         match key {
-            Key::Command(subject, origin, id) => self.of_command(subject, *origin, id.as_str()),
+            Key::Command(subject, origin, id) => self.of_command(subject, origin, id.as_str()),
             Key::Combo(user, combo) => {
                 let count = combo.count.to_le_bytes();
                 self.hash(3, &[user.as_str().as_bytes(), combo.id.as_str().as_bytes(), &count])
@@ -47,8 +47,9 @@ impl Fingerprinter {
             Key::Transaction(channel, transaction) => {
                 self.hash(5, &[channel.as_str().as_bytes(), transaction.as_str().as_bytes()])
             }
-            Key::RollBack(order, refund, part) => {
-                self.hash(6, &[&order_bytes(*order), &[*part], refund.as_str().as_bytes()])
+            Key::RollBack(order, source, refund, part) => {
+                let (source, refund) = (source.as_str().as_bytes(), refund.as_str().as_bytes());
+                self.hash(6, &[&order_bytes(*order), &[*part], source, refund])
             }
             Key::Lapse(user, lot) => {
                 self.hash(7, &[&lot.sequence.to_le_bytes(), &[lot.part], user.as_str().as_bytes()])
@@ -57,16 +58,22 @@ impl Fingerprinter {
     }
 
     /// The fingerprint of [`Key::Command`], without building the key.
-    pub fn of_command(self, subject: &Subject, origin: Origin, id: &str) -> Fingerprint {
-        let tag = origin as u8;
+    pub fn of_command(self, subject: &Subject, origin: &Origin, id: &str) -> Fingerprint {
+        // No caller may be called nothing.
+        let (tag, source) = match origin {
+            Origin::Caller(source) => (0, source.as_str().as_bytes()),
+            Origin::Dispatch => (1, &[][..]),
+            Origin::Timer => (2, &[][..]),
+        };
+        let id = id.as_bytes();
         match subject {
-            Subject::User(user) => self.hash(tag, &[b"u", user.as_str().as_bytes(), id.as_bytes()]),
+            Subject::User(user) => self.hash(tag, &[b"u", user.as_str().as_bytes(), source, id]),
             Subject::Transaction { channel, transaction } => {
                 let (channel, transaction) = (channel.as_str().as_bytes(), transaction.as_str().as_bytes());
-                self.hash(tag, &[b"t", channel, transaction, id.as_bytes()])
+                self.hash(tag, &[b"t", channel, transaction, source, id])
             }
-            Subject::Reference => self.hash(tag, &[b"r", id.as_bytes()]),
-            Subject::Shard(shard) => self.hash(tag, &[b"s", &shard.to_le_bytes(), id.as_bytes()]),
+            Subject::Reference => self.hash(tag, &[b"r", source, id]),
+            Subject::Shard(shard) => self.hash(tag, &[b"s", &shard.to_le_bytes(), source, id]),
         }
     }
 
@@ -111,12 +118,18 @@ mod tests {
     fn long_ids_have_fingerprints_of_their_own() {
         let fingerprinter = Fingerprinter::new(7);
         let id = |last: char| format!("{}{last}", "x".repeat(MAX_ID_BYTES - 1));
-        let key = |channel: char, transaction: char, id_end: char| {
+        let key = |channel: char, transaction: char, source: char, id_end: char| {
             let transaction = id(transaction).parse().expect("a transaction id");
             let subject = Subject::Transaction { channel: id(channel).parse().expect("a channel id"), transaction };
-            fingerprinter.of(&Key::Command(subject, Origin::Caller, id(id_end).parse().expect("a command id")))
+            let origin = Origin::Caller(id(source).parse().expect("a source"));
+            fingerprinter.of(&Key::Command(subject, origin, id(id_end).parse().expect("a command id")))
         };
-        let all = [key('a', 'a', 'a'), key('b', 'a', 'a'), key('a', 'b', 'a'), key('a', 'a', 'b')];
+        let key = |ends: &str| {
+            let mut ends = ends.chars();
+            let mut next = || ends.next().expect("four");
+            key(next(), next(), next(), next())
+        };
+        let all = ["aaaa", "baaa", "abaa", "aaba", "aaab"].map(key);
         assert!((1..all.len()).all(|n| !all[..n].contains(&all[n])), "{all:?}");
         let part = "y".repeat(100);
         let parts = [part.as_bytes(); 2];

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use ledger::{
-    Answer, Engine, Lines, SystemClock,
+    Answer, Caller, Engine, Lines, SystemClock,
     log::{Disk, Log, Options, faulty::SimDisk},
 };
 use schemas::{
     Body, Captured, Coins, Dispatch, Event, GiftGiven, Lot, LotId, LotKind, Order, OrderId, OrderKind, Origin, Record,
-    Returned, Status, Subject, Timestamp, TopUpClaimed, TopUpCredited,
+    Returned, Source, Status, Subject, Timestamp, TopUpClaimed, TopUpCredited,
 };
 
 use super::*;
@@ -60,7 +60,7 @@ fn sound() -> Arc<dyn Disk> {
 
 fn taken(engine: &Engine, commands: &[String]) {
     let commands = commands.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for answer in engine.execute(commands, Lines::Independent) {
+    for answer in engine.execute(&Caller::cli(), commands, Lines::Independent) {
         assert!(matches!(answer, Answer::Taken(_)), "{answer:?}");
     }
 }
@@ -78,7 +78,7 @@ fn forged(subject: &str, forge: impl FnOnce(&mut Record)) -> Reader {
     record.time = record.time.plus_millis(1);
     record.subject = subject;
     record.id = format!("forged-{}", record.sequence).parse().unwrap();
-    record.origin = Origin::Caller;
+    record.origin = Origin::Caller(Source::cli());
     record.moved.clear();
     forge(&mut record);
     let mut batch = vec![Vec::new(); usize::from(SHARDS)];

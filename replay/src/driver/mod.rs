@@ -13,12 +13,12 @@ mod simulator;
 use std::collections::BTreeMap;
 
 use ledger::{
-    Answer, Engine, Lines, Result,
+    Answer, Caller, Engine, Lines, Result,
     log::{Check, Frames, Reader},
 };
 use schemas::{
     ActorId, Capture, Coins, Command, CommandId, Envelope, HandOver, Order, OrderId, OrderKind, OrderName, OrderRef,
-    Query, ReasonCode, Record, Release, Send, Status, Subject, Timestamp, Unresolved, UserId,
+    Query, ReasonCode, Record, Release, Send, Source, Status, Subject, Timestamp, Unresolved, UserId,
 };
 
 pub use partner::{Partner, Reply, Verdict};
@@ -201,7 +201,7 @@ fn submit(engine: &Engine, order: &Order, step: &str, command: Command) -> Answe
         client: None,
         command,
     };
-    let mut answers = engine.execute(vec![envelope], Lines::Independent);
+    let mut answers = engine.execute(&Caller::of(Source::driver()), vec![envelope], Lines::Independent);
     answers.pop().expect("one command has one answer")
 }
 

@@ -35,13 +35,14 @@ impl Append {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let input = open(self.file.as_deref())?;
         let order = if self.unordered { Lines::Independent } else { Lines::InOrder };
-        let engine = global.ledger_to_write(self.to_write).start(None)?;
+        let engine = global.ledger_to_write(&self.to_write).start(None)?;
+        let caller = self.to_write.caller();
         let mut out = stdout();
         let print = |answers: &[Answered]| -> Result<()> {
             answers.iter().try_for_each(|answered| json_line(&mut out, answered))?;
             Ok(out.flush()?)
         };
-        let appended = working(engine, |engine| Ok(append(engine, input, order, print)?))?;
+        let appended = working(engine, |engine| Ok(append(engine, &caller, input, order, print)?))?;
         Ok(Ended::with(appended.taken == appended.lines))
     }
 }

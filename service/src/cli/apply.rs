@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use ledger::Engine;
+use ledger::{Caller, Engine};
 use schemas::{Change, Shard};
 
 use super::{Ended, Global, ToWrite, watched};
@@ -81,7 +81,7 @@ impl Pruning {
 impl Apply {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let wanted = reference::read_file(&self.file)?;
-        let ledger = global.ledger_to_write(self.to_write);
+        let ledger = global.ledger_to_write(&self.to_write);
         if self.dry_run {
             let published = if ledger.exists()? { Published::read(&watched(&ledger))? } else { Published::default() };
             let difference = reference::preview(&published, &wanted, self.pruning.prune)?;
@@ -120,5 +120,5 @@ pub fn apply(
     let difference = reference::preview(&published, wanted, pruning.prune)?;
     show(&difference)?;
     pruning.confirm(&difference, typed)?;
-    Ok(reference::publish(engine, &published, &difference)?)
+    Ok(reference::publish(engine, &Caller::cli(), &published, &difference)?)
 }

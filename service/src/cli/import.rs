@@ -64,7 +64,7 @@ impl Import {
             bail!("--prune is about the items that a platform file does not name; name the file with --platform");
         }
         let wanted = self.platform.as_deref().map(reference::read_file).transpose()?;
-        let ledger = global.ledger_to_write(self.to_write);
+        let ledger = global.ledger_to_write(&self.to_write);
         let engine = if wanted.is_some() { ledger.start_or_make(self.shards)? } else { ledger.start(self.shards)? };
         let begin = Begin { from_start: self.from_start, anew: self.typed(&ledger, " --from-start") };
         let import::Ended { imported, stopped } = working(engine, |engine| {

@@ -18,6 +18,7 @@ mod order;
 mod orders;
 mod reconcile;
 mod restore;
+mod serve;
 mod settle;
 mod snapshot;
 mod status;
@@ -31,7 +32,9 @@ use std::{io::Write, path::PathBuf, sync::Arc};
 use anyhow::Result;
 use chrono_tz::Tz;
 use clap::{CommandFactory, Parser, Subcommand};
+use ledger::Caller;
 use replay::AsOf;
+use schemas::Source;
 use serde::Serialize;
 
 use crate::{
@@ -70,7 +73,7 @@ impl Global {
         watched(&self.ledger())
     }
 
-    fn ledger_to_write(&self, how: ToWrite) -> LedgerDir {
+    fn ledger_to_write(&self, how: &ToWrite) -> LedgerDir {
         self.ledger().accepting_clock(how.accept_clock)
     }
 }
@@ -81,11 +84,31 @@ pub fn watched(ledger: &LedgerDir) -> app::Ledger {
 }
 
 /// What every command takes that opens the ledger to write.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct ToWrite {
+    /// The service as which it is asked: command ids are its own, so two services may use the same id.
+    #[arg(long, value_name = "SERVICE", default_value = "cli", value_parser = parse_source)]
+    source: Source,
     /// The machine's clock is right, although the last record is more than 400 days old.
     #[arg(long)]
     accept_clock: bool,
+}
+
+impl ToWrite {
+    /// Who asks.
+    fn caller(&self) -> Caller {
+        Caller::of(self.source.clone())
+    }
+}
+
+/// A source that a service may have.
+fn parse_source(text: &str) -> Result<Source, String> {
+    let source: Source = text.parse().map_err(|error: schemas::IdError| error.to_string())?;
+    if source.is_own() {
+        Err(format!("{source} is a part of the ledger itself; take another name"))
+    } else {
+        Ok(source)
+    }
 }
 
 /// Prints an answer: as an object, or for people, who are shown times in the zone of the books.
@@ -141,6 +164,7 @@ enum Command {
     Why(why::Why),
     Wallet(wallet::Wallet),
     Board(board::Board),
+    Serve(serve::Serve),
     Settle(settle::Settle),
     Status(status::Status),
     Verify(verify::Verify),
@@ -184,6 +208,7 @@ impl Cli {
             Command::Why(command) => command.run(global),
             Command::Wallet(command) => command.run(global),
             Command::Board(command) => command.run(global),
+            Command::Serve(command) => command.run(global),
             Command::Settle(command) => command.run(global),
             Command::Status(command) => command.run(global),
             Command::Verify(command) => command.run(global),

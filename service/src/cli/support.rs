@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use chrono_tz::Tz;
 use ledger::{Answer, Checked, Engine};
 use replay::AsOf;
-use schemas::{ActorId, Coins, CommandId, Envelope, ReasonCode, Record, Timestamp, UserId, visible};
+use schemas::{ActorId, Coins, CommandId, Envelope, PartName, ReasonCode, Record, Source, Timestamp, UserId, visible};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -52,6 +52,9 @@ pub struct RollBack {
     /// Which refund of that command's group: its place there, from 0.
     #[arg(long, value_name = "N")]
     refund_part: Option<u8>,
+    /// The service whose command that was; the one that asks where absent.
+    #[arg(long, value_name = "SERVICE")]
+    refund_source: Option<Source>,
     /// Why, as a code such as `refunded_by_mistake`.
     #[arg(long, value_name = "CODE")]
     reason: ReasonCode,
@@ -135,8 +138,8 @@ impl Refund {
 
 impl RollBack {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let Self { order, refund, refund_part: part, reason, how } = self;
-        how.run(global, Deed::RollBack { order, refund, part, reason })
+        let Self { order, refund: command, refund_part: part, refund_source: source, reason, how } = self;
+        how.run(global, Deed::RollBack { order, refund: PartName { command, part, source }, reason })
     }
 }
 
@@ -164,15 +167,16 @@ impl Grant {
 impl How {
     fn run(self, global: &Global, deed: Deed) -> Result<Ended> {
         let zone = if global.json { Tz::UTC } else { global.ledger_to_read().shown_zone(AsOf::End)? };
-        let engine = global.ledger_to_write(self.to_write).start(None)?;
+        let engine = global.ledger_to_write(&self.to_write).start(None)?;
         working(engine, |engine| self.act(global, engine, deed, zone))
     }
 
     fn act(self, global: &Global, engine: &Engine, deed: Deed, zone: Tz) -> Result<Ended> {
         let id = self.id.map_or_else(|| Uuid::now_v7().to_string().parse(), Ok)?;
+        let caller = self.to_write.caller();
         let envelope = support::envelope(engine, deed, id.clone(), self.actor)?;
         if !self.yes {
-            let preview = support::preview(engine, &envelope)?;
+            let preview = support::preview(engine, &caller, &envelope)?;
             let (is_new, is_taken) = match &preview {
                 Checked::New(record) => (true, record.event().is_some()),
                 Checked::Known(record) => (false, record.event().is_some()),
@@ -198,7 +202,7 @@ impl How {
             "this is command {}; with --id it is not done twice",
             visible(&shell_quoted(id.as_str()))
         ));
-        let answer = support::carry_out(engine, envelope);
+        let answer = support::carry_out(engine, &caller, envelope);
         tell(global, &id, &answer)
     }
 }

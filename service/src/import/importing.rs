@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, Result, anyhow};
-use ledger::{Answer, Clock, Engine, Lines, Unavailable, log::Head};
+use ledger::{Answer, Caller, Clock, Engine, Lines, Unavailable, log::Head};
 use reconcile::Sum;
 use schemas::{Coins, Envelope, Shard};
 use serde::{Deserialize, Serialize};
@@ -224,7 +224,7 @@ impl<'a> Importing<'a> {
     }
 
     fn submit(&self, commands: Vec<Envelope>) -> Vec<Outcome> {
-        let answers = self.engine.execute(commands, Lines::Independent);
+        let answers = self.engine.execute(&Caller::cli(), commands, Lines::Independent);
         let outcome = |answer| match answer {
             Answer::Taken(taken) => Outcome::Taken(taken.shard, taken.sequence),
             Answer::Refused(refused) => Outcome::Refused { code: refused.code.to_owned(), why: refused.message },

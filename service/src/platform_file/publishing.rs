@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use ledger::{Answer, Clock, Engine, Lines, SystemClock};
+use ledger::{Answer, Caller, Clock, Engine, Lines, SystemClock};
 use projections::Reference;
 use replay::AsOf;
 use schemas::{
@@ -160,9 +160,15 @@ impl std::fmt::Display for Applied {
 
 /// Appends `changes` as the next version, or goes on with it, and returns once every shard has taken it
 /// and it holds.
-pub fn publish(engine: &Engine, published: &Published, changes: &[Change], parts: Parts) -> Result<Applied> {
+pub fn publish(
+    engine: &Engine,
+    caller: &Caller,
+    published: &Published,
+    changes: &[Change],
+    parts: Parts,
+) -> Result<Applied> {
     let mut version = Version::next(published, changes, parts);
-    while version.publish_next_part(engine)? {}
+    while version.publish_next_part(engine, caller)? {}
     let from = version.from;
     let wait = from.nanos().saturating_sub(SystemClock.now().nanos());
     let wait = Duration::from_nanos(u64::try_from(wait).unwrap_or(0));
@@ -219,7 +225,7 @@ impl<'a> Version<'a> {
     }
 
     /// Appends the next part; whether there is one behind it.
-    fn publish_next_part(&mut self, engine: &Engine) -> Result<bool> {
+    fn publish_next_part(&mut self, engine: &Engine, caller: &Caller) -> Result<bool> {
         let (number, part) = (self.number, u32::try_from(self.next).expect("parts are counted in 32 bits"));
         let Some(changes) = self.parts.get(self.next) else { return Ok(false) };
         let last = self.next + 1 == self.parts.len();
@@ -235,7 +241,7 @@ impl<'a> Version<'a> {
         let whole = || format!("{part} of {of} parts of version {number} are taken; apply the file again, it goes on");
         signals::check(whole)?;
         let doing = format!("part {part} (from 0) of {of} of version {number}");
-        match engine.execute(vec![envelope], Lines::Independent).pop().expect("each command has an answer") {
+        match engine.execute(caller, vec![envelope], Lines::Independent).pop().expect("each command has an answer") {
             Answer::Taken(_) => {}
             Answer::Refused(refused) => return Err(Error::Refused { doing, why: refused.rejection }),
             Answer::Malformed(malformed) => return Err(Error::Unasked(format!("{doing}: {malformed}"))),
@@ -313,11 +319,11 @@ mod tests {
             let applied = if let Some(parts) = parts {
                 let mut version = Version::next(&published, &changes, TWO);
                 for _ in 0..parts {
-                    version.publish_next_part(&engine).unwrap();
+                    version.publish_next_part(&engine, &Caller::cli()).unwrap();
                 }
                 None
             } else {
-                Some(publish(&engine, &published, &changes, TWO).unwrap())
+                Some(publish(&engine, &Caller::cli(), &published, &changes, TWO).unwrap())
             };
             engine.close().unwrap();
             applied

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ledger::{Answer, log::faulty::SimDisk, postings};
-use schemas::{Digest, Envelope, Origin};
+use schemas::{Digest, Envelope, OriginKind};
 
 use super::story;
 use crate::world::World;
@@ -26,7 +26,7 @@ pub fn command(bytes: &[u8]) {
     assert_eq!(read, envelope, "{json}");
     let digest = Digest::of(&envelope.command, envelope.occurred_at);
     assert_eq!(Digest::of(&read.command, read.occurred_at), digest, "{json}");
-    if envelope.command.check(Origin::Caller).is_ok() {
+    if envelope.command.check(OriginKind::Caller).is_ok() {
         submitted(&envelope);
     }
 }

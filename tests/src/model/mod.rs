@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use schemas::{
     Account, Asset, Body, ChannelId, Coins, Combo, Command, CommandId, Digest, Envelope, Grant, LotId, LotKind, Money,
-    OrderId, Origin, PartName, Publish, Purpose, Record, Rejection, Shard, Status, Subject, Timestamp, UserId,
+    OrderId, OriginKind, PartName, Publish, Purpose, Record, Rejection, Shard, Status, Subject, Timestamp, UserId,
 };
 
 use self::{
@@ -292,7 +292,7 @@ impl Model {
     /// # Errors
     /// Malformed.
     pub fn key(envelope: &Envelope) -> Result<Key, Expected> {
-        let subject = envelope.command.check(Origin::Caller).map_err(|_| Expected::Malformed)?;
+        let subject = envelope.command.check(OriginKind::Caller).map_err(|_| Expected::Malformed)?;
         Ok((subject, envelope.id.clone()))
     }
 
@@ -497,7 +497,7 @@ impl Model {
         let user = Subject::User(self.orders.get(&order)?.user.clone());
         let of_user = self.heard.iter().filter(|((subject, _), _)| *subject == user);
         let mut placing = of_user.filter(|(_, heard)| (heard.shard, heard.sequence) == (order.shard, order.sequence));
-        placing.next().map(|((_, id), _)| PartName { command: id.clone(), part: Some(order.part) })
+        placing.next().map(|((_, id), _)| PartName { command: id.clone(), part: Some(order.part), source: None })
     }
 
     /// The order that a command placed, or a part of it: the first one where no part is named.

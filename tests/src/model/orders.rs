@@ -99,7 +99,7 @@ impl Order {
 
     /// What refunded it: each with whether it was rolled back.
     pub fn refunds(&self) -> impl Iterator<Item = (PartName, bool)> {
-        let name = |refund: &Refunded| PartName { command: refund.by.clone(), part: Some(refund.part) };
+        let name = |refund: &Refunded| PartName { command: refund.by.clone(), part: Some(refund.part), source: None };
         self.refunds.iter().map(move |refund| (name(refund), refund.rolled_back_by.is_some()))
     }
 

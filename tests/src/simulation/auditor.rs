@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Answer, State, Unavailable};
-use schemas::{Body, Command, Digest, Envelope, Event, Origin, Record, Shard, Timestamp};
+use schemas::{Body, Command, Digest, Envelope, Event, Origin, OriginKind, Record, Shard, Timestamp};
 
 use crate::{
     model::{Due, Key, Model},
@@ -112,7 +112,7 @@ impl Auditor {
     pub fn asked(&mut self, envelopes: &[Envelope], ordered: bool, now: Timestamp) -> Vec<LineId> {
         let submission = self.lines.len();
         for envelope in envelopes {
-            let subject = envelope.command.check(Origin::Caller).ok();
+            let subject = envelope.command.check(OriginKind::Caller).ok();
             let key = subject.map(|subject| (subject, envelope.id.clone()));
             if let Some(key) = &key {
                 self.open.entry(key.clone()).or_default().push(self.lines.len());
@@ -135,7 +135,7 @@ impl Auditor {
         self.last_time = record.time;
         self.refusals.record(record)?;
         match record.origin {
-            Origin::Caller => self.callers_record(record)?,
+            Origin::Caller(_) => self.callers_record(record)?,
             Origin::Dispatch => {
                 let parts = record.id.as_str().split_once(':').map(|(s, n)| (s.parse().ok(), n.parse::<u64>().ok()));
                 let Some((Some(source), Some(number))) = parts else { return Err(format!("{record:?}")) };

@@ -339,7 +339,7 @@ impl Author {
             let Command::Refund(Refund { order, .. }) = &group.before[usize::from(place)] else {
                 unreachable!("it is a refund");
             };
-            let refund = PartName { command: own.clone(), part: self.dice.happens(850).then_some(place) };
+            let refund = PartName { command: own.clone(), part: self.dice.happens(850).then_some(place), source: None };
             return Command::RollBackRefund(RollBackRefund { order: order.clone(), refund, reason });
         }
         let all = self.dice.happens(100);
@@ -388,7 +388,7 @@ impl Author {
                 theirs.get(last..).filter(|some| !some.is_empty()).map(|some| *self.dice.one_of(some))
             {
                 let part = self.dice.weighed(&[(4, None), (3, Some(0)), (2, Some(1)), (1, Some(2))]);
-                let name = OrderName::Command(PartName { command: command.clone(), part });
+                let name = OrderName::Command(PartName { command: command.clone(), part, source: None });
                 return (OrderRef { user: user.clone(), name }, 50);
             }
         }
@@ -427,7 +427,7 @@ impl Author {
             _ => return None,
         };
         let part = self.dice.happens(850).then_some(place);
-        let name = OrderName::Command(PartName { command: own.clone(), part });
+        let name = OrderName::Command(PartName { command: own.clone(), part, source: None });
         Some((OrderRef { user: group.user.clone(), name }, charged))
     }
 

@@ -1,7 +1,7 @@
 //! Clients: each asks for its own commands, asks again where it got no outcome, repeats old ones, and
 //! sometimes does not wait for its answer.
 
-use ledger::{Answer, Lines, Steps};
+use ledger::{Answer, Caller, Lines, Steps};
 use schemas::{Envelope, Timestamp};
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
@@ -184,7 +184,7 @@ impl Clients {
         let said =
             if self.traced { format!("client {client} asks, {lines:?}: {}", shown(&envelopes)) } else { String::new() };
         let asked = auditor.asked(&envelopes, lines == Lines::InOrder, now);
-        match steps.submit(envelopes, lines) {
+        match steps.submit(&Caller::cli(), envelopes, lines) {
             Ok(answers) => self.waiting.push(Waiting { client, commands, lines: asked, answers }),
             Err((why, _)) => {
                 auditor.coverage.meet("answers", why.code());

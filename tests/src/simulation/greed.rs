@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{Origin, Record, Subject, Timestamp};
+use schemas::{Record, Subject, Timestamp};
 
 use super::dice::{Concern, Dice};
 use crate::play::Differs;
@@ -69,7 +69,7 @@ impl Refusals {
     /// # Errors
     /// If it goes beyond the quota: of as many windows as there can have been.
     pub fn record(&mut self, record: &Record) -> Result<(), Differs> {
-        if record.origin != Origin::Caller || record.event().is_some() {
+        if !record.origin.is_caller() || record.event().is_some() {
             return Ok(());
         }
         let refusals = self.by_subject.entry(record.subject.clone()).or_default();

@@ -17,7 +17,7 @@ use jsonschema::Validator;
 use mutate::mutated;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use schemas::{Change, Envelope, Event, Malformed, Origin, Record, json_schemas};
+use schemas::{Change, Envelope, Event, Malformed, OriginKind, Record, json_schemas};
 use serde_json::Value;
 
 /// A command of each kind, with everything that it may have.
@@ -81,7 +81,7 @@ fn beyond_a_schema(malformed: &Malformed) -> Option<&'static str> {
 
 fn read_command(text: &str) -> Result<(), Malformed> {
     let envelope = Envelope::read(text.as_bytes()).map_err(|unread| unread.malformed)?;
-    envelope.command.check(Origin::Caller).map(drop)
+    envelope.command.check(OriginKind::Caller).map(drop)
 }
 
 /// Records are no command lines: a failure has only its words. What they say of reference data was checked

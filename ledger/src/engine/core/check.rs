@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use schemas::{Envelope, Key, Origin, Record};
+use schemas::{Key, Record};
 
 use super::{Core, Incoming, at_once};
 use crate::{
     Result,
-    engine::{answer::Answer, conflict::Conflict, lookup::Asker, prepare::Prepared},
+    engine::{answer::Answer, bulk::Content, conflict::Conflict, lookup::Asker, prepare::Prepared},
 };
 
 /// What would come of a command now. Not looked at: the queue, the disk, its subject's quota of refusals, and lines
@@ -25,15 +25,16 @@ pub enum Checked {
 }
 
 impl Core {
-    /// Decides a command as if it came now. What it names is read from the disk at once.
-    pub(crate) fn check(&mut self, envelope: &Envelope, prepared: &Prepared) -> Result<Checked> {
+    /// Decides the one command as if it came now. What it names is read from the disk at once.
+    pub(crate) fn check(&mut self, content: &Content) -> Result<Checked> {
+        let (caller, envelope, prepared) = (&content.caller, &content.commands[0], &content.prepared[0]);
         self.look_at_clock();
         let sound = match prepared {
             Prepared::Sound(sound) => sound,
             Prepared::Malformed(malformed) => return Ok(Checked::Nothing(Answer::Malformed(malformed.clone()))),
         };
         let subject = envelope.command.subject().expect("it was found well formed");
-        let own = Key::Command(subject.clone(), Origin::Caller, envelope.id.clone());
+        let own = Key::Command(subject.clone(), caller.origin().clone(), envelope.id.clone());
         if let Some(record) = at_once(self.lookup.newest(Asker::AtOnce, own))? {
             if record.digest == sound.digest {
                 return Ok(Checked::Known(record));
@@ -48,9 +49,10 @@ impl Core {
             Ok(occurred_at) => occurred_at,
             Err(malformed) => return Ok(Checked::Nothing(Answer::Malformed(Box::new(malformed)))),
         };
-        let looked = self.lookup.prefetch(Asker::AtOnce, &subject, envelope.id.as_str(), &envelope.command);
+        let looked =
+            self.lookup.prefetch(Asker::AtOnce, &subject, caller.origin(), envelope.id.as_str(), &envelope.command);
         let prefetched = at_once(looked)?;
-        let incoming = Incoming::by_caller(envelope, sound, subject, occurred_at);
+        let incoming = Incoming::by_caller(caller, envelope, sound, subject, occurred_at);
         Ok(Checked::New(Box::new(self.record_of(incoming, prefetched.as_deref()))))
     }
 }

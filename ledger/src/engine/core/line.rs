@@ -24,7 +24,7 @@ use crate::{
 impl Core {
     /// `sealed`: whether a sealed run may know its id.
     pub(super) fn decide_line(&mut self, slot: Slot, content: &Content, sealed: bool) -> Result<()> {
-        let envelope = &content.commands[slot.line];
+        let (origin, envelope) = (content.caller.origin(), &content.commands[slot.line]);
         let sound = match &content.prepared[slot.line] {
             Prepared::Sound(sound) => sound,
             Prepared::Malformed(malformed) => {
@@ -38,21 +38,24 @@ impl Core {
             && self.bulks.park(slot, &user)
         {
             // What it needs may as well be looked up while it waits; it is looked at again in its turn.
-            let looked = match self.known(slot, &subject, envelope, sound.key, sealed) {
-                Ok(None) => self.prefetch(slot, &subject, envelope).map(drop),
+            let looked = match self.known(slot, &subject, origin, envelope, sound.key, sealed) {
+                Ok(None) => self.prefetch(slot, &subject, origin, envelope).map(drop),
                 known => known.map(drop),
             };
             self.lookup.quests.parked(slot);
             return at_once_or_later(looked);
         }
         self.lookup.quests.unparked(slot);
-        let known = match self.known(slot, &subject, envelope, sound.key, sealed) {
+        let known = match self.known(slot, &subject, origin, envelope, sound.key, sealed) {
             Ok(Some(record)) if record.digest != sound.digest => {
                 let conflict = Conflict::of(&record, envelope, sound.digest);
                 self.answer(slot, Answer::Conflict(Box::new(conflict)));
                 return Ok(());
             }
-            Ok(Some(record)) => return self.answer_from(slot, &record, envelope.command.touches()),
+            Ok(Some(record)) => {
+                self.bulks.repeats(slot);
+                return self.answer_from(slot, &record, envelope.command.touches());
+            }
             Ok(None) => Ok(()),
             Err(miss) => Err(miss),
         };
@@ -72,7 +75,7 @@ impl Core {
             },
             (Err(_), _) => None,
         };
-        let prefetched = match known.and_then(|()| self.prefetch(slot, &subject, envelope)) {
+        let prefetched = match known.and_then(|()| self.prefetch(slot, &subject, origin, envelope)) {
             Ok(prefetched) => prefetched,
             Err(Miss::Unclear) => {
                 // It goes on when the finder has come back; later lines of its user wait for it.
@@ -83,7 +86,7 @@ impl Core {
             }
             Err(Miss::Failed(error)) => return Err(error),
         };
-        let incoming = Incoming::by_caller(envelope, sound, subject, occurred_at);
+        let incoming = Incoming::by_caller(&content.caller, envelope, sound, subject, occurred_at);
         match self.decided(incoming, prefetched.as_deref()) {
             Some(record) => {
                 self.answer_from(slot, &record, envelope.command.touches())?;
@@ -99,11 +102,12 @@ impl Core {
         &mut self,
         slot: Slot,
         subject: &Subject,
+        origin: &Origin,
         envelope: &Envelope,
         key: Fingerprint,
         sealed: bool,
     ) -> Result<Option<Arc<Record>>, Miss> {
-        let own = || Key::Command(subject.clone(), Origin::Caller, envelope.id.clone());
+        let own = || Key::Command(subject.clone(), origin.clone(), envelope.id.clone());
         self.lookup.newest_of(self.asker(slot, &envelope.command), key, sealed, own)
     }
 
@@ -112,9 +116,11 @@ impl Core {
         &mut self,
         slot: Slot,
         subject: &Subject,
+        origin: &Origin,
         envelope: &Envelope,
     ) -> Result<Option<Box<Prefetched>>, Miss> {
-        self.lookup.prefetch(self.asker(slot, &envelope.command), subject, envelope.id.as_str(), &envelope.command)
+        let Envelope { id, command, .. } = envelope;
+        self.lookup.prefetch(self.asker(slot, command), subject, origin, id.as_str(), command)
     }
 
     /// When it happened, if its record can say so; absent where that is now.
@@ -131,11 +137,11 @@ impl Core {
     /// The user whose later lines must wait for this one. Whom a chargeback or its reinstatement touches only the
     /// log says, or an earlier top-up that waits itself.
     fn touched(&mut self, slot: Slot, subject: &Subject, content: &Content) -> Result<Option<UserId>> {
-        let command = &content.commands[slot.line].command;
+        let (origin, command) = (content.caller.origin(), &content.commands[slot.line].command);
         if let Some(user) = command.touches() {
             return Ok(Some(user.clone()));
         }
-        let found = at_once(self.lookup.prefetch(Asker::AtOnce, subject, "", command))?;
+        let found = at_once(self.lookup.prefetch(Asker::AtOnce, subject, origin, "", command))?;
         let user = found.and_then(|found| found.transaction).and_then(|claim| match claim.event {
             Event::TopUpReversed(reversed) => Some(reversed.user),
             event => event.claimed_for().map(|(user, _)| user.clone()),

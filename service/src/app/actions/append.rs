@@ -9,7 +9,7 @@ use std::{
     sync::mpsc::{self, RecvTimeoutError},
 };
 
-use ledger::{Answer, Engine, Lines};
+use ledger::{Answer, Caller, Engine, Lines};
 use schemas::{CommandId, Envelope, Unread};
 use serde::Serialize;
 
@@ -60,6 +60,7 @@ pub struct Appended {
 /// cannot be read on, or is in another encoding.
 pub fn append<E: Into<Box<dyn StdError + Send + Sync>>>(
     engine: &Engine,
+    caller: &Caller,
     input: impl Read + Send + 'static,
     order: Lines,
     mut answered: impl FnMut(&[Answered]) -> Result<(), E>,
@@ -85,7 +86,7 @@ pub fn append<E: Into<Box<dyn StdError + Send + Sync>>>(
         let mut lines = vec![first];
         lines.extend(receiver.try_iter().take(CHUNK - 1));
         last = lines.last().map_or(0, |line: &Line| line.number);
-        let answers = decide(engine, lines, order);
+        let answers = decide(engine, caller, lines, order);
         done.lines += answers.len() as u64;
         done.taken += answers.iter().filter(|one| matches!(one.answer, Answer::Taken(_))).count() as u64;
         answered(&answers).map_err(|source| Error::Unanswered { last, source: source.into() })?;
@@ -96,7 +97,7 @@ pub fn append<E: Into<Box<dyn StdError + Send + Sync>>>(
 }
 
 /// The answers to some lines, in their order, once they are durable.
-pub fn decide(engine: &Engine, lines: Vec<Line>, order: Lines) -> Vec<Answered> {
+pub fn decide(engine: &Engine, caller: &Caller, lines: Vec<Line>, order: Lines) -> Vec<Answered> {
     let mut commands = Vec::with_capacity(lines.len());
     let mut places = Vec::with_capacity(lines.len());
     for Line { number, command } in lines {
@@ -108,7 +109,7 @@ pub fn decide(engine: &Engine, lines: Vec<Line>, order: Lines) -> Vec<Answered> 
             Err(unread) => places.push((number, Err(unread))),
         }
     }
-    let mut answers = engine.execute(commands, order).into_iter();
+    let mut answers = engine.execute(caller, commands, order).into_iter();
     let answered = |(line, place): (u64, Result<CommandId, Box<Unread>>)| match place {
         Ok(id) => Answered { line, id: Some(id), answer: answers.next().expect("each command has an answer") },
         Err(unread) => Answered { line, id: unread.id, answer: Answer::Malformed(Box::new(unread.malformed)) },
@@ -181,7 +182,7 @@ impl<R: BufRead> Iterator for Reading<R> {
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Which other encoding the beginning of an input betrays: by its mark, or by the zeros that ASCII has there.
-fn other_encoding(start: &[u8]) -> Option<&'static str> {
+pub fn other_encoding(start: &[u8]) -> Option<&'static str> {
     match start {
         [0xff, 0xfe, 0, 0, ..] => Some("UTF-32LE"),
         [0, 0, 0xfe, 0xff, ..] => Some("UTF-32BE"),

@@ -9,7 +9,7 @@
 
 use std::{fs, path::Path};
 
-use ledger::Engine;
+use ledger::{Caller, Engine};
 use schemas::Change;
 use serde::{Deserialize, Serialize};
 
@@ -97,21 +97,21 @@ pub fn preview(published: &Published, wanted: &[Change], prune: bool) -> Result<
 /// # Errors
 /// [`Error::Refused`], [`Error::Undecided`] or [`Error::Interrupted`] between two parts: asked again with the same
 /// difference, it goes on behind the parts that are there.
-pub fn publish(engine: &Engine, published: &Published, difference: &Difference) -> Result<Applied> {
+pub fn publish(engine: &Engine, caller: &Caller, published: &Published, difference: &Difference) -> Result<Applied> {
     if difference.is_empty() {
         let version = published.reference.at(published.clock).version();
         return Ok(Applied { version, changes: 0, from: None, resumed_at_part: None, given_up: None });
     }
-    platform_file::publish(engine, published, &difference.changes, Parts::default())
+    platform_file::publish(engine, caller, published, &difference.changes, Parts::default())
 }
 
 /// Looks, and publishes unless it is to look only.
 ///
 /// # Errors
 /// As [`preview`] and [`publish`].
-pub fn apply(engine: &Engine, published: &Published, wanted: &[Change], how: How) -> Result<Answer> {
+pub fn apply(engine: &Engine, caller: &Caller, published: &Published, wanted: &[Change], how: How) -> Result<Answer> {
     let difference = preview(published, wanted, how.prune)?;
-    let applied = if how.dry_run { None } else { Some(publish(engine, published, &difference)?) };
+    let applied = if how.dry_run { None } else { Some(publish(engine, caller, published, &difference)?) };
     Ok(Answer { difference, applied })
 }
 
@@ -120,7 +120,7 @@ pub fn apply(engine: &Engine, published: &Published, wanted: &[Change], how: How
 /// # Errors
 /// As [`apply`]; where the log cannot be read.
 pub fn publish_changes(engine: &Engine, ledger: &Ledger, wanted: &[Change]) -> Result<Answer> {
-    apply(engine, &Published::read(ledger)?, wanted, How::default())
+    apply(engine, &Caller::cli(), &Published::read(ledger)?, wanted, How::default())
 }
 
 #[cfg(test)]
@@ -136,7 +136,8 @@ mod tests {
         let engine = dir.make(Some(2)).unwrap();
         let ledger = Ledger::of(&dir);
         let wanted = read(r#"{"item": [{"item": "rose", "price": 5}]}"#, Form::Json, "the body").unwrap();
-        let ask = |wanted: &[Change], how| apply(&engine, &Published::read(&ledger).unwrap(), wanted, how);
+        let ask =
+            |wanted: &[Change], how| apply(&engine, &Caller::cli(), &Published::read(&ledger).unwrap(), wanted, how);
         let looked = ask(&wanted, How { dry_run: true, prune: false }).unwrap();
         assert_eq!(looked.difference.lines, ["+ item rose price 5 value 5"]);
         assert!(looked.applied.is_none());
@@ -181,7 +182,8 @@ mod tests {
         let dir = LedgerDir::new(&folder.path().join("ledger"));
         let engine = dir.make(Some(1)).unwrap();
         let wanted = read("[[item]]\nitem = 'rose'\nprice = 5\n", Form::Toml, "text").unwrap();
-        let applied = apply(&engine, &Published::default(), &wanted, How::default()).unwrap().applied.unwrap();
+        let applied =
+            apply(&engine, &Caller::cli(), &Published::default(), &wanted, How::default()).unwrap().applied.unwrap();
         engine.close().unwrap();
         let mut kept = Published::default();
         for record in replay::records(&mut Ledger::of(&dir).read().unwrap(), replay::AsOf::End).unwrap() {

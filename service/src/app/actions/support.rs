@@ -1,7 +1,7 @@
 //! What support does to one order or user: built here as the command that it is, so that every door asks for the
 //! same.
 
-use ledger::{Answer, Checked, Engine, Lines};
+use ledger::{Answer, Caller, Checked, Engine, Lines};
 use schemas::{
     ActorId, Capture, Coins, Command, CommandId, Envelope, Grant, OrderName, OrderRef, PartName, ReasonCode, Refund,
     Release, RollBackRefund, Timestamp, UserId,
@@ -16,7 +16,10 @@ use crate::app::{Error, Result, questions::order::Which};
 fn named(engine: &Engine, which: Which) -> Result<OrderRef> {
     which.check()?;
     if let (Some(user), Some(command)) = (which.user, which.command) {
-        return Ok(OrderRef { user, name: OrderName::Command(PartName { command, part: which.part }) });
+        return Ok(OrderRef {
+            user,
+            name: OrderName::Command(PartName { command, part: which.part, source: which.source }),
+        });
     }
     let Some(id) = which.number else { return Err(Which::unnamed()) };
     let placed = if id.shard < engine.shards() { engine.reader().find(id.shard, id.sequence)? } else { None };
@@ -33,7 +36,7 @@ pub enum Deed {
     /// Give coins of a fulfilled order back: all that is left, unless some are named.
     Refund { order: Which, coins: Option<Coins>, reason: ReasonCode },
     /// Take a refund back.
-    RollBack { order: Which, refund: CommandId, part: Option<u8>, reason: ReasonCode },
+    RollBack { order: Which, refund: PartName, reason: ReasonCode },
     /// End a hold without a charge.
     Release { order: Which, reason: ReasonCode },
     /// End a hold with a charge: all that is held, unless less is named.
@@ -51,11 +54,9 @@ pub fn envelope(engine: &Engine, deed: Deed, id: CommandId, actor: Option<ActorI
         Deed::Refund { order, coins, reason } => {
             Command::Refund(Refund { order: named(engine, order)?, coins, reason })
         }
-        Deed::RollBack { order, refund, part, reason } => Command::RollBackRefund(RollBackRefund {
-            order: named(engine, order)?,
-            refund: PartName { command: refund, part },
-            reason,
-        }),
+        Deed::RollBack { order, refund, reason } => {
+            Command::RollBackRefund(RollBackRefund { order: named(engine, order)?, refund, reason })
+        }
         Deed::Release { order, reason } => Command::Release(Release { order: named(engine, order)?, reason }),
         Deed::Capture { order, coins } => Command::Capture(Capture { order: named(engine, order)?, coins }),
         Deed::Grant { user, coins, expires, reason } => Command::Grant(Grant { user, coins, expires, reason }),
@@ -64,12 +65,12 @@ pub fn envelope(engine: &Engine, deed: Deed, id: CommandId, actor: Option<ActorI
 }
 
 /// What would come of a command now; nothing is recorded.
-pub fn preview(engine: &Engine, envelope: &Envelope) -> Result<Checked> {
-    Ok(engine.check(envelope.clone())?)
+pub fn preview(engine: &Engine, caller: &Caller, envelope: &Envelope) -> Result<Checked> {
+    Ok(engine.check(caller, envelope.clone())?)
 }
 
 /// Does it.
-pub fn carry_out(engine: &Engine, envelope: Envelope) -> Answer {
-    let mut answers = engine.execute(vec![envelope], Lines::InOrder);
+pub fn carry_out(engine: &Engine, caller: &Caller, envelope: Envelope) -> Answer {
+    let mut answers = engine.execute(caller, vec![envelope], Lines::InOrder);
     answers.pop().expect("each command has an answer")
 }

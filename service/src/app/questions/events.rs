@@ -277,7 +277,7 @@ mod tests {
             Envelope::read(line.as_bytes()).unwrap()
         });
         for chunk in grants.collect::<Vec<_>>().chunks(13) {
-            engine.execute(chunk.to_vec(), Lines::InOrder);
+            engine.execute(&ledger::Caller::cli(), chunk.to_vec(), Lines::InOrder);
         }
         engine.close().unwrap();
         let ledger = Ledger::of(&dir);

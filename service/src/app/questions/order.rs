@@ -1,7 +1,9 @@
 //! One order, and everything that happened to it.
 
+use std::collections::BTreeSet;
+
 use replay::AsOf;
-use schemas::{CommandId, OrderId, Origin, Record, ShareHeld, Subject, Timestamp, UserId, visible};
+use schemas::{CommandId, OrderId, Record, ShareHeld, Source, Subject, Timestamp, UserId, visible};
 use serde::{Deserialize, Serialize};
 
 use super::wallet::is_past_deadline;
@@ -26,14 +28,15 @@ struct Fields {
     number: Option<OrderId>,
     user: Option<UserId>,
     command: Option<CommandId>,
+    source: Option<Source>,
     part: Option<u8>,
     #[serde(default, deserialize_with = "asked::optional")]
     as_of: Option<AsOf>,
 }
 
 impl From<Fields> for Question {
-    fn from(Fields { number, user, command, part, as_of }: Fields) -> Self {
-        Self { which: Which { number, user, command, part }, as_of }
+    fn from(Fields { number, user, command, source, part, as_of }: Fields) -> Self {
+        Self { which: Which { number, user, command, source, part }, as_of }
     }
 }
 
@@ -49,6 +52,10 @@ pub struct Which {
     /// The command of that user which placed it.
     #[arg(long, requires = "user", value_name = "ID")]
     pub command: Option<CommandId>,
+    /// The service whose command it is. Where absent: any, if only one has such a command; for an
+    /// action the one that asks.
+    #[arg(long = "command-source", requires = "command", value_name = "SERVICE")]
+    pub source: Option<Source>,
     /// Which order of the command's group: its place there, from 0; the first that it placed where absent.
     #[arg(long, requires = "command", value_name = "N")]
     pub part: Option<u8>,
@@ -74,6 +81,8 @@ pub struct Answer {
 struct Story {
     order: schemas::Order,
     user: Option<UserId>,
+    /// The services that have such a command.
+    sources: BTreeSet<Source>,
     records: Vec<Record>,
 }
 
@@ -89,13 +98,25 @@ impl Question {
         let clock = ledger.fold(as_of, |record| {
             self.hear(record, &mut story);
         })?;
-        let Some(Story { order, user, records }) = story else { return Err(self.which.not_found(as_of)) };
+        let Some(Story { order, user, sources, records }) = story else { return Err(self.which.not_found(as_of)) };
+        if sources.len() > 1 {
+            let sources: Vec<&str> = sources.iter().map(Source::as_str).collect();
+            let sources = sources.join(", ");
+            return Err(Error::Unasked(format!(
+                "several services have placed an order by such a command: {sources}; say which one's"
+            )));
+        }
         let past_deadline = is_past_deadline(&order, clock);
         let held = order.shares().into_iter().collect();
         Ok(Answer { order, user, as_of: clock, past_deadline, held, records })
     }
 
     fn hear(&self, record: &Record, story: &mut Option<Story>) {
+        if let (Some(story), Some(source)) = (story.as_mut(), record.origin.source())
+            && record.orders().any(|order| self.which.command.is_some() && self.which.names(record, order.id))
+        {
+            story.sources.insert(source.clone());
+        }
         let is_it = |order: &schemas::Order| match &story {
             Some(story) => story.order.id == order.id,
             None => self.which.names(record, order.id),
@@ -107,6 +128,7 @@ impl Question {
         let known = story.get_or_insert_with(|| Story {
             order: order.clone(),
             user: record.subject.user().cloned(),
+            sources: record.origin.source().cloned().into_iter().collect(),
             records: Vec::new(),
         });
         known.order = order;
@@ -120,8 +142,9 @@ impl Which {
     /// # Errors
     /// [`Error::Unasked`].
     pub fn check(&self) -> Result<()> {
-        match (&self.number, &self.user, &self.command, self.part) {
-            (Some(_), None, None, None) | (None, Some(_), Some(_), _) => Ok(()),
+        match (&self.number, &self.user, &self.command) {
+            (Some(_), None, None) if self.part.is_none() && self.source.is_none() => Ok(()),
+            (None, Some(_), Some(_)) => Ok(()),
             _ => Err(Self::unnamed()),
         }
     }
@@ -137,7 +160,7 @@ impl Which {
             (None, Some(user), Some(command)) => {
                 record.subject == Subject::User(user.clone())
                     && record.id == *command
-                    && record.origin == Origin::Caller
+                    && record.origin.source().is_some_and(|of| self.source.as_ref().is_none_or(|wanted| wanted == of))
                     && order == record.order_id(self.part.unwrap_or(order.part))
             }
             _ => false,

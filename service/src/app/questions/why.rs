@@ -119,7 +119,7 @@ impl Question {
                 amount: asset.show(amount),
                 balance: asset.show(balance),
                 command: record.id.clone(),
-                origin: record.origin,
+                origin: record.origin.clone(),
                 actor: record.actor.clone(),
                 order: record.order_of(part, event),
                 what: words::sentence(event, told.zone),

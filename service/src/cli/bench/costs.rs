@@ -5,7 +5,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use ledger::{Engine, Lines, SystemClock};
+use ledger::{Caller, Engine, Lines, SystemClock};
 use schemas::{
     Capture, Change, ChannelId, Coins, Command, CommandId, Envelope, Gift, GiftItem, Grant, Hold, ItemId, Money,
     OrderName, OrderRef, PartName, Publish, Recipient, Refund, StreamerId, Timestamp, TopUp, TransactionId, UserId,
@@ -231,7 +231,7 @@ impl Desk {
             if lines.is_empty() {
                 return Ok(self.engine()?.settle()?);
             }
-            all_taken(&self.engine()?.execute(lines, Lines::InOrder))?;
+            all_taken(&self.engine()?.execute(&Caller::cli(), lines, Lines::InOrder))?;
         }
     }
 
@@ -303,7 +303,7 @@ impl Desk {
     }
 
     fn named(&self, command: &CommandId) -> OrderRef {
-        let name = OrderName::Command(PartName { command: command.clone(), part: None });
+        let name = OrderName::Command(PartName { command: command.clone(), part: None, source: None });
         OrderRef { user: self.user.clone(), name }
     }
 

@@ -1,10 +1,10 @@
 //! The gifts of the bench. Each is a function of the seed and its number, so that any earlier one can
 //! be made again without keeping it.
 
-use std::fmt::Write;
+use std::{fmt::Write as _, io::Write as _};
 
 use anyhow::{Result, bail};
-use ledger::{Answer, Engine, Lines};
+use ledger::{Answer, Caller, Engine, Lines};
 use schemas::{
     ActorId, Change, ChannelId, Coins, Command, CommandId, Envelope, Gift, GiftItem, ItemId, Money, Recipient, RoomId,
     StreamerId, TopUp, TransactionId, UserId,
@@ -53,11 +53,44 @@ impl Gifts {
         while topped_up < self.weights.accounts {
             let next = self.weights.accounts.min(topped_up + TOP_UPS);
             let top_ups = (topped_up..next).map(top_up).collect::<Result<_>>()?;
-            all_taken(&engine.execute(top_ups, Lines::Independent))?;
+            all_taken(&engine.execute(&Caller::cli(), top_ups, Lines::Independent))?;
             topped_up = next;
         }
         engine.settle()?;
         Ok(())
+    }
+
+    /// The gift of that number as a line of JSON, behind what `text` holds.
+    pub fn write_line(&self, number: u64, text: &mut Vec<u8>) {
+        let (for_user, for_streamer) = halves(xxh3_128_with_seed(&number.to_le_bytes(), self.seed));
+        let streamer = usize::try_from(below(for_streamer, STREAMERS as u64)).expect("a thousand streamers");
+        let user = self.weights.pick(for_user);
+        // A vector takes everything.
+        let _ = if self.random_ids {
+            write!(text, r#"{{"id":"{:032x}""#, xxh3_128_with_seed(&number.to_be_bytes(), !self.seed))
+        } else {
+            write!(text, r#"{{"id":"g{number}""#)
+        };
+        let _ = writeln!(
+            text,
+            r#","actor":"bench","gift":{{"user":"u{user}","item":"rose","to":[{{"streamer":"s{streamer}"}}],"room":"r{streamer}"}}}}"#
+        );
+    }
+
+    /// A line of JSON for each user, who gets enough coins by it.
+    pub fn write_top_ups(accounts: std::ops::Range<u64>, text: &mut Vec<u8>) {
+        for account in accounts {
+            let _ = writeln!(
+                text,
+                r#"{{"id":"t{account}","top_up":{{"user":"u{account}","channel":"bench","transaction":"{account}","coins":{COINS},"paid":{{"currency":"USD","amount":"{}.00"}}}}}}"#,
+                COINS / 100
+            );
+        }
+    }
+
+    /// How many users there are.
+    pub fn accounts(&self) -> u64 {
+        self.weights.accounts
     }
 
     /// The gift of that number. `text` is a buffer.

@@ -87,37 +87,38 @@ impl Given {
     }
 }
 
-/// Callers at an engine.
-#[derive(Clone, Copy)]
-pub(super) struct Load<'a> {
-    pub engine: &'a Engine,
-    pub gifts: &'a Gifts,
-    pub batch: u64,
-    pub callers: u64,
+/// One who gives: some gifts at once, and waits for their answers.
+pub(super) trait Caller {
+    /// Gives the gifts of these numbers. All are taken, or it is an error.
+    fn give(&mut self, numbers: Range<u64>) -> Result<()>;
 }
 
-impl Load<'_> {
-    /// Gives what is supplied. `look` is told now and then how many were begun, and can end it.
-    pub fn give(&self, supply: &Supply, look: impl FnMut(u64) -> Result<(), Interrupted>) -> Result<Given> {
-        self.give_and_note(supply, look, &|_, _| ())
-    }
+/// Callers, at work together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Callers {
+    pub count: u64,
+    /// What each gives at once.
+    pub batch: u64,
+}
 
-    /// The same; `note` is told of each bulk the number of its first gift, and the answers.
-    pub fn give_and_note(
-        &self,
+impl Callers {
+    /// Gives what is supplied, through callers that `begin` makes. `look` is told now and then how many were begun,
+    /// and can end it.
+    pub fn give<C: Caller>(
+        self,
+        begin: &(impl Fn() -> Result<C> + Sync),
         supply: &Supply,
         mut look: impl FnMut(u64) -> Result<(), Interrupted>,
-        note: &(impl Fn(u64, &[Answer]) + Sync),
     ) -> Result<Given> {
         let started = Instant::now();
         std::thread::scope(|scope| {
             // Nothing is sent: it is closed once all callers have ended.
             let (at_work, ended) = mpsc::channel::<()>();
-            let callers: Vec<_> = (0..self.callers)
+            let callers: Vec<_> = (0..self.count)
                 .map(|_| {
                     let at_work = at_work.clone();
                     scope.spawn(move || {
-                        let called = self.call(supply, note);
+                        let called = begin().and_then(|caller| self.call(caller, supply));
                         supply.stop(); // it is used up, or an error ends the others too
                         drop(at_work);
                         called
@@ -144,18 +145,59 @@ impl Load<'_> {
         })
     }
 
-    fn call(&self, supply: &Supply, note: &impl Fn(u64, &[Answer])) -> Result<Given> {
-        let (mut given, mut text) = (Given::none(), String::new());
+    fn call(self, mut caller: impl Caller, supply: &Supply) -> Result<Given> {
+        let mut given = Given::none();
         while let Some(numbers) = supply.take(self.batch) {
-            let first = numbers.start;
-            let gifts = numbers.map(|number| self.gifts.gift(number, &mut text)).collect::<Result<Vec<_>>>()?;
-            let asked = Instant::now();
-            let answers = self.engine.execute(gifts, Lines::Independent);
-            given.answered(answers.len() as u64, asked.elapsed());
-            all_taken(&answers)?;
-            note(first, &answers);
+            let (count, asked) = (numbers.end - numbers.start, Instant::now());
+            caller.give(numbers)?;
+            given.answered(count, asked.elapsed());
         }
         Ok(given)
+    }
+}
+
+/// A caller in the engine's own process. Its note is told the number of the first gift, and the answers.
+pub(super) struct InProcess<'a, N> {
+    engine: &'a Engine,
+    gifts: &'a Gifts,
+    note: &'a N,
+    text: String,
+}
+
+impl<N: Fn(u64, &[Answer])> Caller for InProcess<'_, N> {
+    fn give(&mut self, numbers: Range<u64>) -> Result<()> {
+        let first = numbers.start;
+        let gifts = numbers.map(|number| self.gifts.gift(number, &mut self.text)).collect::<Result<Vec<_>>>()?;
+        let answers = self.engine.execute(&ledger::Caller::cli(), gifts, Lines::Independent);
+        all_taken(&answers)?;
+        (self.note)(first, &answers);
+        Ok(())
+    }
+}
+
+/// Callers at an engine in this process.
+#[derive(Clone, Copy)]
+pub(super) struct Load<'a> {
+    pub engine: &'a Engine,
+    pub gifts: &'a Gifts,
+    pub callers: Callers,
+}
+
+impl Load<'_> {
+    /// Gives what is supplied. `look` is told now and then how many were begun, and can end it.
+    pub fn give(&self, supply: &Supply, look: impl FnMut(u64) -> Result<(), Interrupted>) -> Result<Given> {
+        self.give_and_note(supply, look, &|_, _| ())
+    }
+
+    /// The same; `note` is told of each bulk the number of its first gift, and the answers.
+    pub fn give_and_note(
+        &self,
+        supply: &Supply,
+        look: impl FnMut(u64) -> Result<(), Interrupted>,
+        note: &(impl Fn(u64, &[Answer]) + Sync),
+    ) -> Result<Given> {
+        let Self { engine, gifts, callers } = *self;
+        callers.give(&|| Ok(InProcess { engine, gifts, note, text: String::new() }), supply, look)
     }
 }
 

@@ -44,10 +44,15 @@ pub(super) fn cpu_time() -> Duration {
 
 /// The memory in use.
 pub(super) fn rss_mib() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status").context("reading the memory in use")?;
+    rss_mib_of("self")
+}
+
+/// The memory in use of a process.
+pub(super) fn rss_mib_of(process: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).context("reading the memory in use")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    Ok(kib.context("/proc/self/status says no VmRSS")? / 1024)
+    Ok(kib.context("/proc says no VmRSS")? / 1024)
 }
 
 /// How many wanted a processor during the last minute, on average: ours and everybody else's.

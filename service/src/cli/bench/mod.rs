@@ -7,11 +7,13 @@
 //! | `costs` | operations among few, more and many lots, holds, refunds, members and items |
 //! | `gifts` | the gifts, each a function of the seed and its number |
 //! | `load` | callers who give them, and how long they wait |
+//! | `http` | the same callers over HTTP, at a server of their own |
 //! | `machine` | the disk, the processors and the memory beside it |
 #![expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "rates and percentiles; no money here")]
 
 mod costs;
 mod gifts;
+mod http;
 mod load;
 mod machine;
 mod soak;
@@ -30,7 +32,8 @@ use serde::Serialize;
 
 use self::{
     gifts::Gifts,
-    load::{Load, Supply},
+    http::Url,
+    load::{Callers, Load, Supply},
 };
 use super::{Ended, Global};
 use crate::{
@@ -41,22 +44,29 @@ use crate::{
 
 /// Measure what this machine does.
 ///
-/// Durable gifts go through the engine, in a folder of its own beside the ledger's.
+/// Durable gifts go to a server over HTTP, or through the engine in process, in a folder of its own beside the
+/// ledger's.
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     /// In process, without a network.
-    #[arg(long, required = true)]
+    #[arg(long)]
     engine: bool,
+    /// A server that runs, instead of one of its own; its catalogue needs an item `rose` of one coin, or none.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["engine", "soak", "storm", "costs", "shards"])]
+    server: Option<Url>,
+    /// Each line is independent, instead of a user's lines happening in their order.
+    #[arg(long, conflicts_with = "engine")]
+    unordered: bool,
     /// Tell each tenth of many gifts apart, start again, and prove the books.
-    #[arg(long, conflicts_with = "storm")]
+    #[arg(long, requires = "engine", conflicts_with = "storm")]
     soak: bool,
     /// New gifts alone, and while duplicates or refunds of earlier ones arrive.
-    #[arg(long)]
+    #[arg(long, requires = "engine")]
     storm: bool,
     /// What an operation costs among a usual number of lots, holds, refunds, members or items, and among ten and a
     /// hundred times as many.
-    #[arg(long, conflicts_with_all = ["soak", "storm"])]
+    #[arg(long, requires = "engine", conflicts_with_all = ["soak", "storm"])]
     costs: bool,
     /// How many gifts [default: 2,000,000; 50,000,000 with --soak; 10,000,000 with --storm]
     #[arg(long)]
@@ -123,6 +133,9 @@ impl Bench {
         if self.storm {
             return self.storm(&folder.path, global.json);
         }
+        if !self.engine {
+            return self.over_http(&folder.path, global.json);
+        }
         let figures = self.measure(&folder.path)?;
         if global.json {
             print_json(&figures)?;
@@ -151,8 +164,12 @@ impl Bench {
         Gifts::new(self.seed, self.accounts(), self.zipf, self.random_ids)
     }
 
+    fn callers(&self) -> Callers {
+        Callers { count: self.callers, batch: self.batch }
+    }
+
     fn load<'a>(&self, engine: &'a Engine, gifts: &'a Gifts) -> Load<'a> {
-        Load { engine, gifts, batch: self.batch, callers: self.callers }
+        Load { engine, gifts, callers: self.callers() }
     }
 
     fn measure(&self, folder: &Path) -> Result<Figures> {

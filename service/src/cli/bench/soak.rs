@@ -4,7 +4,7 @@
 use std::{path::Path, time::Instant};
 
 use anyhow::Result;
-use ledger::{Engine, Lines, log::Head};
+use ledger::{Caller, Engine, Lines, log::Head};
 use serde::Serialize;
 
 use super::{
@@ -158,7 +158,7 @@ impl Bench {
     fn drop_at_work(&self, engine: Engine, gifts: &Gifts) -> Result<()> {
         let (from, mut text) = (self.count(), String::new());
         let under_way = (from..from + UNFINISHED).map(|number| gifts.gift(number, &mut text)).collect::<Result<_>>()?;
-        let answers = engine.submit(under_way, Lines::Independent);
+        let answers = engine.submit(&Caller::cli(), under_way, Lines::Independent);
         drop(engine);
         drop(answers); // there are none, or they do not matter
         Ok(())

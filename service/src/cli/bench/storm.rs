@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use ledger::{Answer, Engine, Lines, Taken};
+use ledger::{Answer, Caller, Engine, Lines, Taken};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use schemas::{Command, CommandId, Envelope, OrderRef, ReasonCode, Refund, Shard};
@@ -223,7 +223,7 @@ impl Earlier {
             let again = chosen.iter().map(|&n| what.about(gifts.gift(self.chosen(n as u64), &mut text)?));
             let again = again.collect::<Result<Vec<_>>>()?;
             let asked = Instant::now();
-            let answers = engine.execute(again, Lines::Independent);
+            let answers = engine.execute(&Caller::cli(), again, Lines::Independent);
             said.given.answered(answers.len() as u64, asked.elapsed());
             let right =
                 |&(&n, answer): &(&usize, &Answer)| what.is_right(answer, self.places[n].load(Ordering::Relaxed));

@@ -10,7 +10,7 @@ mod telling;
 use std::{fs, io::ErrorKind};
 
 use anyhow::{Context, Result, bail, ensure};
-use ledger::{Answer, Clock, Engine, Lines, SystemClock, log::Disk};
+use ledger::{Answer, Caller, Clock, Engine, Lines, SystemClock, log::Disk};
 use schemas::{CommandId, Envelope, Month, Shard, UserId, Zone, parse_zone};
 use serde::{Deserialize, Serialize};
 
@@ -178,7 +178,7 @@ fn submit(engine: &Engine, commands: Vec<Envelope>) -> Result<(Tally, Vec<(UserI
         signals::check(unfinished)?;
         let chunk: Vec<Envelope> = commands.by_ref().take(CHUNK).collect();
         let names: Vec<_> = chunk.iter().map(|c| (c.command.touches().cloned(), c.id.clone())).collect();
-        for ((user, id), answer) in names.into_iter().zip(engine.execute(chunk, Lines::InOrder)) {
+        for ((user, id), answer) in names.into_iter().zip(engine.execute(&Caller::cli(), chunk, Lines::InOrder)) {
             match answer {
                 Answer::Taken(_) => {
                     tally.taken += 1;

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use reconcile::{Line, Table};
 use schemas::{
-    ActivityId, ActorId, Chain, Coins, Command, CommandId, Envelope, Gift, Hash, Money, Origin, Recipient, RoomId,
+    ActivityId, ActorId, Chain, Coins, Command, CommandId, Envelope, Gift, Hash, Money, OriginKind, Recipient, RoomId,
     StreamerId, Timestamp, TopUp, TransactionId, UserId,
 };
 use serde::{Deserialize, Serialize};
@@ -270,7 +270,9 @@ fn row(line: &Line<'_>, number: u64, coins: Coins, places: &Places, mapping: &Ma
         expected_price: Some(Coins::new(1)?), // another price would make other coins of the amount
     });
     let envelope = |id: CommandId, actor: &ActorId, command: Command| -> Result<Envelope> {
-        command.check(Origin::Caller).map_err(|why| anyhow::anyhow!("{}, line {}: {why}", line.file(), line.number))?;
+        command
+            .check(OriginKind::Caller)
+            .map_err(|why| anyhow::anyhow!("{}, line {}: {why}", line.file(), line.number))?;
         Ok(Envelope { id, occurred_at: Some(time), actor: Some(actor.clone()), client: None, command })
     };
     let gift = envelope(id.gift()?, &mapping.gift.actor, gift)?;

@@ -1,0 +1,119 @@
+//! Reading what a client sends: bounded in bytes and in time, UTF-8, and said to be what it is.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, header},
+};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::problem::{Code, Problem};
+use crate::app::actions::append::other_encoding;
+
+/// How long a client may take for a body that fits a page, and between two pieces of a long one.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A byte-order mark of UTF-8.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Says no to a body that is not said to be one of these: a page of another site could send it otherwise, and a
+/// browser would ask nobody first.
+///
+/// # Errors
+/// [`Code::UnsupportedMediaType`].
+pub fn check_media_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (essence, parameters) = said.split_once(';').unwrap_or((said, ""));
+    let essence = essence.trim().to_ascii_lowercase();
+    let charset = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("charset="));
+    if let Some(charset) = charset.filter(|charset| !charset.trim_matches('"').eq_ignore_ascii_case("utf-8")) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!("the body is said to be in {charset}; allowed is UTF-8"),
+        ));
+    }
+    if allowed.contains(&essence.as_str()) {
+        return Ok(());
+    }
+    let found =
+        if said.is_empty() { "there is no Content-Type".to_owned() } else { format!("Content-Type is {said:?}") };
+    let allowed = allowed.join(" or ");
+    Err(Problem::new(Code::UnsupportedMediaType, format!("{found}; send the header Content-Type: {allowed}")))
+}
+
+/// Reads a whole body of at most `limit` bytes.
+///
+/// # Errors
+/// [`Code::BodyTooLarge`], [`Code::BodyTimeout`], [`Code::BadRequest`] where it breaks off.
+pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
+    refuse_larger(headers, limit)?;
+    let deadline = Instant::now() + PATIENCE;
+    let (mut body, mut first, mut more) = (body, Bytes::new(), Vec::new());
+    while let Some(piece) = next(&mut body, deadline).await? {
+        if first.is_empty() && more.is_empty() {
+            first = piece;
+        } else {
+            if more.is_empty() {
+                more.extend_from_slice(&first);
+            }
+            more.extend_from_slice(&piece);
+        }
+        if first.len().max(more.len()) > limit {
+            return Err(too_large(limit));
+        }
+    }
+    Ok(if more.is_empty() { first } else { more.into() })
+}
+
+/// The next piece of a body; none at its end.
+///
+/// # Errors
+/// [`Code::BodyTimeout`], [`Code::BadRequest`] where it breaks off.
+pub async fn next(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>, Problem> {
+    loop {
+        let Ok(frame) = timeout_at(deadline, body.frame()).await else {
+            return Err(Problem::new(Code::BodyTimeout, "the body did not come in time").state("undecided"));
+        };
+        match frame {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                if let Ok(piece) = frame.into_data()
+                    && !piece.is_empty()
+                {
+                    return Ok(Some(piece));
+                }
+            }
+            Some(Err(error)) => return Err(Problem::new(Code::BadRequest, format!("the body breaks off: {error}"))),
+        }
+    }
+}
+
+/// Says no to a body that is announced to be larger than allowed, before any of it is read.
+///
+/// # Errors
+/// [`Code::BodyTooLarge`].
+pub fn refuse_larger(headers: &HeaderMap, limit: usize) -> Result<(), Problem> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit as u64) { Err(too_large(limit)) } else { Ok(()) }
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("the body has more than {limit} bytes, the most that it may have"))
+        .state("undecided")
+        .and("limit", limit)
+}
+
+/// The text of a body, without a byte-order mark.
+///
+/// # Errors
+/// [`Code::UnsupportedMediaType`] if it is in UTF-16 or -32, which its first bytes betray.
+pub fn utf8(body: &[u8]) -> Result<&[u8], Problem> {
+    if let Some(encoding) = other_encoding(&body[..body.len().min(4)]) {
+        return Err(Problem::new(Code::UnsupportedMediaType, format!("the body is in {encoding}; send it in UTF-8"))
+            .state("undecided"));
+    }
+    Ok(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body))
+}

@@ -1,0 +1,344 @@
+//! Many commands: NDJSON in, an answer line each out, in order.
+//!
+//! Lines go into the engine as they arrive, without a copy of the whole body: what has come while the lines before were
+//! decided goes in at once. A user's lines happen in their order, so nothing is handed in before all of the lines before
+//! it are answered, unless the client says `order=none`. The answers spool, so that a client may send all before it
+//! reads anything.
+
+use std::{collections::VecDeque, io::Write, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use ledger::{Answer, Unavailable};
+use schemas::{CommandId, Envelope, Unread};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+
+use super::{
+    asker::Asker,
+    body::{self, PATIENCE},
+    door::Door,
+    lines::{Line, Lines, MAX_LINE_BYTES},
+    problem::{Code, Problem},
+    spool::{self, spool},
+};
+
+/// The most lines of a bulk.
+pub const MAX_LINES: u64 = 100_000;
+/// The most bytes of a bulk.
+pub const MAX_BYTES: usize = 32 << 20;
+/// Lines handed in at once, where so many have come.
+const CHUNK: usize = 8_189;
+/// So many chunks may be under way, where no line depends on another.
+const CHUNKS_UNDER_WAY: usize = 4;
+/// How long a bulk waits for room in the queue before its lines are given up, undecided.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+/// How soon it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// Whether a user's lines happen in their order.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// They do.
+    #[default]
+    PerUser,
+    /// They are independent.
+    None,
+}
+
+/// How a bulk is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct How {
+    #[serde(default)]
+    order: Order,
+}
+
+/// The last line of the answers.
+#[derive(Debug, Default, Serialize)]
+struct End {
+    #[serde(rename = "end")]
+    is_end: bool,
+    lines: u64,
+    taken: u64,
+    refused: u64,
+    conflict: u64,
+    malformed: u64,
+    undecided: u64,
+    pending: u64,
+    unknown: u64,
+    /// Why the rest was not looked at, where the bulk was larger than one may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<Cut>,
+}
+
+/// Why a bulk was not read to its end.
+#[derive(Debug, Serialize)]
+struct Cut {
+    code: &'static str,
+    message: String,
+}
+
+/// Appends many commands.
+pub async fn append(
+    State(door): State<Door>,
+    asker: Asker,
+    how: Result<Query<How>, QueryRejection>,
+    headers: HeaderMap,
+    mut body: Body,
+) -> Result<Response, Problem> {
+    let Query(How { order }) = how.map_err(|error| Problem::new(Code::BadQuery, error.body_text()))?;
+    body::check_media_type(&headers, &["application/x-ndjson", "application/ndjson", "application/jsonl"])?;
+    body::refuse_larger(&headers, MAX_BYTES)?;
+    let first = body::next(&mut body, Instant::now() + PATIENCE).await?.unwrap_or_default();
+    body::utf8(&first)?;
+    let first = first.slice(first.len() - body::utf8(&first)?.len()..);
+    let (writer, reader) = spool();
+    let bulk = Bulk::new(door, asker, order, writer);
+    tokio::spawn(bulk.run(first, body));
+    let media_type = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    Ok((media_type, Body::new(reader)).into_response())
+}
+
+/// A line's place in the answers.
+#[derive(Debug)]
+enum Place {
+    /// The next of the engine's answers.
+    Asked(CommandId),
+    /// It was not a command.
+    Unread(Box<Unread>),
+}
+
+/// Lines that were handed in.
+#[derive(Debug)]
+struct UnderWay {
+    places: Vec<Place>,
+    answers: Option<oneshot::Receiver<Vec<Answer>>>,
+}
+
+/// A bulk under way.
+#[derive(Debug)]
+struct Bulk {
+    door: Door,
+    asker: Asker,
+    order: Order,
+    writer: spool::Writer,
+    /// Lines that have come and are not handed in.
+    commands: Vec<Envelope>,
+    places: Vec<Place>,
+    under_way: VecDeque<UnderWay>,
+    read: u64,
+    end: End,
+}
+
+impl Bulk {
+    fn new(door: Door, asker: Asker, order: Order, writer: spool::Writer) -> Self {
+        let (commands, places, under_way) = (Vec::new(), Vec::new(), VecDeque::new());
+        let end = End { is_end: true, ..End::default() };
+        Self { door, asker, order, writer, commands, places, under_way, read: 0, end }
+    }
+
+    /// Reads the body and answers it. Where the body breaks off, so do the answers.
+    async fn run(mut self, first: Bytes, mut body: Body) {
+        let (mut lines, mut bytes, mut piece) = (Lines::default(), 0, Some(first));
+        while let Some(arrived) = piece {
+            bytes += arrived.len();
+            if bytes > MAX_BYTES {
+                let message = format!(
+                    "a bulk has at most {MAX_BYTES} bytes; what came behind line {} was not looked at",
+                    self.read
+                );
+                self.end.cut = Some(Cut { code: "body_too_large", message });
+                break;
+            }
+            if !lines.take(&arrived, |line| self.take(&line)) {
+                break;
+            }
+            self.hand_in().await;
+            piece = match self.next(&mut body).await {
+                Ok(piece) => piece,
+                Err(Broken) => return, // whole lines were handed in, and nobody hears of them
+            };
+        }
+        if self.end.cut.is_none() {
+            lines.finish(|line| self.take(&line));
+        }
+        while !self.places.is_empty() || !self.under_way.is_empty() {
+            self.hand_in().await;
+            if self.answer_next().await.is_err() {
+                return;
+            }
+        }
+        let mut last = serde_json::to_vec(&self.end).unwrap_or_default();
+        last.push(b'\n');
+        if self.writer.write(last).is_ok() {
+            self.writer.finish();
+        }
+    }
+
+    /// The next piece of the body. Until it comes, answers leave; and where more has come than may wait, they leave first.
+    async fn next(&mut self, body: &mut Body) -> Result<Option<Bytes>, Broken> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if self.writer.is_deserted() {
+                return Err(Broken);
+            }
+            let is_full = self.places.len() >= CHUNK;
+            if self.under_way.is_empty() && !is_full {
+                return body::next(body, deadline).await.map_err(|_| Broken);
+            }
+            tokio::select! {
+                piece = body::next(body, deadline), if !is_full => return piece.map_err(|_| Broken),
+                answered = answered(&mut self.under_way) => {
+                    self.write(answered)?;
+                    self.hand_in().await;
+                }
+            }
+        }
+    }
+
+    /// Takes a line; says whether more may come.
+    fn take(&mut self, line: &Line<'_>) -> bool {
+        let read = match line {
+            Line::Whole(text) if text.trim_ascii().is_empty() => return true,
+            Line::Whole(text) => Envelope::read(text),
+            Line::TooLong(beginning) => Err(Box::new(Unread::too_long(beginning, MAX_LINE_BYTES as u64))),
+        };
+        if self.read == MAX_LINES {
+            let message = format!("a bulk has at most {MAX_LINES} lines; the rest was not looked at");
+            self.end.cut = Some(Cut { code: "too_many_lines", message });
+            return false;
+        }
+        self.read += 1;
+        match read {
+            Ok(envelope) => {
+                self.places.push(Place::Asked(envelope.id.clone()));
+                self.commands.push(envelope);
+            }
+            Err(unread) => self.places.push(Place::Unread(unread)),
+        }
+        true
+    }
+
+    /// Hands in what has come, unless it has to wait for what is under way.
+    async fn hand_in(&mut self) {
+        let most = match self.order {
+            Order::PerUser => 1,
+            Order::None => CHUNKS_UNDER_WAY,
+        };
+        if self.places.is_empty() || self.under_way.len() >= most {
+            return;
+        }
+        let places = std::mem::take(&mut self.places);
+        let mut commands = std::mem::take(&mut self.commands);
+        let lines = match self.order {
+            Order::PerUser => ledger::Lines::InOrder,
+            Order::None => ledger::Lines::Independent,
+        };
+        let given_up = Instant::now() + QUEUE_PATIENCE;
+        let answers = loop {
+            if commands.is_empty() {
+                break None;
+            }
+            let count = commands.len();
+            let undecided = |why| {
+                let (reply, answers) = oneshot::channel();
+                // The receiver is here.
+                let _ = reply.send(vec![Answer::Unavailable(why); count]);
+                Some(answers)
+            };
+            match self.door.engine.submit(&self.asker.caller, commands, lines) {
+                Ok(answers) => break Some(answers),
+                Err((Unavailable::Busy, refused)) if Instant::now() < given_up => {
+                    commands = refused;
+                    sleep(LOOK_AGAIN).await;
+                }
+                Err((why, _)) => break undecided(why),
+            }
+        };
+        self.under_way.push_back(UnderWay { places, answers });
+    }
+
+    async fn answer_next(&mut self) -> Result<(), Broken> {
+        if self.under_way.is_empty() {
+            return Ok(());
+        }
+        let answered = answered(&mut self.under_way).await;
+        self.write(answered)
+    }
+
+    /// Puts the answers to some lines behind the others.
+    fn write(&mut self, (places, answers): (Vec<Place>, Vec<Answer>)) -> Result<(), Broken> {
+        let mut text = Vec::with_capacity(places.len() * 224);
+        let mut answers = answers.into_iter();
+        for place in places {
+            self.end.lines += 1;
+            let (id, answer) = match place {
+                Place::Asked(id) => (Some(id), answers.next().unwrap_or(Answer::Unavailable(Unavailable::Stopped))),
+                Place::Unread(unread) => {
+                    let Unread { id, malformed } = *unread;
+                    (id, Answer::Malformed(Box::new(malformed)))
+                }
+            };
+            self.end.count(&answer);
+            write_answer(&mut text, self.end.lines, id.as_ref(), &answer);
+        }
+        self.writer.write(text).map_err(|error| {
+            tracing::error!(%error, "the answers of a bulk could not be kept for its client; it breaks off");
+            Broken
+        })
+    }
+}
+
+/// The client has gone, or its answers could not be kept.
+#[derive(Debug)]
+struct Broken;
+
+/// The answers to the first lines that are under way. Can be given up and called again.
+async fn answered(under_way: &mut VecDeque<UnderWay>) -> (Vec<Place>, Vec<Answer>) {
+    let Some(first) = under_way.front_mut() else { return std::future::pending().await };
+    let answers = match &mut first.answers {
+        // Whoever is left without answers does not know.
+        Some(answers) => answers.await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let places = under_way.pop_front().map(|first| first.places).unwrap_or_default();
+    (places, answers)
+}
+
+impl End {
+    fn count(&mut self, answer: &Answer) {
+        *match answer {
+            Answer::Taken(_) => &mut self.taken,
+            Answer::Refused(_) => &mut self.refused,
+            Answer::Conflict(_) => &mut self.conflict,
+            Answer::Malformed(_) => &mut self.malformed,
+            Answer::Unavailable(Unavailable::Unfinished) => &mut self.pending,
+            Answer::Unavailable(Unavailable::Stopped) => &mut self.unknown,
+            Answer::Unavailable(_) => &mut self.undecided,
+        } += 1;
+    }
+}
+
+/// `{"line":1,"id":"g-1",` and the answer's own fields.
+fn write_answer(text: &mut Vec<u8>, line: u64, id: Option<&CommandId>, answer: &Answer) {
+    // A vector takes everything.
+    let _ = write!(text, "{{\"line\":{line}");
+    if let Some(id) = id {
+        text.extend_from_slice(b",\"id\":");
+        let _ = serde_json::to_writer(&mut *text, id);
+    }
+    let at = text.len();
+    let _ = serde_json::to_writer(&mut *text, answer);
+    text[at] = b',';
+    text.push(b'\n');
+}
