@@ -54,7 +54,7 @@ pub struct Which {
     pub command: Option<CommandId>,
     /// The service whose command it is. Where absent: any, if only one has such a command; for an
     /// action the one that asks.
-    #[arg(long = "command-source", requires = "command", value_name = "SERVICE")]
+    #[arg(id = "command_source", long = "command-source", requires = "command", value_name = "SERVICE")]
     pub source: Option<Source>,
     /// Which order of the command's group: its place there, from 0; the first that it placed where absent.
     #[arg(long, requires = "command", value_name = "N")]
