@@ -20,7 +20,7 @@ mod toml_text;
 mod words;
 
 use std::{
-    io::{ErrorKind, IsTerminal},
+    io::IsTerminal,
     panic::{self, PanicHookInfo},
     process::ExitCode,
 };
@@ -65,31 +65,22 @@ fn run() -> ExitCode {
         Ok(cli::Ended::Well) => ExitCode::SUCCESS,
         Ok(cli::Ended::WithFault) => ExitCode::from(1),
         // A reader may have seen enough; whoever appends has not been told everything.
-        Err(error) if output::is_closed_pipe(&error) && !error.is::<cli::Unanswered>() => ExitCode::SUCCESS,
+        Err(error) if output::is_closed_pipe(&error) && !is_unanswered(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&schemas::visible_lines(&format!("{error:#}")));
-            let interrupted = match error.downcast_ref() {
-                Some(app::Error::Interrupted(interrupted)) => Some(interrupted),
-                _ => error.downcast_ref::<signals::Interrupted>(),
+            let interrupted = match error.downcast_ref::<app::Error>() {
+                Some(error) => error.interrupted(),
+                None => error.downcast_ref::<signals::Interrupted>(),
             };
             if let Some(interrupted) = interrupted {
                 return ExitCode::from(interrupted.exit_code());
             }
             // What the ledger found wrong or refused is a fault; the rest is a matter of how it was called.
-            let fault = error.is::<cli::Unanswered>()
-                || error.chain().any(|cause| {
-                    cause.is::<ledger::Error>()
-                        || cause.is::<ledger::Unavailable>()
-                        || cause.is::<schemas::Rejection>()
-                        || cause.downcast_ref::<app::Error>().is_some_and(app::Error::is_fault)
-                        || cause.downcast_ref::<std::io::Error>().is_some_and(|e| {
-                            matches!(
-                                e.kind(),
-                                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
-                            )
-                        })
-                });
-            ExitCode::from(if fault { 1 } else { 2 })
+            ExitCode::from(if error.chain().any(app::is_fault) { 1 } else { 2 })
         }
     }
+}
+
+fn is_unanswered(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(app::Error::Unanswered { .. }))
 }

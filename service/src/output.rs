@@ -13,7 +13,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::{visible, visible_lines};
 use serde::Serialize;
 
-use crate::signals::{self, Interrupted};
+use crate::{
+    app::{Told, Unit, Watch, Work},
+    signals::{self, Interrupted},
+};
+
+pub use crate::words::thousands;
 
 /// Standard output, buffered.
 pub fn stdout() -> BufWriter<StdoutLock<'static>> {
@@ -121,8 +126,8 @@ impl<const N: usize> Columns<N> {
         if self.waiting.len() > LOOKED_AT { self.let_go(out) } else { Ok(()) }
     }
 
-    /// Prints what has waited.
-    pub fn finish(mut self, out: &mut impl Write) -> Result<()> {
+    /// Prints what has waited; rows behind it have its widths.
+    pub fn show(&mut self, out: &mut impl Write) -> Result<()> {
         // A head without rows says nothing.
         if self.waiting.len() > 1 { self.let_go(out) } else { Ok(()) }
     }
@@ -144,21 +149,6 @@ impl<const N: usize> Columns<N> {
     }
 }
 
-/// A number with its thousands apart: `1,234,567`.
-pub fn thousands(number: impl std::fmt::Display) -> String {
-    let text = format!("{number}");
-    let (sign, rest) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
-    let (whole, fraction) = rest.find('.').map_or((rest, ""), |dot| rest.split_at(dot));
-    let mut grouped = String::from(sign);
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + fraction
-}
-
 /// How long work takes before it is worth a bar.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -171,7 +161,6 @@ pub struct Progress {
     unit: &'static str,
     /// Since when, where there is somebody to see it and it is not shown yet.
     unseen_since: Cell<Option<Instant>>,
-    steps: Cell<u64>,
 }
 
 impl Progress {
@@ -207,23 +196,7 @@ impl Progress {
         let style = ProgressStyle::with_template(template).expect("the templates are ours");
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         let unseen_since = io::stderr().is_terminal().then(Instant::now);
-        Self {
-            bar: bar.with_style(style).with_message(what),
-            what,
-            unit,
-            unseen_since: Cell::new(unseen_since),
-            steps: Cell::new(0),
-        }
-    }
-
-    /// One more.
-    ///
-    /// # Errors
-    /// [`Interrupted`] if the command was asked to end.
-    pub fn step(&self) -> Result<(), Interrupted> {
-        self.steps.set(self.steps.get() + 1);
-        // Looking at the clock costs as much as folding a record.
-        if self.steps.get().is_multiple_of(1024) { self.set(self.steps.get()) } else { Ok(()) }
+        Self { bar: bar.with_style(style).with_message(what), what, unit, unseen_since: Cell::new(unseen_since) }
     }
 
     /// So many.
@@ -249,14 +222,20 @@ impl Drop for Progress {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A person at a terminal, or a file that keeps what is said: a bar for what takes long, and notes beside the output.
+#[derive(Debug, Clone, Copy)]
+pub struct Bars;
 
-    #[test]
-    fn thousands_are_apart() {
-        for (number, text) in [("0", "0"), ("999", "999"), ("1000", "1,000"), ("-1234567.80", "-1,234,567.80")] {
-            assert_eq!(thousands(number), text);
-        }
+impl Watch for Bars {
+    fn begin(&self, Work { doing, total, unit }: Work) -> Told {
+        let progress = match unit {
+            Unit::Records => Progress::records(total, doing),
+            Unit::Bytes => Progress::bytes(total, doing),
+        };
+        Box::new(move |done| progress.set(done))
+    }
+
+    fn note(&self, said: &str) {
+        complain(&visible(said));
     }
 }

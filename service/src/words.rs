@@ -5,7 +5,7 @@ use schemas::{
     Body, Coins, Event, GiftGiven, Lot, Order, OrderKind, Origin, Record, Returned, Status, Timestamp, visible,
 };
 
-use crate::{local_time::local, output::thousands};
+use crate::local_time::local;
 
 /// How far apart the times of happening and of recording are before both are told: what is dispatched is
 /// recorded some milliseconds later.
@@ -73,7 +73,7 @@ pub fn event(kind: &str) -> String {
 }
 
 /// What an event says.
-fn sentence(event: &Event, zone: Tz) -> String {
+pub fn sentence(event: &Event, zone: Tz) -> String {
     match event {
         Event::ReferencePublished(e) => {
             let part = if e.last && e.part == 0 { String::new() } else { format!(", part {}", e.part) };
@@ -184,4 +184,31 @@ fn coins_in(lots: &[Lot]) -> String {
 
 fn counted(coins: i128) -> String {
     if coins == 1 { "1 coin".to_owned() } else { format!("{} coins", thousands(coins)) }
+}
+
+/// A number with its thousands apart: `1,234,567`.
+pub fn thousands(number: impl std::fmt::Display) -> String {
+    let text = format!("{number}");
+    let (sign, rest) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
+    let (whole, fraction) = rest.find('.').map_or((rest, ""), |dot| rest.split_at(dot));
+    let mut grouped = String::from(sign);
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        for (number, text) in [("0", "0"), ("999", "999"), ("1000", "1,000"), ("-1234567.80", "-1,234,567.80")] {
+            assert_eq!(thousands(number), text);
+        }
+    }
 }

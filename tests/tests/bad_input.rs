@@ -349,7 +349,7 @@ fn nothing_is_withdrawn_unless_somebody_says_so() {
     };
 
     let applied = text(&ledger.run(&["apply", "-f", &one_more], DONE, "one more item").stdout);
-    let stays = "2 items are not in the file; they stay as they are (item donation, item rose); --prune withdraws";
+    let stays = "2 items are not in the file; they stay as they are (item donation, item rose); pruning withdraws";
     assert!(applied.contains("+ item car price 100") && applied.contains(stays), "{applied}");
     ledger.run(&import, DONE, "with a small platform");
     assert_eq!(sold(), ["donation", "rose"], "they are still there to be withdrawn");
@@ -403,7 +403,7 @@ fn wrong_questions_are_refused() {
         ),
         (&["settle", "--dry-run", "November"], WRONG_USE, r#""November" is not a month such as 2026-11"#),
         (&["settle", "2026-11"], WRONG_USE, "--dry-run"),
-        (&["balance"], WRONG_USE, "name an account, such as user:u1, or ask for --all"),
+        (&["balance"], WRONG_USE, "name an account, such as user:u1, or ask for `all`"),
         (&["balance", "u1"], WRONG_USE, r#""u1" is not an account: user:<id>"#),
         (&["wallet"], WRONG_USE, "<USER>"),
         (&["order"], WRONG_USE, "<NUMBER>"),

@@ -4,11 +4,13 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Output, Stdio},
 };
 
 use giftledger_tests::{binary::giftledger, world::World};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -645,4 +647,194 @@ fn support_sees_what_it_does_before_it_is_done() {
     assert!(books.run(&granted, DONE).contains("done: granted"));
     assert_eq!(spendable(), (780 + 30 + 30 + 5).to_string());
     books.run(&["verify", "-q"], DONE);
+}
+
+fn lines(shown: &str) -> Vec<Value> {
+    shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn place(record: &Value) -> String {
+    format!("{}-{}", record["shard"], record["sequence"])
+}
+
+/// What a user's coins, a streamer's turnover and a channel's money came from, each with what was left.
+#[test]
+fn an_account_says_why_it_holds_what_it_holds() {
+    let world = World::in_folder(4);
+    let books = Books::of(
+        &world,
+        &[
+            VERSION_1,
+            &top_up("1", "u1", 1_100),
+            r#"{"id":"g1","gift":{"user":"u1","item":"rose","quantity":30,"to":[{"streamer":"s1"}]}}"#,
+            r#"{"id":"r1","actor":"ann","refund":{"order":{"user":"u1","name":{"command":"g1"}},"coins":10,"reason":"not_shown"}}"#,
+        ],
+    );
+    let why = |account: &str, more: &[&str]| books.json(&[&["why", account], more].concat());
+    let each = |answer: &Value, field: &str| -> Vec<String> {
+        answer["changes"].as_array().unwrap().iter().map(|change| change[field].as_str().unwrap().to_owned()).collect()
+    };
+    let user = why("user:u1", &[]);
+    assert_eq!(each(&user, "amount"), ["1100", "-30", "10"]);
+    assert_eq!(each(&user, "balance"), ["1100", "1070", "1080"]);
+    assert_eq!(each(&user, "command")[1..], ["g1", "r1"]);
+    assert_eq!(user["balances"], serde_json::json!([{"asset": "coin", "balance": "1080"}]));
+    let (gift, refund) = (&user["changes"][1], &user["changes"][2]);
+    let order = books.json(&["order", "--user", "u1", "--command", "g1"])["order"]["id"].clone();
+    assert_eq!((&gift["order"], &refund["order"]), (&order, &order));
+    assert_eq!((&gift["actor"], &refund["actor"]), (&Value::Null, &"ann".into()));
+    assert!(refund["what"].as_str().unwrap().contains("10 coins refunded: not_shown"), "{refund}");
+    assert!(each(&user, "what")[0].contains("apple/GPA.1"), "{user}");
+    // The streamer gained the value of the gift, and lost that of the refund.
+    assert_eq!(each(&why("streamer:s1:turnover", &[]), "balance"), ["30", "20"]);
+    // The channel owes what was paid: minus, and money.
+    let channel = why("channel:apple:receivable", &[]);
+    assert_eq!((&channel["changes"][0]["amount"], &channel["changes"][0]["asset"]), (&"-1.00".into(), &"CNY".into()));
+    // The newest, whose balances count what is left out; and of the past.
+    let last = why("user:u1", &["--limit", "1"]);
+    assert_eq!((each(&last, "balance"), &last["more"]), (vec!["1080".to_owned()], &2.into()));
+    let then = why("user:u1", &["--as-of", gift["record"].as_str().unwrap()]);
+    assert_eq!((each(&then, "balance").len(), &then["balances"][0]["balance"]), (2, &"1070".into()));
+    assert_eq!(why("user:nobody", &[])["changes"], serde_json::json!([]));
+
+    let shown = books.run(&["why", "user:u1", "--limit", "2"], DONE);
+    for said in ["older changes are left out (1)", "by ann", "not_shown", "1,070", "user:u1 holds 1,080 coin"] {
+        assert!(shown.contains(said), "{said} is not in\n{shown}");
+    }
+    assert!(books.run(&["why", "user:nobody"], DONE).contains("nothing was ever posted to user:nobody"));
+}
+
+/// How large it is, how far it is, and what hangs in it.
+#[test]
+fn a_ledger_says_how_it_is() {
+    let world = World::in_folder(4);
+    let hold = |id: &str, coins: u32| {
+        format!(
+            r#"{{"id":"{id}","hold":{{"user":"u1","provider":"arcade","coins":{coins},"deadline":"2200-01-20T00:00:00Z"}}}}"#
+        )
+    };
+    let books = Books::of(
+        &world,
+        &[
+            VERSION_1,
+            &top_up("1", "u1", 1_000),
+            &hold("h1", 30),
+            &hold("h2", 31),
+            &hold("h3", 500),
+            r#"{"id":"e3","release":{"order":{"user":"u1","name":{"command":"h3"}},"reason":"never_delivered"}}"#,
+        ],
+    );
+    let records = lines(&books.run(&["events", "--json"], DONE));
+    let status = books.json(&["status"]);
+    assert_eq!(status["records"], records.len());
+    let of_shards = status["shards"].as_array().unwrap();
+    let sum: u64 = of_shards.iter().map(|shard| shard["records"].as_u64().unwrap()).sum();
+    assert_eq!((of_shards.len(), sum), (4, records.len() as u64));
+    let last = records.last().unwrap();
+    assert_eq!(status["last_record"]["record"], place(last));
+    assert_eq!(status["last_record"]["time"], last["time"]);
+    // The world's clock stood in January 2026.
+    assert!(status["last_record"]["clock_ahead_ms"].as_i64().unwrap() > 86_400_000, "{status}");
+    let holds: Vec<String> = status["open_holds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|class| format!("{} {} {}", class["age"].as_str().unwrap(), class["holds"], class["coins"]))
+        .collect();
+    let expected = ["under_1_min 0 \"0\"", "1_to_10_min 0 \"0\"", "10_to_60_min 0 \"0\"", "over_60_min 2 \"61\""];
+    assert_eq!(holds, expected, "what was released is open no more");
+    assert_eq!((&status["untaken_dispatches"], &status["is_open"]), (&0.into(), &true.into()), "the world has it open");
+    assert_eq!((&status["backup"], &status["version"]), (&Value::Null, &env!("CARGO_PKG_VERSION").into()));
+    let on_disk: u64 =
+        fs::read_dir(books.data.join("log")).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert_eq!(status["bytes"]["log"], on_disk);
+
+    books.run(&["snapshot"], DONE);
+    let status = books.json(&["status"]);
+    assert_eq!(
+        (&status["snapshot"]["records"], &status["snapshot"]["records_since"]),
+        (&records.len().into(), &0.into())
+    );
+    let shown = books.run(&["status"], DONE);
+    for said in ["over 60 min", "61", "in 4 shards", "a writer has it open", "0 records since"] {
+        assert!(shown.contains(said), "{said} is not in\n{shown}");
+    }
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+
+    let new = Books::empty();
+    new.run(&["init", "--shards", "2"], DONE);
+    let status = new.json(&["status"]);
+    assert_eq!((&status["last_record"], &status["snapshot"]), (&Value::Null, &Value::Null));
+    assert_eq!((&status["records"], &status["is_open"]), (&0.into(), &false.into()));
+    assert!(new.run(&["status"], DONE).contains("no record yet"));
+}
+
+/// Behind any record come all others, once; behind a time those of later times.
+#[test]
+fn events_go_on_behind_a_position_or_a_time() {
+    let world = World::in_folder(4);
+    let commands: Vec<String> = (0..12).map(|n| top_up(&n.to_string(), &format!("u{}", n % 5), 10)).collect();
+    let books = Books::of(&world, &commands.iter().map(String::as_str).collect::<Vec<_>>());
+    let events = |after: &str| lines(&books.run(&["events", "--json", "--after", after], DONE));
+    let all = lines(&books.run(&["events", "--json"], DONE));
+    for (nth, record) in all.iter().enumerate() {
+        assert_eq!(events(&place(record)), all[nth + 1..], "behind {}", place(record));
+    }
+    let time = |record: &Value| record["time"].as_str().unwrap().parse::<schemas::Timestamp>().unwrap();
+    let later: Vec<Value> = all.iter().filter(|record| time(record) > time(&all[5])).cloned().collect();
+    assert_eq!(events(&time(&all[5]).to_string()), later);
+    let limited = books.run(&["events", "--json", "--after", &place(&all[2]), "--limit", "2"], DONE);
+    assert_eq!(lines(&limited), all[3..5]);
+    assert!(books.run(&["events", "--after", "0-999"], FAULT).contains("0-999"));
+}
+
+/// A follower sees what others append, and ends when it is asked to, or has seen enough.
+#[test]
+fn events_are_followed_beside_the_writer() {
+    let books = Books::empty();
+    books.append(&[&top_up("1", "u1", 10)]);
+    let all = || lines(&books.run(&["events", "--json"], DONE));
+    let last = place(all().last().unwrap());
+    let follow = |more: &[&str]| {
+        let mut command = giftledger();
+        command.arg("--data").arg(&books.data).args(["events", "--json", "--follow", "--after", &last]).args(more);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let (mut endless, enough) = (follow(&["--subject", "user:u2"]), follow(&["--limit", "2"]));
+    let mut shown = BufReader::new(endless.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&shown.next().unwrap().unwrap()).unwrap();
+    for id in ["a", "b", "c"] {
+        let grant = format!(r#"{{"id":"{id}","grant":{{"user":"u2","coins":1,"reason":"r"}}}}"#);
+        books.append(&[&grant]);
+        assert_eq!(next()["id"], id, "it is shown before the next one comes");
+    }
+    let output = enough.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(DONE));
+    let ids: Vec<Value> = lines(&text(output.stdout)).iter().map(|record| record["id"].clone()).collect();
+    assert_eq!(ids, ["a", "b"]);
+
+    kill_process(Pid::from_child(&endless), Signal::INT).unwrap();
+    let output = endless.wait_with_output().unwrap();
+    let said = text(output.stderr);
+    let last = place(all().last().unwrap());
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains(&format!("ended by Ctrl-C: the last record that was shown is {last}")), "{said}");
+    assert_eq!(books.output(&["events", "--follow", "--as-of", "0-1"]).status.code(), Some(2));
+}
+
+/// What a program writes and what a person writes are the same platform.
+#[test]
+fn a_platform_file_may_be_json() {
+    let books = Books::empty();
+    let toml = books.file("platform.toml", PLATFORM);
+    let json = books.file(
+        "platform.json",
+        r#"{"entity": {"currency": "CNY", "zone": "Asia/Shanghai", "coins_per_unit": 100},
+            "item": [{"item": "rose", "price": 1}], "streamer": [{"share": "0.45", "from": "2026-01-01"}]}"#,
+    );
+    assert_eq!(books.json(&["apply", "-f", &json])["changes"], 3);
+    assert_eq!(books.json(&["apply", "-f", &toml])["changes"], 0, "it says the same");
+    let wrong = books.file("wrong.json", r#"{"item": [{"item": "rose", "price": 1, "colour": "red"}]}"#);
+    let said = books.run(&["apply", "-f", &wrong], 2);
+    assert!(said.contains("wrong.json: item[0].colour: nothing is known by the name `colour`"), "{said}");
 }

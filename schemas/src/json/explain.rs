@@ -6,7 +6,7 @@ use std::{borrow::Cow, cell::RefCell, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, DeserializeSeed, Expected, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor},
+    de::{self, DeserializeOwned, DeserializeSeed, Expected, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor},
     forward_to_deserialize_any,
 };
 
@@ -33,6 +33,15 @@ pub(super) fn unread(line: &[u8], error: &serde_json::Error) -> Unread {
         },
     };
     Unread { id: id_of(line), malformed }
+}
+
+/// Reads a document by the rules of a line: strictly, and where it is wrong with the path.
+pub(super) fn document<T: DeserializeOwned>(text: &[u8]) -> Result<T, Malformed> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(Malformed::line(format!("not UTF-8, at byte {}", error.valid_up_to() + 1)));
+    }
+    let tree = read_tree(text).map_err(|syntax| Malformed::line(format!("cannot be read as JSON: {syntax}")))?;
+    T::deserialize(&tree).map_err(Problem::malformed)
 }
 
 /// The number of the line is the caller's to say; within it there are columns.

@@ -6,7 +6,7 @@ mod explain;
 mod schema;
 pub(crate) mod strict;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use crate::{CommandId, Envelope, Malformed, Record};
 
@@ -38,6 +38,14 @@ impl Envelope {
     pub fn read(line: &[u8]) -> Result<Self, Box<Unread>> {
         serde_json::from_slice(line).map_err(|error| Box::new(explain::unread(line, &error)))
     }
+}
+
+/// Reads a JSON document of any kind as strictly as a command line; what is wrong is said with its path.
+///
+/// # Errors
+/// Says where what is wrong, and what may stand there.
+pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Malformed> {
+    explain::document(text)
 }
 
 // In JSON everything inside a record is read strictly; its binary form has no second way to be written.

@@ -1,24 +1,46 @@
 //! A ledger to be asked: where the answers come from.
 
+use std::sync::Arc;
+
 use chrono_tz::Tz;
 use ledger::{Clock, SystemClock, log::Reader};
 use projections::Reference;
 use replay::AsOf;
 use schemas::{Record, Subject, Timestamp};
 
-use super::{Error, Result};
-use crate::{ledger_dir::LedgerDir, output::Progress};
+use super::{Error, Result, Unit, Unwatched, Watch, Work};
+use crate::ledger_dir::LedgerDir;
+
+/// How many records are folded between two looks at the clock, which cost as much as folding one.
+const TOLD_EACH: u64 = 1_024;
 
 /// A ledger's records, read beside whoever writes them.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     folder: LedgerDir,
+    watch: Arc<dyn Watch>,
 }
 
 impl Ledger {
     /// The one in a folder.
     pub fn of(folder: &LedgerDir) -> Self {
-        Self { folder: folder.clone() }
+        Self { folder: folder.clone(), watch: Arc::new(Unwatched) }
+    }
+
+    /// The same, with somebody who is told how far folds have come.
+    #[must_use]
+    pub fn watched_by(self, watch: Arc<dyn Watch>) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &LedgerDir {
+        &self.folder
+    }
+
+    /// Who is told.
+    pub fn watch(&self) -> &dyn Watch {
+        &*self.watch
     }
 
     /// Opens the log.
@@ -35,7 +57,7 @@ impl Ledger {
     /// Gives every record up to `as_of` to `visit`, in the order of their times. Returns the clock of
     /// the answer that is made of them.
     pub fn fold(&self, as_of: AsOf, mut visit: impl FnMut(&Record)) -> Result<Timestamp> {
-        Self::fold_with(&mut self.read()?, as_of, |record| {
+        self.fold_with(&mut self.read()?, as_of, |record| {
             visit(record);
             Ok::<(), Error>(())
         })
@@ -43,16 +65,22 @@ impl Ledger {
 
     /// As [`Self::fold`], for several passes over the same records, which may end early.
     pub fn fold_with<E: From<Error>>(
+        &self,
         reader: &mut Reader,
         as_of: AsOf,
         mut visit: impl FnMut(&Record) -> Result<(), E>,
     ) -> Result<Timestamp, E> {
         let clock = Self::clock(reader, as_of)?;
         let total = reader.head().shards.iter().map(|shard| shard.sequence).sum();
-        let progress = Progress::records(total, "folding");
+        let mut told = self.watch.begin(Work { doing: "folding", total, unit: Unit::Records });
+        let mut done: u64 = 0;
         let folded = replay::fold(reader, as_of, |record| {
             visit(record).map_err(Stopped::Visit)?;
-            progress.step().map_err(|interrupted| Stopped::Error(interrupted.into()))
+            done += 1;
+            if !done.is_multiple_of(TOLD_EACH) {
+                return Ok(());
+            }
+            told(done).map_err(|interrupted| Stopped::Error(interrupted.into()))
         });
         match folded {
             Ok(()) => Ok(clock),
@@ -97,7 +125,7 @@ impl Ledger {
         let entity = reference.at(clock).entity().map(|entity| entity.zone.0);
         entity.ok_or_else(|| {
             Error::Unasked(format!(
-                "no entity is published that holds at {clock}, so there is no time zone: name one with --zone"
+                "no entity is published that holds at {clock}, so there is no time zone: name one as `zone`"
             ))
         })
     }

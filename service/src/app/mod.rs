@@ -1,11 +1,15 @@
 //! What every door offers: actions and questions, typed, with one error. A door parses what is asked and renders the
-//! answer; in here nothing is printed but how far a fold has come.
+//! answer; in here nothing is printed. Whoever wants to know how far something long has come gives a [`Watch`].
 
 pub mod actions;
+#[cfg_attr(not(test), expect(dead_code, reason = "the HTTP door reads its queries with it"))]
+pub mod asked;
 mod error;
 mod ledger;
 pub mod questions;
+mod watch;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, is_fault};
 pub use ledger::Ledger;
-pub use questions::orders::{parse_age, parse_coins};
+pub use questions::orders::{Age, parse_coins};
+pub use watch::{Told, Unit, Unwatched, Watch, Work};

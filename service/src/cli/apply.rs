@@ -6,14 +6,15 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use ledger::Engine;
+use ledger::{Caller, Engine};
 use schemas::{Change, Shard};
 
-use super::{Ended, Global, ToWrite};
+use super::{Ended, Global, ToWrite, watched};
 use crate::{
+    app::actions::reference,
     ledger_dir::{LedgerDir, shell_quoted, working},
     output::{ask, print_json, say},
-    platform_file::{self, Applied, Current, Difference, Parts, Published, Unnamed},
+    platform_file::{Applied, Difference, Published},
 };
 
 /// Withdrawn items that a question names; the difference above it names all.
@@ -24,7 +25,7 @@ const NAMED: usize = 10;
 /// An apply that was interrupted goes on with the same file.
 #[derive(Debug, clap::Args)]
 pub struct Apply {
-    /// The platform file (TOML): entity, items, terms of streamers and guilds, memberships.
+    /// The platform file (TOML, or JSON where its name ends in .json): entity, items, terms of streamers and guilds, memberships.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     /// Only show what would change.
@@ -51,16 +52,9 @@ pub struct Pruning {
 }
 
 impl Pruning {
-    /// Nothing is withdrawn.
-    pub const NONE: Self = Self { prune: false, yes: false };
-
     /// Whether anything may be withdrawn.
     pub fn is_asked(self) -> bool {
         self.prune
-    }
-
-    fn unnamed(self) -> Unnamed {
-        if self.prune { Unnamed::IsWithdrawn } else { Unnamed::Stays }
     }
 
     /// Asks whether items shall be withdrawn, if any are; `typed` is the command that says so itself.
@@ -86,13 +80,11 @@ impl Pruning {
 
 impl Apply {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let wanted = platform_file::read(&self.file)?;
+        let wanted = reference::read_file(&self.file)?;
         let ledger = global.ledger_to_write(&self.to_write);
         if self.dry_run {
-            let published = if ledger.exists()? { Published::read(&ledger)? } else { Published::default() };
-            let current = published.current();
-            let difference = platform_file::difference(&current, &wanted, self.pruning.unnamed());
-            check(&current, &difference)?;
+            let published = if ledger.exists()? { Published::read(&watched(&ledger))? } else { Published::default() };
+            let difference = reference::preview(&published, &wanted, self.pruning.prune)?;
             if global.json {
                 difference.changes.iter().try_for_each(print_json)?;
             } else {
@@ -114,8 +106,8 @@ impl Apply {
     }
 }
 
-/// Appends what differs, and returns once every shard has taken it and it holds. `typed` is the command that
-/// withdraws items without asking.
+/// Shows what differs, asks where items would be withdrawn, and publishes it. `typed` is the command that withdraws
+/// without asking.
 pub fn apply(
     engine: &Engine,
     ledger: &LedgerDir,
@@ -124,30 +116,9 @@ pub fn apply(
     typed: &str,
     show: impl FnOnce(&Difference) -> Result<()>,
 ) -> Result<Applied> {
-    let published = Published::read(ledger)?;
-    let current = published.current();
-    let difference = platform_file::difference(&current, wanted, pruning.unnamed());
-    check(&current, &difference)?;
+    let published = Published::read(&watched(ledger))?;
+    let difference = reference::preview(&published, wanted, pruning.prune)?;
     show(&difference)?;
-    if difference.is_empty() {
-        let version = published.reference.at(published.clock).version();
-        return Ok(Applied { version, changes: 0, from: None, resumed_at_part: None, given_up: None });
-    }
     pruning.confirm(&difference, typed)?;
-    platform_file::publish(engine, &published, &difference.changes, Parts::default())
-}
-
-/// Appends what differs of data that names all it needs.
-pub fn apply_changes(engine: &Engine, ledger: &LedgerDir, wanted: &[Change]) -> Result<()> {
-    apply(engine, ledger, wanted, Pruning::NONE, "", |_| Ok(())).map(drop)
-}
-
-fn check(current: &Current, difference: &Difference) -> Result<()> {
-    if current.entity.is_some() && difference.is_about_the_entity() {
-        bail!(
-            "the entity's currency, zone and coins_per_unit are published and cannot change: every past month would \
-             be valued anew; keep them, or begin another ledger"
-        );
-    }
-    Ok(())
+    Ok(reference::publish(engine, &Caller::cli(), &published, &difference)?)
 }

@@ -1,13 +1,15 @@
 //! `events`: the records of the log.
 
-use std::io::Write;
+use std::io::{BufWriter, StdoutLock, Write};
 
 use anyhow::Result;
+use chrono_tz::Tz;
 use replay::AsOf;
+use schemas::Record;
 
 use super::{Ended, Global};
 use crate::{
-    app::questions::events::Question,
+    app::questions::events::{Question, Seen},
     local_time::{local, titled},
     output::{Columns, json_line, stdout},
     words,
@@ -21,28 +23,59 @@ use crate::{
 pub struct Events {
     #[command(flatten)]
     question: Question,
+    /// Go on with what is recorded from now on, until Ctrl-C or the limit.
+    #[arg(long, conflicts_with = "as_of")]
+    follow: bool,
 }
 
 impl Events {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let ledger = global.ledger_to_read();
         let as_of = self.question.as_of.unwrap_or(AsOf::End);
-        let zone = if global.json { chrono_tz::UTC } else { ledger.shown_zone(as_of)? };
-        let mut out = stdout();
-        let mut columns = Columns::new([&*titled("recorded", zone), "record", "whose", "what", "by", "command"]);
-        self.question.each(&ledger, |record| {
-            if global.json {
-                return json_line(&mut out, record);
-            }
-            for what in words::sentences(record, zone, |_, _| true) {
-                let (time, place) = (local(record.time, zone), words::place(record));
-                let (whose, by, command) = (record.subject.to_string(), words::actor(record), record.id.to_string());
-                columns.row(&mut out, [time, place, whose, what, by, command])?;
-            }
-            Ok(())
-        })?;
-        columns.finish(&mut out)?;
-        out.flush()?;
+        let zone = if global.json { Tz::UTC } else { ledger.shown_zone(as_of)? };
+        let mut printed = Printed::new(global.json, zone);
+        if self.follow {
+            self.question.follow(&ledger, |seen| match seen {
+                Seen::Record(record) => printed.record(record),
+                Seen::CaughtUp => printed.show(),
+            })?;
+        } else {
+            self.question.each(&ledger, |record| printed.record(record))?;
+        }
+        printed.show()?;
         Ok(Ended::Well)
+    }
+}
+
+/// What is printed, as objects or as a table.
+struct Printed {
+    out: BufWriter<StdoutLock<'static>>,
+    json: bool,
+    zone: Tz,
+    columns: Columns<6>,
+}
+
+impl Printed {
+    fn new(json: bool, zone: Tz) -> Self {
+        let columns = Columns::new([&*titled("recorded", zone), "record", "whose", "what", "by", "command"]);
+        Self { out: stdout(), json, zone, columns }
+    }
+
+    fn record(&mut self, record: &Record) -> Result<()> {
+        if self.json {
+            return json_line(&mut self.out, record);
+        }
+        for what in words::sentences(record, self.zone, |_, _| true) {
+            let (time, place) = (local(record.time, self.zone), words::place(record));
+            let (whose, by, command) = (record.subject.to_string(), words::actor(record), record.id.to_string());
+            self.columns.row(&mut self.out, [time, place, whose, what, by, command])?;
+        }
+        Ok(())
+    }
+
+    /// What has waited reaches whoever looks.
+    fn show(&mut self) -> Result<()> {
+        self.columns.show(&mut self.out)?;
+        Ok(self.out.flush()?)
     }
 }

@@ -12,7 +12,7 @@ use projections::{Accounts, Books, Format};
 use replay::AsOf;
 
 use super::{Ended, Global};
-use crate::{app, files, output::stdout};
+use crate::{files, output::stdout};
 
 /// What times of records can be.
 const YEARS: RangeInclusive<i32> = 1678..=2261;
@@ -62,7 +62,7 @@ impl Export {
         if let Some(days) = &days {
             // By when it happened, so all of it must be seen before the first entry.
             let mut before = Accounts::new();
-            app::Ledger::fold_with(&mut reader, as_of, |record| {
+            ledger.fold_with(&mut reader, as_of, |record| {
                 if record.happened_at().day_in(zone) < days.start {
                     before.apply(record);
                 }
@@ -70,7 +70,7 @@ impl Export {
             })?;
             books.open(days.start, &before)?;
         }
-        app::Ledger::fold_with(&mut reader, as_of, |record| {
+        ledger.fold_with(&mut reader, as_of, |record| {
             if days.as_ref().is_none_or(|days| days.contains(&record.happened_at().day_in(zone))) {
                 books.write(record)?;
             }

@@ -3,21 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use ledger::{Engine, SystemClock};
-use projections::Reference;
-use replay::AsOf;
-use schemas::{Change, Coins, Shard, Timestamp};
+use schemas::Shard;
 
 use super::{
     Ended, Global, ToWrite,
     apply::{Pruning, apply},
+    watched,
 };
 use crate::{
-    app,
-    import::{BookmarkFile, Imported, Importing, Mapping, Rows, Stopped, looked_at},
+    app::actions::{
+        import::{self, Begin, Imported},
+        reference,
+    },
+    import::Mapping,
     ledger_dir::{LedgerDir, shell_quoted, working},
-    output::{Progress, print_json, say, thousands},
-    platform_file,
+    output::{Bars, print_json, say, thousands},
 };
 
 /// Import gifts from a CSV file.
@@ -54,47 +54,31 @@ pub struct Import {
 impl Import {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let mapping = Mapping::read(&self.mapping, self.id_prefix.as_deref())?;
-        let rows = Rows::open(&self.file, &mapping)?;
+        let import = import::Import::open(&self.file, mapping)?;
         if self.dry_run {
-            let imported = looked_at(rows, &SystemClock)?;
+            let imported = import.preview(&Bars)?;
             print(&imported, true, global.json)?;
             return Ok(Ended::with(imported.counts.all_well()));
         }
         if self.platform.is_none() && self.pruning.is_asked() {
             bail!("--prune is about the items that a platform file does not name; name the file with --platform");
         }
-        let wanted = self.platform.as_deref().map(platform_file::read).transpose()?;
+        let wanted = self.platform.as_deref().map(reference::read_file).transpose()?;
         let ledger = global.ledger_to_write(&self.to_write);
         let engine = if wanted.is_some() { ledger.start_or_make(self.shards)? } else { ledger.start(self.shards)? };
-        let (imported, stopped) =
-            working(engine, |engine| self.import(engine, &ledger, rows, &mapping, wanted.as_deref()))?;
+        let begin = Begin { from_start: self.from_start, anew: self.typed(&ledger, " --from-start") };
+        let import::Ended { imported, stopped } = working(engine, |engine| {
+            if let Some(wanted) = &wanted {
+                let typed = self.typed(&ledger, " --prune --yes");
+                apply(engine, &ledger, wanted, self.pruning, &typed, |_| Ok(()))?;
+            }
+            Ok(import.run(engine, &watched(&ledger), &begin)?)
+        })?;
         print(&imported, false, global.json)?;
         if let Some(stopped) = stopped {
             return Err(stopped.into());
         }
         Ok(Ended::with(imported.counts.all_well() && imported.refused_before == 0))
-    }
-
-    fn import(
-        &self,
-        engine: &Engine,
-        ledger: &LedgerDir,
-        rows: Rows,
-        mapping: &Mapping,
-        wanted: Option<&[Change]>,
-    ) -> Result<(Imported, Option<Stopped>)> {
-        if let Some(wanted) = wanted {
-            apply(engine, ledger, wanted, self.pruning, &self.typed(ledger, " --prune --yes"), |_| Ok(()))?;
-        }
-        let (reference, clock) = app::Ledger::of(ledger).reference(AsOf::End)?;
-        check_platform(&reference, clock, mapping)?;
-        let bookmark = BookmarkFile::of(ledger, &self.file, mapping)?;
-        let anew = self.typed(ledger, " --from-start");
-        let read_before = if self.from_start { None } else { bookmark.read(engine, &anew)? };
-        let bytes = rows.progress();
-        let progress = Progress::bytes(bytes.total(), "importing");
-        let importing = Importing::new(engine, &SystemClock, rows, &bookmark, read_before, &anew)?;
-        importing.run(|| progress.set(bytes.read()))
     }
 
     /// The same command with something more.
@@ -109,43 +93,6 @@ impl Import {
             prefix.unwrap_or_default()
         ))
     }
-}
-
-/// A refusal uses an id up, so what every row needs must be there before the first.
-fn check_platform(reference: &Reference, clock: Timestamp, mapping: &Mapping) -> Result<()> {
-    let item = &mapping.gift.item;
-    let in_force = reference.at(clock);
-    let Some(sold) = in_force.on_sale(item) else {
-        let scheduled = reference.scheduled(clock);
-        let next = scheduled.iter().find(|next| matches!(next.change, Change::Item(new) if new.item == *item));
-        if let Some(next) = next {
-            bail!(
-                "item {item}, which the mapping names, is not on sale before {}, when version {} of the reference data \
-                 holds: import then, or apply a platform that sells it now",
-                next.from,
-                next.version
-            );
-        }
-        bail!(
-            "item {item}, which the mapping names, is not on sale: apply the platform first, or name it with --platform"
-        );
-    };
-    if sold.price != Coins::new(1)? {
-        bail!(
-            "item {item}, which the mapping names, costs {} coins: an item of 1 coin is needed, a gift is as many of it \
-             as the amount has coins",
-            sold.price
-        );
-    }
-    if let Some(entity) = in_force.entity().filter(|entity| entity.currency != mapping.amount.currency) {
-        bail!(
-            "the mapping's amounts are in {} ([amount] currency), and the entity's books in {}: coins of one are not \
-             coins of the other",
-            mapping.amount.currency,
-            entity.currency
-        );
-    }
-    Ok(())
 }
 
 fn print(imported: &Imported, dry_run: bool, json: bool) -> Result<()> {

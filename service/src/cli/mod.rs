@@ -2,7 +2,6 @@
 
 mod anchor;
 mod append;
-pub use append::Unanswered;
 mod apply;
 mod backup;
 mod balance;
@@ -22,12 +21,14 @@ mod restore;
 mod serve;
 mod settle;
 mod snapshot;
+mod status;
 mod support;
 mod token;
 mod verify;
 mod wallet;
+mod why;
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
 use chrono_tz::Tz;
@@ -40,10 +41,8 @@ use serde::Serialize;
 use crate::{
     app,
     ledger_dir::LedgerDir,
-    output::{json_line, stdout},
+    output::{Bars, json_line, stdout},
 };
-
-pub use append::other_encoding;
 
 /// The event-sourced gift and settlement ledger of live-streaming platforms.
 #[derive(Debug, Parser)]
@@ -72,12 +71,17 @@ impl Global {
     }
 
     fn ledger_to_read(&self) -> app::Ledger {
-        app::Ledger::of(&self.ledger())
+        watched(&self.ledger())
     }
 
     fn ledger_to_write(&self, how: &ToWrite) -> LedgerDir {
         self.ledger().accepting_clock(how.accept_clock)
     }
+}
+
+/// A ledger whose folds show how far they are.
+pub fn watched(ledger: &LedgerDir) -> app::Ledger {
+    app::Ledger::of(ledger).watched_by(Arc::new(Bars))
 }
 
 /// What every command takes that opens the ledger to write.
@@ -158,10 +162,12 @@ enum Command {
     Capture(support::Capture),
     Grant(support::Grant),
     Balance(balance::Balance),
+    Why(why::Why),
     Wallet(wallet::Wallet),
     Board(board::Board),
     Serve(serve::Serve),
     Settle(settle::Settle),
+    Status(status::Status),
     Verify(verify::Verify),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -202,10 +208,12 @@ impl Cli {
             Command::Capture(command) => command.run(global),
             Command::Grant(command) => command.run(global),
             Command::Balance(command) => command.run(global),
+            Command::Why(command) => command.run(global),
             Command::Wallet(command) => command.run(global),
             Command::Board(command) => command.run(global),
             Command::Serve(command) => command.run(global),
             Command::Settle(command) => command.run(global),
+            Command::Status(command) => command.run(global),
             Command::Verify(command) => command.run(global),
             Command::Backup(command) => command.run(global),
             Command::Restore(command) => command.run(global),
@@ -226,13 +234,4 @@ impl Cli {
             }
         }
     }
-}
-
-/// Sells what imports need, for their tests.
-#[cfg(test)]
-pub fn sell_donations(engine: &ledger::Engine, ledger: &LedgerDir) {
-    let one = schemas::Coins::new(1).expect("one coin");
-    let item = "donation".parse().expect("an item id");
-    let donation = schemas::GiftItem { item, price: one, value: one, from: None, until: None };
-    apply::apply_changes(engine, ledger, &[schemas::Change::Item(donation)]).expect("it is taken");
 }

@@ -4,8 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use projections::Payout;
-use replay::AsOf;
-use schemas::{Money, Month};
+use schemas::Money;
 
 use super::{Ended, Global};
 use crate::{
@@ -19,19 +18,16 @@ use crate::{
 /// Streamers, guilds and the platform, with a check line.
 #[derive(Debug, clap::Args)]
 pub struct Settle {
-    /// The month, such as 2026-11, in the entity's zone.
-    month: Month,
+    #[command(flatten)]
+    question: Question,
     /// Calculate and print; nothing is recorded.
     #[arg(long, required = true)]
     dry_run: bool,
-    /// As of a time or a position `<shard>-<sequence>`.
-    #[arg(long, value_name = "MOMENT")]
-    as_of: Option<AsOf>,
 }
 
 impl Settle {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let answer = Question { month: self.month, as_of: self.as_of }.ask(&global.ledger_to_read())?;
+        let answer = self.question.ask(&global.ledger_to_read())?;
         let Answer { payout, position, as_of, .. } = &answer;
         if global.json {
             print_json(&answer)?;

@@ -19,7 +19,7 @@ use crate::{
         terms::{Holder, Terms},
         tokens::{self, Listed, ListedSecret},
     },
-    app::{self, parse_age, parse_coins},
+    app::{self, Age, parse_coins},
     ledger_dir::LedgerDir,
     local_time::{local, titled},
     output::{json_line, print_json, say, stdout, table, thousands},
@@ -108,8 +108,8 @@ pub struct Rotate {
     /// Which token.
     name: Name,
     /// How long the secret before works: 0s, 15m, 1h, 3d.
-    #[arg(long, value_name = "AGE", value_parser = parse_age, default_value = "1h")]
-    grace: i64,
+    #[arg(long, value_name = "AGE", default_value = "1h")]
+    grace: Age,
 }
 
 /// End a token.
@@ -215,13 +215,13 @@ impl Rotate {
     fn run(self, global: &Global) -> Result<Ended> {
         let now = SystemClock.now();
         let secret =
-            with_store(&global.ledger(), async |store| tokens::rotate(store, &self.name, self.grace, now).await)?;
-        let until = now.plus_millis(self.grace);
+            with_store(&global.ledger(), async |store| tokens::rotate(store, &self.name, self.grace.millis(), now).await)?;
+        let until = now.plus_millis(self.grace.millis());
         if global.json {
             return show_once(&self.name, &secret, None, Some(until));
         }
         let name = self.name;
-        let before = if self.grace == 0 {
+        let before = if self.grace.millis() == 0 {
             "the one before does not work any more".to_owned()
         } else {
             format!("the one before works until {until}")

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::problem::{Code, Problem};
-use crate::cli::other_encoding;
+use crate::app::actions::append::other_encoding;
 
 /// How long a client may take for a body that fits a page, and between two pieces of a long one.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{importing::Counts, mapping::Mapping, rows::Position};
-use crate::{ledger_dir::LedgerDir, output::complain};
+use crate::{app::Watch, ledger_dir::LedgerDir};
 
 /// Changes when the same row of the same mapping becomes another command.
 const IMPORTER: u32 = 2;
@@ -67,7 +67,7 @@ impl BookmarkFile {
     ///
     /// # Errors
     /// If another mapping read it; `anew` is the command that reads it from its start.
-    pub fn read(&self, engine: &Engine, anew: &str) -> Result<Option<Bookmark>> {
+    pub fn read(&self, engine: &Engine, anew: &str, watch: &dyn Watch) -> Result<Option<Bookmark>> {
         let path = self.path();
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -75,7 +75,7 @@ impl BookmarkFile {
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         };
         let from_start = |why: &str| {
-            complain(&format_args!("{why}; {} is read from its start, no row is taken twice", self.file));
+            watch.note(&format!("{why}; {} is read from its start, no row is taken twice", self.file));
             Ok(None)
         };
         let Ok(bookmark) = serde_json::from_slice::<Bookmark>(&text) else {

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Context, Result, anyhow};
 use ledger::{Answer, Caller, Clock, Engine, Lines, Unavailable, log::Head};
 use reconcile::Sum;
-use schemas::{Coins, Envelope, Shard, visible};
+use schemas::{Coins, Envelope, Shard};
 use serde::{Deserialize, Serialize};
 
 use super::{
     bookmark::{Bookmark, BookmarkFile},
     rows::{Found, Row, Rows},
 };
-use crate::{output::complain, signals::Interrupted};
+use crate::app::{Unit, Watch, Work};
 
 /// Rows read and submitted at once.
 const CHUNK: usize = 8_189;
@@ -104,6 +104,7 @@ enum Outcome {
 pub struct Importing<'a> {
     engine: &'a Engine,
     clock: &'a dyn Clock,
+    watch: &'a dyn Watch,
     rows: Rows,
     bookmark: &'a BookmarkFile,
     /// Where the log stood when this began.
@@ -119,7 +120,7 @@ impl<'a> Importing<'a> {
     /// Begins with the first row, or behind the bookmark; `anew` is the command that begins with the first.
     pub fn new(
         engine: &'a Engine,
-        clock: &'a dyn Clock,
+        (clock, watch): (&'a dyn Clock, &'a dyn Watch),
         mut rows: Rows,
         bookmark: &'a BookmarkFile,
         read_before: Option<Bookmark>,
@@ -135,12 +136,14 @@ impl<'a> Importing<'a> {
             total = read.counts;
         }
         let begun = engine.reader().head();
-        Ok(Self { engine, clock, rows, bookmark, begun, imported, total, held: false })
+        Ok(Self { engine, clock, watch, rows, bookmark, begun, imported, total, held: false })
     }
 
-    /// Imports the rows to the end of the file, or to where the ledger takes nothing more; `step` is called
+    /// Imports the rows to the end of the file, or to where the ledger takes nothing more; whoever watches is told
     /// after each chunk, and can end it.
-    pub fn run(mut self, mut step: impl FnMut() -> Result<(), Interrupted>) -> Result<(Imported, Option<Stopped>)> {
+    pub fn run(mut self) -> Result<(Imported, Option<Stopped>)> {
+        let bytes = self.rows.progress();
+        let mut told = self.watch.begin(Work { doing: "importing", total: bytes.total(), unit: Unit::Bytes });
         let mut stopped = None;
         while stopped.is_none() {
             let chunk: Vec<Found> = self.rows.by_ref().take(CHUNK).collect::<Result<_>>()?;
@@ -156,7 +159,7 @@ impl<'a> Importing<'a> {
                 total.add(&self.imported.counts);
                 self.bookmark.store(self.rows.reached(), &total, head)?;
             }
-            step().context("import again, and it goes on from here")?;
+            told(bytes.read()).context("import again, and it goes on from here")?;
         }
         self.imported.records_added = records(&self.engine.reader().head()) - records(&self.begun);
         Ok((self.imported, stopped))
@@ -284,12 +287,12 @@ impl<'a> Importing<'a> {
     }
 
     fn tell(&mut self, why: &str) {
-        tell(&mut self.imported.shown, why);
+        tell(self.watch, &mut self.imported.shown, why);
     }
 }
 
 /// Reads a file to its end and counts what its rows would be, without a ledger.
-pub fn looked_at(rows: Rows, clock: &dyn Clock) -> Result<Imported> {
+pub fn looked_at(rows: Rows, clock: &dyn Clock, watch: &dyn Watch) -> Result<Imported> {
     let mut imported = Imported::default();
     let latest = clock.now().plus_millis(TOLERANCE_MS);
     for found in rows {
@@ -299,7 +302,7 @@ pub fn looked_at(rows: Rows, clock: &dyn Clock) -> Result<Imported> {
             Found::Malformed { line, why } => {
                 imported.counts.malformed += 1;
                 list(&mut imported.malformed_lines, line);
-                tell(&mut imported.shown, &why);
+                tell(watch, &mut imported.shown, &why);
             }
             Found::Gift(row) if row.gift.occurred_at.is_some_and(|time| time > latest) => {
                 imported.counts.left_for_next_time += 1;
@@ -314,12 +317,12 @@ pub fn looked_at(rows: Rows, clock: &dyn Clock) -> Result<Imported> {
     Ok(imported)
 }
 
-fn tell(shown: &mut u64, why: &str) {
+fn tell(watch: &dyn Watch, shown: &mut u64, why: &str) {
     *shown += 1;
     if *shown <= SHOWN {
-        complain(&visible(why));
+        watch.note(why);
     } else if *shown == SHOWN + 1 {
-        complain(&"… and more; the summary counts them");
+        watch.note("… and more; the summary counts them");
     }
 }
 
@@ -376,7 +379,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{super::mapping::Mapping, *};
-    use crate::{cli, ledger_dir::LedgerDir};
+    use crate::{
+        app::{Ledger, Unwatched, actions::reference::publish_changes},
+        ledger_dir::LedgerDir,
+    };
 
     const MAPPING: &str = "[columns]\ngift = 'id'\ntime = 'time'\nsender = 'user'\namount = 'amount'\n\
                            [streamers]\nnone = 'house'\n\
@@ -397,7 +403,10 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let dir = LedgerDir::new(&folder.path().join("ledger"));
             let engine = dir.make(Some(3)).unwrap();
-            cli::sell_donations(&engine, &dir);
+            let one = Coins::new(1).unwrap();
+            let item = "donation".parse().unwrap();
+            let donation = schemas::GiftItem { item, price: one, value: one, from: None, until: None };
+            publish_changes(&engine, &Ledger::of(&dir), &[schemas::Change::Item(donation)]).unwrap();
             Self { folder, dir, engine, mapping: Mapping::parse(mapping, "m.toml").unwrap() }
         }
 
@@ -406,10 +415,11 @@ mod tests {
             let file = self.file();
             fs::write(&file, format!("id,time,user,amount\n{}\n", rows.join("\n"))).unwrap();
             let bookmark = BookmarkFile::of(&self.dir, &file, &self.mapping).unwrap();
-            let read_before = bookmark.read(&self.engine, "").unwrap();
+            let read_before = bookmark.read(&self.engine, "", &Unwatched).unwrap();
             let rows = Rows::open(&file, &self.mapping).unwrap();
-            let importing = Importing::new(&self.engine, clock, rows, &bookmark, read_before, "").unwrap();
-            let (imported, stopped) = importing.run(|| Ok(())).unwrap();
+            let importing =
+                Importing::new(&self.engine, (clock, &Unwatched), rows, &bookmark, read_before, "").unwrap();
+            let (imported, stopped) = importing.run().unwrap();
             assert!(stopped.is_none());
             let counts = &imported.counts;
             let sum = counts.taken

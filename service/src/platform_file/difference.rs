@@ -10,6 +10,7 @@ use projections::Reference;
 use schemas::{
     Change, Entity, GiftItem, GuildId, GuildTerms, ItemId, Membership, StreamerId, StreamerTerms, Timestamp,
 };
+use serde::Serialize;
 
 /// The reference data that holds: a fold of its changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,12 +73,14 @@ impl Current {
 
 /// What applying a file changes. Prints as one line a change: `+` new, `~` replaced, `-` withdrawn;
 /// then, after `!`, what a person should know.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The changes, in the file's order, withdrawals last.
     pub changes: Vec<Change>,
-    lines: Vec<String>,
-    notes: Vec<String>,
+    /// A line for each of them, for people.
+    pub lines: Vec<String>,
+    /// What a person should know besides.
+    pub notes: Vec<String>,
 }
 
 impl Difference {
@@ -120,9 +123,10 @@ impl fmt::Display for Difference {
 }
 
 /// What becomes of an item that a file does not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unnamed {
     /// It stays: another file may have named it.
+    #[default]
     Stays,
     /// It is withdrawn: the file says what is sold.
     IsWithdrawn,
@@ -186,7 +190,7 @@ fn notes(current: &Current, file: &Current, unnamed: Unnamed) -> Vec<String> {
     }
     if unnamed == Unnamed::Stays {
         let items = missing(&current.items, &file.items, |item| Change::Item(item.clone()));
-        stay("items", items, "; --prune withdraws what a file does not name");
+        stay("items", items, "; pruning withdraws what a file does not name");
     }
     let streamers = missing(&current.streamers, &file.streamers, |terms| Change::Streamer(terms.clone()));
     stay("terms of streamers", streamers, "");
@@ -293,7 +297,7 @@ mod tests {
             + guild g2 from 2026-12-01 share 0.1\n\
             ! entity is not in the file; it stays as it is\n\
             ! 2 items are not in the file; they stay as they are (item car, item rose); \
-            --prune withdraws what a file does not name\n\
+            pruning withdraws what a file does not name\n\
             ! 2 terms of streamers are not in the file; they stay as they are \
             (every other streamer from 2026-11-01, streamer s1 from 2026-11-16)\n\
             ! guild g1 from 2026-11-01 is not in the file; it stays as it is\n\

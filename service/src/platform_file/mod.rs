@@ -29,15 +29,17 @@
 //! from = 2026-11-01
 //! ```
 //!
-//! What a file does not name stays as it is: another file may have named it. With `--prune` the file says
+//! What a file does not name stays as it is: another file may have named it. Pruned, the file says
 //! what is sold, and an item that it does not name is withdrawn. Terms and memberships have a history that
 //! settlements were calculated from: they are added or replaced, by key and day, and never taken away by
 //! leaving them out.
 
 mod difference;
+mod json;
 mod parsing;
 mod publishing;
 
 pub use difference::{Current, Difference, Unnamed, difference};
-pub use parsing::read;
+pub use json::changes as read_json;
+pub use parsing::read_toml;
 pub use publishing::{Applied, Parts, Published, publish};

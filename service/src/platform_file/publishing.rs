@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
 use ledger::{Answer, Caller, Clock, Engine, Lines, SystemClock};
 use projections::Reference;
 use replay::AsOf;
@@ -17,8 +16,10 @@ use schemas::{
 use serde::Serialize;
 
 use super::Current;
-use crate::signals;
-use crate::{app, ledger_dir::LedgerDir};
+use crate::{
+    app::{Error, Ledger, Result},
+    signals,
+};
 
 /// How far ahead a version holds: long enough for every shard to take it first.
 const AHEAD_MS: i64 = 200;
@@ -67,12 +68,19 @@ struct Open {
 
 impl Published {
     /// What the log of a ledger has published.
-    pub fn read(ledger: &LedgerDir) -> Result<Self> {
+    pub fn read(ledger: &Ledger) -> Result<Self> {
         let mut published = Self::default();
-        published.clock = app::Ledger::of(ledger).fold(AsOf::End, |record| {
+        published.clock = ledger.fold(AsOf::End, |record| {
             published.apply(record);
         })?;
         Ok(published)
+    }
+
+    /// The same as of the clock `now`, for whoever keeps it up to date by [`Self::apply`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "the HTTP door keeps one beside its engine"))]
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { clock: now, ..self }
     }
 
     /// What holds, and what is scheduled.
@@ -80,7 +88,8 @@ impl Published {
         Current::of(&self.reference, self.clock)
     }
 
-    fn apply(&mut self, record: &Record) {
+    /// Takes the next record of the log.
+    pub fn apply(&mut self, record: &Record) {
         self.reference.apply(record);
         for (_, event) in record.events() {
             let Event::ReferencePublished(part) = event else { continue };
@@ -151,9 +160,15 @@ impl std::fmt::Display for Applied {
 
 /// Appends `changes` as the next version, or goes on with it, and returns once every shard has taken it
 /// and it holds.
-pub fn publish(engine: &Engine, published: &Published, changes: &[Change], parts: Parts) -> Result<Applied> {
-    let mut version = Version::next(published, changes, parts)?;
-    while version.publish_next_part(engine)? {}
+pub fn publish(
+    engine: &Engine,
+    caller: &Caller,
+    published: &Published,
+    changes: &[Change],
+    parts: Parts,
+) -> Result<Applied> {
+    let mut version = Version::next(published, changes, parts);
+    while version.publish_next_part(engine, caller)? {}
     let from = version.from;
     let wait = from.nanos().saturating_sub(SystemClock.now().nanos());
     let wait = Duration::from_nanos(u64::try_from(wait).unwrap_or(0));
@@ -180,9 +195,9 @@ struct Version<'a> {
 }
 
 impl<'a> Version<'a> {
-    fn next(published: &Published, changes: &'a [Change], parts: Parts) -> Result<Self> {
+    fn next(published: &Published, changes: &'a [Change], parts: Parts) -> Self {
         let number = published.reference.newest() + 1;
-        let (parts, digest) = cut(changes, parts)?;
+        let (parts, digest) = cut(changes, parts);
         let of = parts.len();
         let ids = |start: u32| format!("apply:{number}:{digest}:{start}:{of}:");
         let open = published.open.as_ref().filter(|open| open.version == number);
@@ -199,41 +214,42 @@ impl<'a> Version<'a> {
             let begun = ids(open.starts - 1);
             if open.begun_by.as_str().starts_with(&begun) {
                 version.ids = begun;
-                version.next = usize::try_from(open.parts)?;
+                version.next = open.parts as usize;
                 version.resumed_at = Some(open.parts);
             } else {
                 let begun_by = open.begun_by.clone();
                 version.given_up = Some(GivenUp { parts: open.parts, of: parts_of(begun_by.as_str()), begun_by });
             }
         }
-        Ok(version)
+        version
     }
 
     /// Appends the next part; whether there is one behind it.
-    fn publish_next_part(&mut self, engine: &Engine) -> Result<bool> {
-        let (number, part) = (self.number, u32::try_from(self.next)?);
+    fn publish_next_part(&mut self, engine: &Engine, caller: &Caller) -> Result<bool> {
+        let (number, part) = (self.number, u32::try_from(self.next).expect("parts are counted in 32 bits"));
         let Some(changes) = self.parts.get(self.next) else { return Ok(false) };
         let last = self.next + 1 == self.parts.len();
         let publish = Publish { version: number, part, last, from: self.from, changes: changes.to_vec() };
         let envelope = Envelope {
-            id: CommandId::new(&format!("{}{part}", self.ids)).context("naming the version")?,
+            id: CommandId::new(&format!("{}{part}", self.ids)).expect("the ids are short, and ours"),
             occurred_at: None,
-            actor: Some(ActorId::new("apply")?),
+            actor: Some(ActorId::new("apply").expect("the name is ours")),
             client: None,
             command: Command::Publish(publish),
         };
         let of = self.parts.len();
         let whole = || format!("{part} of {of} parts of version {number} are taken; apply the file again, it goes on");
         signals::check(whole)?;
-        let what = || format!("part {part} (from 0) of {of} of version {number}");
-        match engine.execute(&Caller::cli(), vec![envelope], Lines::Independent).pop() {
-            Some(Answer::Taken(_)) => {}
-            Some(Answer::Refused(refused)) => return Err(refused.rejection).with_context(what),
-            Some(Answer::Malformed(malformed)) => bail!("{}: {malformed}", what()),
-            Some(Answer::Unavailable(why)) => {
-                return Err(why).with_context(|| format!("{}; apply the file again, it goes on from here", what()));
+        let doing = format!("part {part} (from 0) of {of} of version {number}");
+        match engine.execute(caller, vec![envelope], Lines::Independent).pop().expect("each command has an answer") {
+            Answer::Taken(_) => {}
+            Answer::Refused(refused) => return Err(Error::Refused { doing, why: refused.rejection }),
+            Answer::Malformed(malformed) => return Err(Error::Unasked(format!("{doing}: {malformed}"))),
+            Answer::Unavailable(why) => {
+                let doing = format!("{doing}; apply the file again, it goes on from here");
+                return Err(Error::Undecided { doing, why });
             }
-            other => bail!("{}: {other:?}", what()),
+            Answer::Conflict(conflict) => return Err(Error::Unasked(format!("{doing}: {}", conflict.message))),
         }
         self.next += 1;
         Ok(!last)
@@ -241,13 +257,13 @@ impl<'a> Version<'a> {
 }
 
 /// Cuts the changes into parts, and digests them and the cuts.
-fn cut(changes: &[Change], limit: Parts) -> Result<(Vec<&[Change]>, String)> {
+fn cut(changes: &[Change], limit: Parts) -> (Vec<&[Change]>, String) {
     let mut parts = Vec::new();
     let mut digest = Chain::new();
     let (mut begun, mut bytes, mut line) = (0, 0, Vec::new());
     for (at, change) in changes.iter().enumerate() {
         line.clear();
-        serde_json::to_writer(&mut line, change)?;
+        serde_json::to_writer(&mut line, change).expect("a change is JSON, and memory takes it");
         if at > begun && (at - begun >= limit.changes || bytes + line.len() > limit.bytes) {
             parts.push(&changes[begun..at]);
             (begun, bytes) = (at, 0);
@@ -258,7 +274,7 @@ fn cut(changes: &[Change], limit: Parts) -> Result<(Vec<&[Change]>, String)> {
     }
     parts.push(&changes[begun..]);
     let digest = digest.hash().to_string();
-    Ok((parts, digest[..DIGEST_DIGITS].to_owned()))
+    (parts, digest[..DIGEST_DIGITS].to_owned())
 }
 
 /// Of how many parts a version was to be that an `apply` had begun.
@@ -276,16 +292,17 @@ mod tests {
         super::{Unnamed, difference, parsing::tests::parse},
         *,
     };
+    use crate::{app, ledger_dir::LedgerDir};
 
     const TWO: Parts = Parts { changes: 2, bytes: PART_BYTES };
 
     /// A ledger that is opened for each run of `apply`.
-    struct Ledger {
+    struct Desk {
         _folder: TempDir,
         dir: LedgerDir,
     }
 
-    impl Ledger {
+    impl Desk {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let dir = LedgerDir::new(&folder.path().join("ledger"));
@@ -296,17 +313,17 @@ mod tests {
         /// Applies `text` in parts of two changes, and is stopped after `parts` of them.
         fn apply(&self, text: &str, parts: Option<usize>) -> Option<Applied> {
             let engine = self.dir.start(None).unwrap();
-            let published = Published::read(&self.dir).unwrap();
+            let published = Published::read(&app::Ledger::of(&self.dir)).unwrap();
             let current = published.current();
             let changes = difference(&current, &parse(text).unwrap(), Unnamed::IsWithdrawn).changes;
             let applied = if let Some(parts) = parts {
-                let mut version = Version::next(&published, &changes, TWO).unwrap();
+                let mut version = Version::next(&published, &changes, TWO);
                 for _ in 0..parts {
-                    version.publish_next_part(&engine).unwrap();
+                    version.publish_next_part(&engine, &Caller::cli()).unwrap();
                 }
                 None
             } else {
-                Some(publish(&engine, &published, &changes, TWO).unwrap())
+                Some(publish(&engine, &Caller::cli(), &published, &changes, TWO).unwrap())
             };
             engine.close().unwrap();
             applied
@@ -346,7 +363,7 @@ mod tests {
     fn a_stopped_apply_goes_on_with_the_same_file() {
         let file = items(0..7, 5);
         for stopped in 1..4 {
-            let ledger = Ledger::new();
+            let ledger = Desk::new();
             ledger.apply(&file, Some(stopped));
             assert_eq!(ledger.items(), Vec::<String>::new(), "a version counts as a whole");
             let applied = ledger.apply(&file, None).unwrap();
@@ -363,7 +380,7 @@ mod tests {
     fn another_file_gives_up_what_was_left_open() {
         let (first, second) = (items(0..7, 5), items(3..6, 6));
         for stopped in 1..4 {
-            let ledger = Ledger::new();
+            let ledger = Desk::new();
             ledger.apply(&first, Some(stopped));
             let applied = ledger.apply(&second, None).unwrap();
             let said =
@@ -378,7 +395,7 @@ mod tests {
     #[test]
     fn a_version_may_be_begun_again_and_again() {
         let (first, second) = (items(0..7, 5), items(3..9, 6));
-        let ledger = Ledger::new();
+        let ledger = Desk::new();
         for _ in 0..3 {
             ledger.apply(&first, Some(2));
             ledger.apply(&second, Some(1));
@@ -396,14 +413,14 @@ mod tests {
     #[test]
     fn parts_are_bounded_by_changes_and_bytes() {
         let changes = parse(&items(0..2_500, 5)).unwrap();
-        let sizes = |limit| cut(&changes, limit).unwrap().0.iter().map(|part| part.len()).collect::<Vec<_>>();
+        let sizes = |limit| cut(&changes, limit).0.iter().map(|part| part.len()).collect::<Vec<_>>();
         assert_eq!(sizes(Parts::default()), [1_000, 1_000, 500]);
         let one = serde_json::to_vec(&changes[9]).unwrap().len();
         let small = sizes(Parts { changes: 1_000, bytes: 10 * one });
         assert!(small[..small.len() - 1].iter().all(|part| (8..=10).contains(part)), "{small:?}");
         assert_eq!(small.iter().sum::<usize>(), 2_500);
         assert_eq!(sizes(Parts { changes: 1_000, bytes: 1 }), vec![1; 2_500], "one always fits");
-        let digests = [Parts::default(), TWO].map(|limit| cut(&changes, limit).unwrap().1);
+        let digests = [Parts::default(), TWO].map(|limit| cut(&changes, limit).1);
         assert_ne!(digests[0], digests[1], "cut otherwise, its parts are others");
     }
 }

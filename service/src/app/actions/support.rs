@@ -12,17 +12,16 @@ use crate::app::{Error, Result, questions::order::Which};
 /// An order as commands name it. A number says where its record stands, and that says whose it is.
 ///
 /// # Errors
-/// [`Error::NotFound`] if the number is of no order.
+/// [`Error::NotFound`] if the number is of no order; [`Error::Unasked`] if none is named.
 fn named(engine: &Engine, which: Which) -> Result<OrderRef> {
+    which.check()?;
     if let (Some(user), Some(command)) = (which.user, which.command) {
         return Ok(OrderRef {
             user,
             name: OrderName::Command(PartName { command, part: which.part, source: which.source }),
         });
     }
-    let Some(id) = which.number else {
-        return Err(Error::Unasked("name an order by its number, or by --user and --command".to_owned()));
-    };
+    let Some(id) = which.number else { return Err(Which::unnamed()) };
     let placed = if id.shard < engine.shards() { engine.reader().find(id.shard, id.sequence)? } else { None };
     let user = placed.as_ref().filter(|(_, record)| record.order(id).is_some());
     match user.and_then(|(_, record)| record.subject.user()) {

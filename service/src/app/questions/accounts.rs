@@ -3,32 +3,41 @@
 use projections::{AccountHistory, Accounts};
 use replay::AsOf;
 use schemas::{Account, Asset, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::app::{Ledger, Result};
-
-/// Which accounts' balances.
-#[derive(Debug)]
-pub enum Which {
-    /// Those; one that nothing was posted to holds no coins.
-    Named(Vec<Account>),
-    /// Each that is not zero.
-    NotZero,
-    /// Each that something was posted to.
-    All,
-}
+use crate::app::{Error, Ledger, Result, asked};
 
 /// Balances: plus is what is owed to the account's holder, minus what the account has put in or owes.
-#[derive(Debug)]
+#[derive(Debug, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Balances {
-    /// Whose.
-    pub which: Which,
-    /// By what was recorded by then, whenever it happened.
+    /// Accounts such as user:u1, streamer:s1:turnover, channel:apple:receivable, platform:issued. One that nothing was
+    /// posted to holds no coins.
+    #[serde(default, deserialize_with = "read_accounts")]
+    pub accounts: Vec<Account>,
+    /// All accounts that are not zero.
+    #[arg(long, conflicts_with = "accounts")]
+    #[serde(default)]
+    pub all: bool,
+    /// Of all, those at zero as well.
+    #[arg(long, requires = "all")]
+    #[serde(default)]
+    pub zeros: bool,
+    /// As of a time of recording or a position `<shard>-<sequence>`: what was recorded by then, whenever
+    /// it happened.
+    #[arg(long, value_name = "MOMENT")]
+    #[serde(default, deserialize_with = "asked::optional")]
     pub as_of: Option<AsOf>,
 }
 
+/// Accounts with commas between them: no account's name has one.
+fn read_accounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Account>, D::Error> {
+    let split = |text: &str| text.split(',').map(str::parse).collect::<Result<Vec<Account>, _>>();
+    Ok(asked::optional_by(deserializer, split)?.unwrap_or_default())
+}
+
 /// The balances that were asked for.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Held {
     /// The clock of the answer.
     pub as_of: Timestamp,
@@ -46,15 +55,21 @@ pub struct Line {
 
 impl Balances {
     /// Folds the log.
+    ///
+    /// # Errors
+    /// [`Error::Unasked`] if no account is named, nor all, or both.
     pub fn ask(&self, ledger: &Ledger) -> Result<Held> {
+        if self.accounts.is_empty() != self.all || self.zeros && !self.all {
+            return Err(Error::Unasked("name an account, such as user:u1, or ask for `all`".to_owned()));
+        }
         let mut accounts = Accounts::new();
         let as_of = ledger.fold(self.as_of.unwrap_or(AsOf::End), |record| {
             accounts.apply(record);
         })?;
-        let found: Vec<(Account, Asset, i128)> = match &self.which {
-            Which::Named(named) => named.iter().flat_map(|account| held(&accounts, account)).collect(),
-            Which::NotZero => accounts.iter().filter(|(_, _, balance)| *balance != 0).collect(),
-            Which::All => accounts.iter().collect(),
+        let found: Vec<(Account, Asset, i128)> = match (self.all, self.zeros) {
+            (false, _) => self.accounts.iter().flat_map(|account| held(&accounts, account)).collect(),
+            (true, false) => accounts.iter().filter(|(_, _, balance)| *balance != 0).collect(),
+            (true, true) => accounts.iter().collect(),
         };
         let shown = found.into_iter().map(|(account, asset, balance)| {
             let balance = asset.show(balance);
@@ -74,11 +89,13 @@ fn held(accounts: &Accounts, account: &Account) -> Vec<(Account, Asset, i128)> {
 }
 
 /// Every change of an account, in the order of recording.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct History {
     /// Whose.
     pub account: Account,
     /// By what was recorded by then.
+    #[serde(default, deserialize_with = "asked::optional")]
     pub as_of: Option<AsOf>,
 }
 

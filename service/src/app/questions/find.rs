@@ -2,21 +2,25 @@
 
 use replay::AsOf;
 use schemas::{ChannelId, OrderId, Record, Subject, Timestamp, TransactionId, UserId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::app::{Error, Ledger, Result};
+use super::most;
+use crate::app::{Error, Ledger, Result, asked};
 
 /// Every record that an id names: as its command, as its own place, as an order, as a channel's transaction or a
 /// user.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Question {
     /// The id.
     pub id: String,
     /// At most so many records, the newest.
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = most())]
+    #[serde(default = "most")]
     pub limit: usize,
     /// As of a time or a position `<shard>-<sequence>`.
     #[arg(long, value_name = "MOMENT")]
+    #[serde(default, deserialize_with = "asked::optional")]
     pub as_of: Option<AsOf>,
 }
 

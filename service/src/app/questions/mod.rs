@@ -1,4 +1,5 @@
-//! The questions: one file each, with what is asked, what is answered, and how.
+//! The questions: one file each, with what is asked, what is answered, and how. The command line and query strings
+//! read the same fields.
 
 pub mod accounts;
 pub mod board;
@@ -7,4 +8,11 @@ pub mod find;
 pub mod order;
 pub mod orders;
 pub mod settlement;
+pub mod status;
 pub mod wallet;
+pub mod why;
+
+/// How many entries of a list are shown where nobody says: as many as a person reads.
+fn most() -> usize {
+    50
+}

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use replay::AsOf;
 use schemas::{CommandId, OrderId, Record, ShareHeld, Source, Subject, Timestamp, UserId, visible};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::wallet::is_past_deadline;
-use crate::app::{Error, Ledger, Result};
+use crate::app::{Error, Ledger, Result, asked};
 
 /// An order, with everything that happened to it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Deserialize)]
+#[serde(from = "Fields")]
 pub struct Question {
     /// Which one.
     #[command(flatten)]
@@ -20,21 +21,40 @@ pub struct Question {
     pub as_of: Option<AsOf>,
 }
 
+/// The question without layers, as a query string has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    number: Option<OrderId>,
+    user: Option<UserId>,
+    command: Option<CommandId>,
+    source: Option<Source>,
+    part: Option<u8>,
+    #[serde(default, deserialize_with = "asked::optional")]
+    as_of: Option<AsOf>,
+}
+
+impl From<Fields> for Question {
+    fn from(Fields { number, user, command, source, part, as_of }: Fields) -> Self {
+        Self { which: Which { number, user, command, source, part }, as_of }
+    }
+}
+
 /// An order by its number, or by user and the id of the command that placed it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Which {
     /// The order's number, such as 3-17.
     #[arg(required_unless_present = "command")]
     pub number: Option<OrderId>,
-    /// Whose order it is, with --command.
+    /// Whose order it is, where the command names it.
     #[arg(long, requires = "command", conflicts_with = "number")]
     pub user: Option<UserId>,
-    /// The command that placed it, with --user.
+    /// The command of that user which placed it.
     #[arg(long, requires = "user", value_name = "ID")]
     pub command: Option<CommandId>,
-    /// The service whose command it is, with --command. Where absent: any, if only one has such a command; for an
+    /// The service whose command it is. Where absent: any, if only one has such a command; for an
     /// action the one that asks.
-    #[arg(long = "command-source", requires = "command", value_name = "SERVICE")]
+    #[arg(id = "command_source", long = "command-source", requires = "command", value_name = "SERVICE")]
     pub source: Option<Source>,
     /// Which order of the command's group: its place there, from 0; the first that it placed where absent.
     #[arg(long, requires = "command", value_name = "N")]
@@ -70,8 +90,9 @@ impl Question {
     /// One pass over the log: the placing record comes before all others.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if nothing placed it by then.
+    /// [`Error::NotFound`] if nothing placed it by then; [`Error::Unasked`] if it is not named, or in two ways.
     pub fn ask(&self, ledger: &Ledger) -> Result<Answer> {
+        self.which.check()?;
         let as_of = self.as_of.unwrap_or(AsOf::End);
         let mut story: Option<Story> = None;
         let clock = ledger.fold(as_of, |record| {
@@ -116,6 +137,23 @@ impl Question {
 }
 
 impl Which {
+    /// Whether it names one order, in one way.
+    ///
+    /// # Errors
+    /// [`Error::Unasked`].
+    pub fn check(&self) -> Result<()> {
+        match (&self.number, &self.user, &self.command) {
+            (Some(_), None, None) if self.part.is_none() && self.source.is_none() => Ok(()),
+            (None, Some(_), Some(_)) => Ok(()),
+            _ => Err(Self::unnamed()),
+        }
+    }
+
+    /// Says how an order is named.
+    pub fn unnamed() -> Error {
+        Error::Unasked("name an order by its `number`, or by `user` and `command`".to_owned())
+    }
+
     fn names(&self, record: &Record, order: OrderId) -> bool {
         match (&self.number, &self.user, &self.command) {
             (Some(number), ..) => *number == order,

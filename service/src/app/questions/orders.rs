@@ -1,16 +1,17 @@
 //! Orders, by what support knows of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use replay::AsOf;
 use schemas::{Coins, ItemId, Order, OrderId, OrderKind, ProviderId, Record, RoomId, Status, Timestamp, UserId};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::wallet::is_past_deadline;
-use crate::app::{Error, Ledger, Result};
+use super::{most, wallet::is_past_deadline};
+use crate::app::{Error, Ledger, Result, asked};
 
 /// Which orders. Each condition narrows the answer.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Question {
     /// Whose.
     #[arg(long)]
@@ -34,24 +35,30 @@ pub struct Question {
     #[arg(long, value_name = "TIME")]
     pub until: Option<Timestamp>,
     /// Nothing has happened to them for so long: 90s, 15m, 2h, 3d.
-    #[arg(long, value_name = "AGE", value_parser = parse_age)]
-    pub idle: Option<i64>,
+    #[arg(long, value_name = "AGE")]
+    #[serde(default, deserialize_with = "asked::optional")]
+    pub idle: Option<Age>,
     /// Charged at least so many coins.
     #[arg(long, value_name = "COINS", value_parser = parse_coins)]
+    #[serde(default, deserialize_with = "read_coins")]
     pub at_least: Option<Coins>,
     /// Charged at most so many coins.
     #[arg(long, value_name = "COINS", value_parser = parse_coins)]
+    #[serde(default, deserialize_with = "read_coins")]
     pub at_most: Option<Coins>,
     /// At most so many, the newest first.
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = most())]
+    #[serde(default = "most")]
     pub limit: usize,
     /// As of a time or a position `<shard>-<sequence>`.
     #[arg(long, value_name = "MOMENT")]
+    #[serde(default, deserialize_with = "asked::optional")]
     pub as_of: Option<AsOf>,
 }
 
 /// How far an order has come, as it is asked for.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Coins are on hold: held, sent, unknown or with a person.
     Open,
@@ -119,14 +126,14 @@ impl Question {
             && from >= until
         {
             return Err(Error::Unasked(format!(
-                "--until {until} is not later than --from {from}, so no order is meant"
+                "`until` {until} is not later than `from` {from}, so no order is meant"
             )));
         }
         if let (Some(least), Some(most)) = (self.at_least, self.at_most)
             && least > most
         {
             return Err(Error::Unasked(format!(
-                "--at-most {most} is less than --at-least {least}, so no order is meant"
+                "`at_most` {most} is less than `at_least` {least}, so no order is meant"
             )));
         }
         let mut found: BTreeMap<(Timestamp, OrderId), Found> = BTreeMap::new();
@@ -141,7 +148,7 @@ impl Question {
                 }
             }
         })?;
-        let idle = |found: &Found| self.idle.is_none_or(|idle| found.last.plus_millis(idle) <= clock);
+        let idle = |found: &Found| self.idle.is_none_or(|idle| found.last.plus_millis(idle.millis()) <= clock);
         let mut orders: Vec<Found> = found.into_values().rev().filter(idle).collect();
         let more = orders.len().saturating_sub(self.limit);
         orders.truncate(self.limit);
@@ -174,21 +181,40 @@ pub fn parse_coins(text: &str) -> Result<Coins, String> {
     number.ok_or_else(|| format!("`{text}` is no amount of coins: a whole number up to {}", Coins::MAX))
 }
 
-/// An age in milliseconds, as it is typed.
-pub fn parse_age(text: &str) -> Result<i64, String> {
-    let wrong = || format!("`{text}` is no age: a whole number and s, m, h or d, such as 15m");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let number = &text[..text.len() - 1];
-    let number: u32 =
-        number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok()).flatten().ok_or_else(wrong)?;
-    Ok(i64::from(number) * seconds * 1_000)
+/// The same of a field.
+fn read_coins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Coins>, D::Error> {
+    asked::optional_by(deserializer, parse_coins)
+}
+
+/// How long ago something was: `90s`, `15m`, `2h`, `3d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age(i64);
+
+impl Age {
+    /// In milliseconds.
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+}
+
+impl FromStr for Age {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no age: a whole number and s, m, h or d, such as 15m");
+        let unit = text.chars().last().ok_or_else(wrong)?;
+        let seconds = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return Err(wrong()),
+        };
+        let number = &text[..text.len() - 1];
+        let number: u32 =
+            number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok()).flatten().ok_or_else(wrong)?;
+        Ok(Self(i64::from(number) * seconds * 1_000))
+    }
 }
 
 #[cfg(test)]
@@ -198,10 +224,10 @@ mod tests {
     #[test]
     fn an_age_is_a_number_and_a_unit() {
         for (text, millis) in [("90s", 90_000), ("15m", 900_000), ("2h", 7_200_000), ("3d", 259_200_000), ("0s", 0)] {
-            assert_eq!(parse_age(text), Ok(millis));
+            assert_eq!(text.parse(), Ok(Age(millis)));
         }
         for wrong in ["", "s", "15", "1.5h", "-3d", "+3d", "3 d", "3w", "99999999999d", "三d"] {
-            let said = parse_age(wrong).unwrap_err();
+            let said = wrong.parse::<Age>().unwrap_err();
             assert!(said.contains(&format!("`{wrong}`")) && said.contains("15m"), "{said}");
         }
     }

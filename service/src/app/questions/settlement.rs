@@ -4,17 +4,25 @@ use ledger::log::{Head, ShardHead};
 use projections::{Payout, Reference, Tallies, payout};
 use replay::AsOf;
 use schemas::{Hash, Month, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::app::{Error, Ledger, Result};
+use crate::app::{Error, Ledger, Result, asked};
 
 /// What a month pays to streamers and guilds; nothing is recorded.
-#[derive(Debug)]
+#[derive(Debug, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Question {
-    /// In the entity's zone.
+    /// The month, such as 2026-11, in the entity's zone.
+    #[serde(deserialize_with = "read_month")]
     pub month: Month,
-    /// Its terms and tallies are those of this moment.
+    /// As of a time or a position `<shard>-<sequence>`: with the terms and tallies of then.
+    #[arg(long, value_name = "MOMENT")]
+    #[serde(default, deserialize_with = "asked::optional")]
     pub as_of: Option<AsOf>,
+}
+
+fn read_month<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Month, D::Error> {
+    asked::optional(deserializer)?.ok_or_else(|| D::Error::custom("name a month, such as 2026-11"))
 }
 
 /// A payout, and what it was calculated from.

@@ -5,19 +5,21 @@ use std::collections::HashMap;
 use ledger::{State, state::User};
 use replay::AsOf;
 use schemas::{Event, Lot, LotId, Order, OrderKind, Record, Status, Subject, Timestamp, UserId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::app::{Ledger, Result};
+use crate::app::{Ledger, Result, asked};
 
 /// What a user holds, owes and has on hold. What is due by the time of the answer counts as due: coins that
 /// have lapsed cannot be spent, and a hold past its deadline comes back, whether a writer has recorded it yet
 /// or not.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Question {
     /// Whose.
     pub user: UserId,
     /// As of a time or a position `<shard>-<sequence>`.
     #[arg(long, value_name = "MOMENT")]
+    #[serde(default, deserialize_with = "asked::optional")]
     pub as_of: Option<AsOf>,
 }
 

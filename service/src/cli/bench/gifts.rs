@@ -12,7 +12,7 @@ use schemas::{
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::{cli::apply::apply_changes, ledger_dir::LedgerDir};
+use crate::{app::actions::reference::publish_changes, cli::watched, ledger_dir::LedgerDir};
 
 /// How many streamers receive, each in a room of their own.
 const STREAMERS: usize = 1_000;
@@ -48,7 +48,7 @@ impl Gifts {
     pub fn prepare(&self, engine: &Engine, ledger: &LedgerDir) -> Result<()> {
         let one = Coins::new(1)?;
         let rose = GiftItem { item: self.item.clone(), price: one, value: one, from: None, until: None };
-        apply_changes(engine, ledger, &[Change::Item(rose)])?;
+        publish_changes(engine, &watched(ledger), &[Change::Item(rose)])?;
         let mut topped_up = 0;
         while topped_up < self.weights.accounts {
             let next = self.weights.accounts.min(topped_up + TOP_UPS);

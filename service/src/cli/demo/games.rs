@@ -12,7 +12,7 @@ use schemas::{CommandId, Event, Order, OrderId, OrderKind, Status, UserId};
 use serde::Serialize;
 
 use super::platform::Placed;
-use crate::{app, ledger_dir::LedgerDir, signals};
+use crate::{cli::watched, ledger_dir::LedgerDir, signals};
 
 /// The demo does not wait for hours: it asks after 20 ms, 40 ms, 80 ms, and then a person takes over.
 const SCHEDULE: Schedule = Schedule { first_ms: 20, longest_ms: 80, calls: 5 };
@@ -33,7 +33,7 @@ pub struct Compensation {
 /// The holds that are on the log already, where a demo goes on.
 pub fn placed(ledger: &LedgerDir) -> Result<BTreeMap<CommandId, Placed>> {
     let mut placed = BTreeMap::new();
-    app::Ledger::of(ledger).fold(AsOf::End, |record| {
+    watched(ledger).fold(AsOf::End, |record| {
         if let Some(Event::Held(held)) = record.event() {
             placed.insert(record.id.clone(), Placed { at: record.happened_at(), deadline: held.deadline });
         }
@@ -89,7 +89,7 @@ fn is_forgotten(order: &Order) -> bool {
 /// What the log says of them.
 pub fn compensation(ledger: &LedgerDir) -> Result<Compensation> {
     let (mut result, mut orders) = (Compensation::default(), BTreeMap::<OrderId, Order>::new());
-    app::Ledger::of(ledger).fold(AsOf::End, |record| {
+    watched(ledger).fold(AsOf::End, |record| {
         match record.event() {
             Some(Event::Sent(_) | Event::Queried(_)) => result.calls += 1,
             Some(Event::Unresolved(_)) => result.unresolved += 1,

@@ -15,9 +15,9 @@ use schemas::{CommandId, Envelope, Month, Shard, UserId, Zone, parse_zone};
 use serde::{Deserialize, Serialize};
 
 use self::{games::Compensation, platform::Platform, telling::Examples};
-use super::{Ended, Global, apply::apply_changes, verify};
+use super::{Ended, Global, verify, watched};
 use crate::{
-    app,
+    app::actions::reference::publish_changes,
     ledger_dir::{LedgerDir, working},
     output::{complain, print_json},
     signals,
@@ -103,7 +103,7 @@ impl Demo {
             );
         }
         let (money, gifts, refunds, chargebacks, holds, examples) = working(self.start(ledger)?, |engine| {
-            apply_changes(engine, ledger, &Platform::reference(zone, self.month)?)?;
+            publish_changes(engine, &watched(ledger), &Platform::reference(zone, self.month)?)?;
             // Each user's in their order, and each step behind the one before: the same on every machine.
             let top_ups = platform.money()?;
             let money = submit(engine, top_ups.clone())?.0;
@@ -153,7 +153,7 @@ impl Demo {
             }
         }
         // An empty one may be a demo's that could not say so yet; nothing was given then.
-        if ledger.exists()? && app::Ledger::of(ledger).read()?.head().shards.iter().any(|shard| shard.sequence > 0) {
+        if ledger.exists()? && watched(ledger).read()?.head().shards.iter().any(|shard| shard.sequence > 0) {
             bail!("there is a ledger in {} already; name another folder with --data", ledger.path().display());
         }
         let engine = ledger.start_or_make(self.shards)?;
@@ -241,7 +241,7 @@ mod tests {
             let mut platform = Platform::new(1, FEWEST_USERS, demo.month, zone);
             let engine = demo.start(&ledger).unwrap();
             if steps > 0 {
-                apply_changes(&engine, &ledger, &Platform::reference(zone, demo.month).unwrap()).unwrap();
+                publish_changes(&engine, &watched(&ledger), &Platform::reference(zone, demo.month).unwrap()).unwrap();
                 let mut money = platform.money().unwrap();
                 money.truncate(if steps > 1 { usize::MAX } else { 50 });
                 submit(&engine, money).unwrap();

@@ -2,14 +2,14 @@
 
 use anyhow::{Context, Result};
 use ledger::{Clock, Engine, SystemClock};
-use projections::{Accounts, Members, Payout};
+use projections::{Accounts, Payout};
 use replay::AsOf;
 use schemas::{Chain, CommandId, Hash, Month, UserId};
 
 use super::{Summary, games::Compensation};
 use crate::{
-    app::{self, questions},
-    cli::{board, settle, verify},
+    app::questions::{self, board::Who},
+    cli::{board, settle, verify, watched},
     ledger_dir::{LedgerDir, shell_quoted},
     output::{say, thousands},
 };
@@ -40,7 +40,7 @@ impl Examples {
 /// whenever and wherever it is run.
 pub fn digest(ledger: &LedgerDir, month: Month) -> Result<Hash> {
     let mut accounts = Accounts::new();
-    app::Ledger::of(ledger).fold(AsOf::End, |record| {
+    watched(ledger).fold(AsOf::End, |record| {
         accounts.apply(record);
     })?;
     let mut lines: Vec<String> =
@@ -56,7 +56,7 @@ pub fn digest(ledger: &LedgerDir, month: Month) -> Result<Hash> {
 }
 
 fn settlement(ledger: &LedgerDir, month: Month) -> Result<Payout> {
-    Ok(questions::settlement::Question { month, as_of: None }.ask(&app::Ledger::of(ledger))?.payout)
+    Ok(questions::settlement::Question { month, as_of: None }.ask(&watched(ledger))?.payout)
 }
 
 pub fn tell(ledger: &LedgerDir, month: Month, summary: &Summary, examples: &Examples) -> Result<()> {
@@ -73,14 +73,10 @@ pub fn tell(ledger: &LedgerDir, month: Month, summary: &Summary, examples: &Exam
         say(&format_args!("{:>24}: {} taken, {} refused", what, thousands(tally.taken), thousands(tally.refused)))?;
     }
     say(&format_args!("\nStreamers of {month}, by what they received:"))?;
-    let asked = app::Ledger::of(ledger);
+    let asked = watched(ledger);
     let zone = asked.zone(None, AsOf::End)?;
-    let streamers = questions::board::Question {
-        gifts: questions::board::Gifts::Month(month, None),
-        members: Members::Streamers,
-        as_of: None,
-    };
-    board::print(&streamers.ask(&asked)?, 5, false, zone)?;
+    let streamers = questions::board::Question::of_month(month, Who::Streamers, 5);
+    board::print(&streamers.ask(&asked)?, zone)?;
     say(&format_args!("\nWhat {month} pays:"))?;
     settle::print(&settlement(ledger, month)?, 5)?;
     let Compensation { fulfilled, released, never_sent, with_a_person, calls, unresolved } = summary.compensation;
