@@ -68,6 +68,12 @@ pub fn read_secret(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// What is free on the disk of a folder for whoever is not its keeper.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};

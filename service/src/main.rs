@@ -1,11 +1,9 @@
 //! `giftledger`: the one binary. Commands go to the engine, questions to folds of the log; nothing
 //! is decided here.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the server asks it, and is not here yet"))]
 mod access;
 mod app;
 mod cli;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the HTTP server is what calls it"))]
 mod feed;
 mod files;
 mod http;

@@ -84,6 +84,12 @@ impl Reader {
         }
     }
 
+    /// A reader of what is durable now: it does not follow the writer, so that several passes see the same.
+    #[must_use]
+    pub fn standing_still(&self) -> Self {
+        Self::new(Arc::new(self.shared.standing()))
+    }
+
     /// How far the log is durable.
     pub fn head(&self) -> Head {
         self.shared.head()

@@ -97,6 +97,17 @@ impl Shared {
         self.cuts.iter().map(|cut| cut.lineage).collect()
     }
 
+    /// The same as it is now: it stands still while the log goes on.
+    pub fn standing(&self) -> Self {
+        self.read(|durable| {
+            let durable =
+                Durable { segments: durable.segments.clone(), end: durable.end, heads: durable.heads.clone() };
+            let (lineage, cuts, shards) = (self.lineage, self.cuts.clone(), self.shards);
+            let moved = watch::Sender::new(durable.end);
+            Self { disk: Arc::clone(&self.disk), lineage, cuts, shards, durable: RwLock::new(durable), moved }
+        })
+    }
+
     /// The durable head.
     pub fn head(&self) -> Head {
         Head { lineage: self.lineage, shards: self.read(|durable| durable.heads.clone()) }

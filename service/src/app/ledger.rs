@@ -1,9 +1,10 @@
-//! A ledger to be asked: where the answers come from.
+//! A ledger to be asked: where the answers come from. One that runs answers from state and index where it can; all else
+//! is a fold of the log, up to where it stood when it was asked.
 
 use std::sync::Arc;
 
 use chrono_tz::Tz;
-use ledger::{Clock, SystemClock, log::Reader};
+use ledger::{Clock, Engine, SystemClock, log::Reader};
 use projections::Reference;
 use replay::AsOf;
 use schemas::{Record, Subject, Timestamp};
@@ -18,13 +19,25 @@ const TOLD_EACH: u64 = 1_024;
 #[derive(Debug, Clone)]
 pub struct Ledger {
     folder: LedgerDir,
+    /// Where this process is the one that writes them.
+    engine: Option<Arc<Engine>>,
     watch: Arc<dyn Watch>,
 }
 
 impl Ledger {
     /// The one in a folder.
     pub fn of(folder: &LedgerDir) -> Self {
-        Self { folder: folder.clone(), watch: Arc::new(Unwatched) }
+        Self { folder: folder.clone(), engine: None, watch: Arc::new(Unwatched) }
+    }
+
+    /// The one that runs on a folder.
+    pub fn running(folder: &LedgerDir, engine: Arc<Engine>) -> Self {
+        Self { engine: Some(engine), ..Self::of(folder) }
+    }
+
+    /// The engine, where it runs here and is asked about now: it answers from memory and index.
+    pub fn engine(&self, as_of: Option<AsOf>) -> Option<&Engine> {
+        self.engine.as_deref().filter(|_| matches!(as_of, None | Some(AsOf::End)))
     }
 
     /// The same, with somebody who is told how far folds have come.
@@ -43,8 +56,11 @@ impl Ledger {
         &*self.watch
     }
 
-    /// Opens the log.
+    /// Opens the log. What it shows does not change while it is read.
     pub fn read(&self) -> Result<Reader> {
+        if let Some(engine) = &self.engine {
+            return Ok(engine.reader().standing_still());
+        }
         self.folder.must_exist()?;
         Ok(Reader::open(self.folder.disk())?)
     }

@@ -2,7 +2,6 @@
 //! answer; in here nothing is printed. Whoever wants to know how far something long has come gives a [`Watch`].
 
 pub mod actions;
-#[cfg_attr(not(test), expect(dead_code, reason = "the HTTP door reads its queries with it"))]
 pub mod asked;
 mod error;
 mod ledger;

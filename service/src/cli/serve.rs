@@ -1,15 +1,24 @@
 //! `serve`: the HTTP door.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use ledger::{Engine, SystemClock};
 use serde_json::json;
 
 use super::{Ended, Global};
 use crate::{
-    http::{Door, Listening, Running, router, serve},
-    output::{print_json, say},
+    access::{gate::Access, refused::Refusals},
+    app,
+    feed::Feed,
+    http::{Door, Listening, Running, serve},
+    ledger_dir::LedgerDir,
+    output::{complain, print_json, say},
+    store::Store,
 };
+
+/// How long what reads the log may take to end.
+const LAST_READS: Duration = Duration::from_secs(5);
 
 /// Serve the ledger over HTTP, until Ctrl-C or SIGTERM.
 ///
@@ -33,22 +42,44 @@ impl Serve {
         let engine = Arc::new(ledger.start_or_make(self.shards)?);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the server")?;
-        let served = runtime.block_on(async {
-            let listening =
-                Listening::on(self.listen).await.with_context(|| format!("listening on {}", self.listen))?;
-            let address = format!("http://{}", listening.address);
-            if global.json {
-                print_json(&json!({ "listening": address }))?;
-            } else {
-                say(&format_args!("listening on {address}, until Ctrl-C"))?;
-            }
-            let door = Door::new(Running { engine: Arc::clone(&engine) });
-            serve(listening, router(door)).await;
-            anyhow::Ok(())
-        });
-        drop(runtime);
-        let engine = Arc::into_inner(engine).context("somebody still uses the ledger")?;
-        engine.close()?;
+        let served = runtime.block_on(self.serve(global, &ledger, &engine));
+        // What still reads the log is asked to end, as everybody is.
+        runtime.shutdown_timeout(LAST_READS);
+        match Arc::into_inner(engine) {
+            Some(engine) => drop(engine.close()?),
+            None => complain(&"a question had not ended; the ledger is closed as it is, which the next start mends"),
+        }
         served.map(|()| Ended::Well)
+    }
+
+    async fn serve(&self, global: &Global, ledger: &LedgerDir, engine: &Arc<Engine>) -> Result<()> {
+        let store = Store::open(ledger).await?;
+        let access = Access::open(store.clone(), Arc::new(SystemClock)).await?;
+        if !self.listen.ip().is_loopback() && !access.needs_tokens().await? {
+            bail!(
+                "{} can be reached from other machines, and no token was made: whoever reaches it could do anything. Make \
+                 one first: {}",
+                self.listen,
+                ledger.typed("token create --name NAME --role admin --person YOU")
+            );
+        }
+        let refusals = Refusals::start(store.clone());
+        let feed = Feed::new(engine.reader()).context("starting the feed")?;
+        let listening = Listening::on(self.listen).await.with_context(|| format!("listening on {}", self.listen))?;
+        let address = format!("http://{}", listening.address);
+        if global.json {
+            print_json(&json!({ "listening": address }))?;
+        } else {
+            say(&format_args!("listening on {address}, until Ctrl-C"))?;
+        }
+        let asked = app::Ledger::running(ledger, Arc::clone(engine));
+        let door = Door::new(Running::new(Arc::clone(engine), asked, feed, (store, access, refusals)));
+        serve(listening, &door).await;
+        if let Some(running) = door.into_inner() {
+            running.access.close().await?;
+            running.refusals.close().await;
+            running.store.close().await;
+        }
+        Ok(())
     }
 }

@@ -214,8 +214,9 @@ impl List {
 impl Rotate {
     fn run(self, global: &Global) -> Result<Ended> {
         let now = SystemClock.now();
-        let secret =
-            with_store(&global.ledger(), async |store| tokens::rotate(store, &self.name, self.grace.millis(), now).await)?;
+        let secret = with_store(&global.ledger(), async |store| {
+            tokens::rotate(store, &self.name, self.grace.millis(), now).await
+        })?;
         let until = now.plus_millis(self.grace.millis());
         if global.json {
             return show_once(&self.name, &secret, None, Some(until));

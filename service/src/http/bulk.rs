@@ -25,11 +25,14 @@ use tokio::{
 use super::{
     asker::Asker,
     body::{self, PATIENCE},
+    commands::makes_nothing,
     door::Door,
     lines::{Line, Lines, MAX_LINE_BYTES},
+    metrics::Tally,
     problem::{Code, Problem},
     spool::{self, spool},
 };
+use crate::access::{daily::Reserved, denied::Denied};
 
 /// The most lines of a bulk.
 pub const MAX_LINES: u64 = 100_000;
@@ -41,6 +44,8 @@ const CHUNK: usize = 8_189;
 const CHUNKS_UNDER_WAY: usize = 4;
 /// How long a bulk waits for room in the queue before its lines are given up, undecided.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+/// So many lines are taken from a token's rate at once.
+const RATED_AT_ONCE: u32 = 256;
 /// How soon it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -67,7 +72,7 @@ pub struct How {
 #[derive(Debug, Default, Serialize)]
 struct End {
     #[serde(rename = "end")]
-    is_end: bool,
+    is_last: bool,
     lines: u64,
     taken: u64,
     refused: u64,
@@ -113,9 +118,11 @@ pub async fn append(
 #[derive(Debug)]
 enum Place {
     /// The next of the engine's answers.
-    Asked(CommandId),
+    Asked(CommandId, &'static str, Reserved),
     /// It was not a command.
     Unread(Box<Unread>),
+    /// The token does not allow it.
+    Denied(CommandId, Box<Denied>),
 }
 
 /// Lines that were handed in.
@@ -143,7 +150,7 @@ struct Bulk {
 impl Bulk {
     fn new(door: Door, asker: Asker, order: Order, writer: spool::Writer) -> Self {
         let (commands, places, under_way) = (Vec::new(), Vec::new(), VecDeque::new());
-        let end = End { is_end: true, ..End::default() };
+        let end = End { is_last: true, ..End::default() };
         Self { door, asker, order, writer, commands, places, under_way, read: 0, end }
     }
 
@@ -199,7 +206,7 @@ impl Bulk {
             tokio::select! {
                 piece = body::next(body, deadline), if !is_full => return piece.map_err(|_| Broken),
                 answered = answered(&mut self.under_way) => {
-                    self.write(answered)?;
+                    self.write(answered).await?;
                     self.hand_in().await;
                 }
             }
@@ -219,14 +226,53 @@ impl Bulk {
             return false;
         }
         self.read += 1;
-        match read {
+        let place = match read {
             Ok(envelope) => {
-                self.places.push(Place::Asked(envelope.id.clone()));
-                self.commands.push(envelope);
+                let may = self.asker.token.as_ref().map_or(Ok(()), |token| token.may(&envelope.command));
+                match may {
+                    Ok(()) => {
+                        let (id, kind) = (envelope.id.clone(), envelope.command.kind());
+                        self.commands.push(envelope);
+                        Place::Asked(id, kind, Reserved::NONE)
+                    }
+                    Err(denied) => Place::Denied(envelope.id, Box::new(denied)),
+                }
             }
-            Err(unread) => self.places.push(Place::Unread(unread)),
-        }
+            Err(unread) => Place::Unread(unread),
+        };
+        self.places.push(place);
         true
+    }
+
+    /// Waits until the token may send so many, and counts what they make: what it may not make is not handed in.
+    async fn admit(&self, places: &mut [Place], commands: &mut Vec<Envelope>) {
+        let Some(token) = &self.asker.token else { return };
+        let mut left = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+        while left > 0 {
+            let some = left.min(RATED_AT_ONCE);
+            match self.door.access.take(token, some) {
+                Ok(()) => left -= some,
+                Err(denied) => sleep(denied.retry_after().unwrap_or(LOOK_AGAIN)).await,
+            }
+        }
+        if token.terms().daily_coins.is_none() {
+            return;
+        }
+        let mut admitted = Vec::with_capacity(commands.len());
+        let mut waiting = commands.drain(..);
+        for place in places {
+            let Place::Asked(id, _, reserved) = place else { continue };
+            let Some(envelope) = waiting.next() else { break };
+            match self.door.access.reserve(token, &envelope.command).await {
+                Ok(coins) => {
+                    *reserved = coins;
+                    admitted.push(envelope);
+                }
+                Err(denied) => *place = Place::Denied(id.clone(), Box::new(denied)),
+            }
+        }
+        drop(waiting);
+        *commands = admitted;
     }
 
     /// Hands in what has come, unless it has to wait for what is under way.
@@ -238,8 +284,9 @@ impl Bulk {
         if self.places.is_empty() || self.under_way.len() >= most {
             return;
         }
-        let places = std::mem::take(&mut self.places);
+        let mut places = std::mem::take(&mut self.places);
         let mut commands = std::mem::take(&mut self.commands);
+        self.admit(&mut places, &mut commands).await;
         let lines = match self.order {
             Order::PerUser => ledger::Lines::InOrder,
             Order::None => ledger::Lines::Independent,
@@ -273,25 +320,40 @@ impl Bulk {
             return Ok(());
         }
         let answered = answered(&mut self.under_way).await;
-        self.write(answered)
+        self.write(answered).await
     }
 
     /// Puts the answers to some lines behind the others.
-    fn write(&mut self, (places, answers): (Vec<Place>, Vec<Answer>)) -> Result<(), Broken> {
+    async fn write(&mut self, (places, answers): (Vec<Place>, Vec<Answer>)) -> Result<(), Broken> {
+        let mut tally = Tally::default();
         let mut text = Vec::with_capacity(places.len() * 224);
         let mut answers = answers.into_iter();
         for place in places {
             self.end.lines += 1;
             let (id, answer) = match place {
-                Place::Asked(id) => (Some(id), answers.next().unwrap_or(Answer::Unavailable(Unavailable::Stopped))),
+                Place::Asked(id, kind, reserved) => {
+                    let answer = answers.next().unwrap_or(Answer::Unavailable(Unavailable::Stopped));
+                    if reserved != Reserved::NONE && makes_nothing(&answer) {
+                        self.asker.give_back(&self.door, reserved).await;
+                    }
+                    tally.note(kind, &answer);
+                    (Some(id), answer)
+                }
                 Place::Unread(unread) => {
                     let Unread { id, malformed } = *unread;
                     (id, Answer::Malformed(Box::new(malformed)))
+                }
+                Place::Denied(id, denied) => {
+                    self.asker.deny(&self.door, &denied);
+                    self.end.undecided += 1;
+                    write_denied(&mut text, self.end.lines, &id, &denied);
+                    continue;
                 }
             };
             self.end.count(&answer);
             write_answer(&mut text, self.end.lines, id.as_ref(), &answer);
         }
+        self.door.metrics.add(tally);
         self.writer.write(text).map_err(|error| {
             tracing::error!(%error, "the answers of a bulk could not be kept for its client; it breaks off");
             Broken
@@ -341,4 +403,12 @@ fn write_answer(text: &mut Vec<u8>, line: u64, id: Option<&CommandId>, answer: &
     let _ = serde_json::to_writer(&mut *text, answer);
     text[at] = b',';
     text.push(b'\n');
+}
+
+/// The same of a line that the token does not allow: nothing was decided.
+fn write_denied(text: &mut Vec<u8>, line: u64, id: &CommandId, denied: &Denied) {
+    let said = serde_json::json!({
+        "line": line, "id": id, "state": "undecided", "code": denied.code(), "message": denied.to_string(),
+    });
+    let _ = writeln!(text, "{said}");
 }

@@ -17,8 +17,10 @@ use super::{
     body,
     door::Door,
     lines::MAX_LINE_BYTES,
+    metrics::Tally,
     problem::{Code, Problem, respond},
 };
+use crate::access::roles::Right;
 
 /// Appends one command, or an atomic group.
 pub async fn append(
@@ -31,17 +33,37 @@ pub async fn append(
         Ok(envelope) => envelope,
         Err(unread) => return Ok(respond(unread.id.as_ref(), &Answer::Malformed(Box::new(unread.malformed)))),
     };
-    let id = envelope.id.clone();
+    let (id, kind) = (envelope.id.clone(), envelope.command.kind());
+    let reserved = match asker.may_send(&door, &envelope.command).await {
+        Ok(reserved) => reserved,
+        Err(denied) => return Err(asker.deny(&door, &denied).and("id", id.as_str())),
+    };
     let answer = match door.engine.submit(&asker.caller, vec![envelope], Lines::InOrder) {
         Ok(answers) => answers.await.ok().and_then(|mut answers| answers.pop()),
         Err((Unavailable::Stopped, _)) => {
-            return Err(Problem::new(Code::Closing, "the server ends; nothing was decided")
-                .state("undecided")
-                .retry_after(2));
+            asker.give_back(&door, reserved).await;
+            let detail = "the server ends; nothing was decided";
+            return Err(Problem::new(Code::Closing, detail).state("undecided").and("id", id.as_str()).retry_after(2));
         }
         Err((why, _)) => Some(Answer::Unavailable(why)),
     };
-    Ok(respond(Some(&id), &answer.unwrap_or(Answer::Unavailable(Unavailable::Stopped))))
+    let answer = answer.unwrap_or(Answer::Unavailable(Unavailable::Stopped));
+    if makes_nothing(&answer) {
+        asker.give_back(&door, reserved).await;
+    }
+    let mut tally = Tally::default();
+    tally.note(kind, &answer);
+    door.metrics.add(tally);
+    Ok(respond(Some(&id), &answer))
+}
+
+/// Whether nothing came of a command, now: what was counted for it is given back. Not of one whose outcome is unknown.
+pub fn makes_nothing(answer: &Answer) -> bool {
+    match answer {
+        Answer::Taken(taken) => taken.is_repeated,
+        Answer::Refused(_) | Answer::Conflict(_) | Answer::Malformed(_) => true,
+        Answer::Unavailable(why) => why.state() == "undecided",
+    }
 }
 
 /// What would come of a command, without recording it.
@@ -55,6 +77,9 @@ pub async fn check(
         Ok(envelope) => envelope,
         Err(unread) => return Ok(respond(unread.id.as_ref(), &Answer::Malformed(Box::new(unread.malformed)))),
     };
+    if let Some(denied) = asker.token.as_ref().and_then(|token| token.may(&envelope.command).err()) {
+        return Err(asker.deny(&door, &denied).and("id", envelope.id.as_str()));
+    }
     let id = envelope.id.clone();
     let checked = door.blocking(move |door| Ok(door.engine.check(&asker.caller, envelope)?)).await?;
     Ok(match checked {
@@ -86,6 +111,10 @@ pub async fn outcome(
     let Query(Named { subject, source, id }) =
         named.map_err(|error| Problem::new(Code::BadQuery, error.body_text()))?;
     let source = source.unwrap_or_else(|| asker.caller.source().clone());
+    // What became of its own commands anybody may ask.
+    if source != *asker.caller.source() {
+        asker.has(&door, Right::Read)?;
+    }
     let asked = (subject.clone(), source.clone(), id.clone());
     let outcome = door.blocking(move |door| Ok(door.engine.outcome(&asked.0, &asked.1, &asked.2)?)).await?;
     Ok(match outcome {

@@ -1,10 +1,29 @@
 //! What every request has at hand.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use ledger::Engine;
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::timeout,
+};
 
-use super::problem::Problem;
+use super::{
+    metrics::Metrics,
+    problem::{Code, Problem},
+    tickets::Tickets,
+};
+use crate::{
+    access::{gate::Access, refused::Refusals},
+    app,
+    feed::Feed,
+    store::Store,
+};
+
+/// How many questions may fold the log at once: each takes a processor and a page of the log at a time.
+const FOLDS: usize = 2;
+/// How long a question waits for its turn.
+const FOLD_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A ledger that runs, as requests see it.
 #[derive(Debug, Clone)]
@@ -14,11 +33,49 @@ pub struct Door(Arc<Running>);
 #[derive(Debug)]
 pub struct Running {
     pub engine: Arc<Engine>,
+    /// The same, to be asked.
+    pub ledger: app::Ledger,
+    pub feed: Arc<Feed>,
+    pub store: Store,
+    pub access: Access,
+    pub refusals: Refusals,
+    pub metrics: Metrics,
+    pub tickets: Tickets,
+    /// One platform file is published after the other.
+    pub publishing: Mutex<()>,
+    folds: Semaphore,
+}
+
+impl Running {
+    pub fn new(
+        engine: Arc<Engine>,
+        ledger: app::Ledger,
+        feed: Arc<Feed>,
+        (store, access, refusals): (Store, Access, Refusals),
+    ) -> Self {
+        Self {
+            engine,
+            ledger,
+            feed,
+            store,
+            access,
+            refusals,
+            metrics: Metrics::new(),
+            tickets: Tickets::default(),
+            publishing: Mutex::default(),
+            folds: Semaphore::new(FOLDS),
+        }
+    }
 }
 
 impl Door {
     pub fn new(running: Running) -> Self {
         Self(Arc::new(running))
+    }
+
+    /// What runs, once no request has it any more.
+    pub fn into_inner(self) -> Option<Running> {
+        Arc::into_inner(self.0)
     }
 
     /// Does what waits or reads the disk, where no other request waits for it.
@@ -32,8 +89,24 @@ impl Door {
         let door = self.clone();
         match tokio::task::spawn_blocking(move || work(&door)).await {
             Ok(done) => done,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
+            Err(_) => Err(Problem::new(Code::Closing, "the server ends").retry_after(2)),
         }
+    }
+
+    /// The same for what folds the log: a few at once.
+    ///
+    /// # Errors
+    /// [`Code::Busy`] if others take too long; what it says.
+    pub async fn folding<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let Ok(Ok(_turn)) = timeout(FOLD_PATIENCE, self.folds.acquire()).await else {
+            let detail = format!("{FOLDS} questions fold the log already, and have not ended in time: ask again later");
+            return Err(Problem::new(Code::Busy, detail).retry_after(10));
+        };
+        self.blocking(work).await
     }
 }
 

@@ -1,10 +1,8 @@
 //! What is watched: counted as requests come and go, and asked of the engine when somebody scrapes. Text in the
-//! OpenMetrics form. `docs/deploy` has a dashboard and alert rules over these names.
+//! `OpenMetrics` form. `docs/deploy` has a dashboard and alert rules over these names.
+#![expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "what is watched; no money here")]
 
-use std::{
-    sync::atomic::{AtomicI64, AtomicU64},
-    time::Duration,
-};
+use std::time::Duration;
 
 use ledger::engine::{Health, Latencies};
 use prometheus_client::{
@@ -31,6 +29,13 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Followers of the feed.
     pub followers: Gauge,
+}
+
+/// What neither the engine nor the counters know.
+#[derive(Debug, Clone, Copy)]
+pub struct Others {
+    pub disk_free_bytes: Option<u64>,
+    pub missed_attempts: u64,
 }
 
 /// Labels of a command that was answered.
@@ -120,21 +125,21 @@ impl Metrics {
     ///
     /// # Errors
     /// None: a text takes everything.
-    pub fn text(&self, health: &Health, disk_free_bytes: Option<u64>) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, health: &Health, others: &Others) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         let end = text.trim_end().trim_end_matches("# EOF").trim_end().len();
         text.truncate(end);
         text.push('\n');
         let mut engine = Registry::with_prefix("giftledger");
-        describe(&mut engine, health, disk_free_bytes);
+        describe(&mut engine, health, others);
         encode(&mut text, &engine)?;
         Ok(text)
     }
 }
 
 /// What the engine says of itself.
-fn describe(registry: &mut Registry, health: &Health, disk_free_bytes: Option<u64>) {
+fn describe(registry: &mut Registry, health: &Health, others: &Others) {
     let mut gauge = |name: &str, help: &str, value: f64| {
         registry.register(name, help, ConstGauge::new(value));
     };
@@ -146,7 +151,7 @@ fn describe(registry: &mut Registry, health: &Health, disk_free_bytes: Option<u6
         "Whether the disk has room for what is decided next",
         f64::from(u8::from(health.has_room != Some(false))),
     );
-    if let Some(bytes) = disk_free_bytes {
+    if let Some(bytes) = others.disk_free_bytes {
         gauge("disk_free_bytes", "Free on the disk of the ledger", bytes as f64);
     }
     gauge("users", "Users with a wallet or an open order", health.users as f64);
@@ -170,6 +175,7 @@ fn describe(registry: &mut Registry, health: &Health, disk_free_bytes: Option<u6
         health.oldest_untaken.map_or(0.0, since).max(0.0),
     );
     gauge("index_memory_bytes", "What the index holds in memory", health.index_bytes as f64);
+    gauge("refused_attempts_missed", "Refused attempts that came too fast to be kept", others.missed_attempts as f64);
     let mut counter = |name: &str, help: &str, value: u64| {
         registry.register(name, help, ConstCounter::new(value));
     };

@@ -55,22 +55,6 @@ pub enum Code {
 }
 
 impl Code {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::BadRequest,
-        Self::BadQuery,
-        Self::Malformed,
-        Self::UnsupportedMediaType,
-        Self::BodyTooLarge,
-        Self::BodyTimeout,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::ForeignHost,
-        Self::Fault,
-        Self::Closing,
-        Self::Busy,
-    ];
-
     /// As clients read it.
     pub fn code(self) -> &'static str {
         match self {
@@ -159,6 +143,27 @@ impl From<app::Error> for Problem {
         match &error {
             app::Error::NotFound(_) => Self::new(Code::NotFound, &error),
             app::Error::Ledger(ledger::Error::EngineStopped) => Self::new(Code::Closing, &error),
+            app::Error::Refused { doing, why } => {
+                Self::with(StatusCode::UNPROCESSABLE_ENTITY, why.code(), format!("{doing}: {why}")).state("refused")
+            }
+            app::Error::Undecided { doing, why } => {
+                let answer = Answer::Unavailable(*why);
+                let problem = Self::with(status_of(&answer), why.code(), format!("{doing}: {why}")).state(why.state());
+                match retry_after_s(&answer) {
+                    Some(seconds) => problem.retry_after(seconds),
+                    None => problem,
+                }
+            }
+            app::Error::Malformed(malformed) => {
+                let problem = Self::new(Code::Malformed, &malformed.message).state("malformed");
+                match &malformed.path {
+                    Some(path) => problem.and("path", path.as_str()),
+                    None => problem,
+                }
+            }
+            app::Error::File(file) if !error.is_fault() => {
+                Self::new(Code::Malformed, format!("{file:#}")).state("malformed")
+            }
             _ if !error.is_fault() => Self::new(Code::BadQuery, &error),
             _ => Self::new(Code::Fault, &error),
         }

@@ -4,7 +4,12 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -17,6 +22,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::{asker::Remote, door::Door, patience::Patient, router};
 use crate::signals;
 
 /// How long a client may take for the head of a request.
@@ -51,7 +57,8 @@ impl Listening {
 }
 
 /// Serves until it is asked to end, then until what was accepted is answered.
-pub async fn serve(listening: Listening, router: Router) {
+pub async fn serve(listening: Listening, door: &Door) {
+    let router = router(door.clone());
     let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let (close, closing) = watch::channel(false);
     let mut under_way = JoinSet::new();
@@ -62,15 +69,17 @@ pub async fn serve(listening: Listening, router: Router) {
             () = &mut asked_to_end => break,
         };
         while under_way.try_join_next().is_some() {}
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, remote)) = accepted else {
             tokio::time::sleep(ACCEPT_AGAIN).await;
             continue;
         };
         match Arc::clone(&connections).try_acquire_owned() {
             Ok(permit) => {
-                let (router, closing) = (router.clone(), closing.clone());
+                let (router, closing, door) = (router.clone(), closing.clone(), door.clone());
                 under_way.spawn(async move {
-                    connection(stream, router, closing).await;
+                    door.metrics.connections.inc();
+                    connection(stream, Remote(remote), router, closing).await;
+                    door.metrics.connections.dec();
                     drop(permit);
                 });
             }
@@ -78,6 +87,7 @@ pub async fn serve(listening: Listening, router: Router) {
         }
     }
     drop(listening);
+    door.feed.stop();
     // Nobody listens where nothing is under way.
     let _ = close.send(true);
     let all = async { while under_way.join_next().await.is_some() {} };
@@ -86,16 +96,19 @@ pub async fn serve(listening: Listening, router: Router) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, mut closing: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, remote: Remote, router: Router, mut closing: watch::Receiver<bool>) {
     // An answer is one small packet, and waits for no other.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(remote);
+        TowerToHyperService::new(router.clone()).call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(READ_AHEAD)
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

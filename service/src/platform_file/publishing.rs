@@ -76,13 +76,6 @@ impl Published {
         Ok(published)
     }
 
-    /// The same as of the clock `now`, for whoever keeps it up to date by [`Self::apply`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "the HTTP door keeps one beside its engine"))]
-    #[must_use]
-    pub fn at(self, now: Timestamp) -> Self {
-        Self { clock: now, ..self }
-    }
-
     /// What holds, and what is scheduled.
     pub fn current(&self) -> Current {
         Current::of(&self.reference, self.clock)

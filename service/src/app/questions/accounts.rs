@@ -99,6 +99,14 @@ pub struct History {
     pub as_of: Option<AsOf>,
 }
 
+/// The changes of an account.
+#[derive(Debug, Serialize)]
+pub struct Changes {
+    pub account: Account,
+    /// In the order of recording.
+    pub changes: Vec<Change>,
+}
+
 /// A change of an account.
 #[derive(Debug, Serialize)]
 pub struct Change {
@@ -130,5 +138,10 @@ impl History {
             balance: line.asset.show(line.balance),
         };
         Ok(history.lines().iter().map(change).collect())
+    }
+
+    /// The same, as one object.
+    pub fn answer(&self, ledger: &Ledger) -> Result<Changes> {
+        Ok(Changes { account: self.account.clone(), changes: self.ask(ledger)? })
     }
 }

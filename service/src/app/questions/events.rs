@@ -74,7 +74,6 @@ impl Question {
     ///
     /// # Errors
     /// [`Error::Unasked`] if there are no records of that kind; as [`Self::each`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "the HTTP door asks for pages"))]
     pub fn ask(&self, ledger: &Ledger) -> Result<Answer> {
         let most = self.limit.unwrap_or(MOST);
         let clock = Ledger::clock(&mut ledger.read()?, self.as_of.unwrap_or(AsOf::End))?;

@@ -7,6 +7,8 @@ pub mod events;
 pub mod find;
 pub mod order;
 pub mod orders;
+pub mod record;
+pub mod reference;
 pub mod settlement;
 pub mod status;
 pub mod wallet;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use ledger::{Clock, Engine, SystemClock};
 use replay::AsOf;
-use schemas::{CommandId, OrderId, Record, ShareHeld, Source, Subject, Timestamp, UserId, visible};
+use schemas::{CommandId, Key, OrderId, Origin, Record, ShareHeld, Source, Subject, Timestamp, UserId, visible};
 use serde::{Deserialize, Serialize};
 
 use super::wallet::is_past_deadline;
@@ -87,7 +88,14 @@ struct Story {
 }
 
 impl Question {
-    /// One pass over the log: the placing record comes before all others.
+    /// The same, of a command of that service.
+    #[must_use]
+    pub fn of(&self, source: &Source) -> Self {
+        Self { which: Which { source: Some(source.clone()), ..self.which.clone() }, as_of: self.as_of }
+    }
+
+    /// Through the index, where the ledger runs; else in one pass over the log: the placing record comes before all
+    /// others.
     ///
     /// # Errors
     /// [`Error::NotFound`] if nothing placed it by then; [`Error::Unasked`] if it is not named, or in two ways.
@@ -95,9 +103,17 @@ impl Question {
         self.which.check()?;
         let as_of = self.as_of.unwrap_or(AsOf::End);
         let mut story: Option<Story> = None;
-        let clock = ledger.fold(as_of, |record| {
-            self.hear(record, &mut story);
-        })?;
+        let clock = match ledger.engine(self.as_of).filter(|_| self.which.is_placed()) {
+            Some(engine) => {
+                for record in self.which.records(engine)? {
+                    self.hear(&record, &mut story);
+                }
+                SystemClock.now()
+            }
+            None => ledger.fold(as_of, |record| {
+                self.hear(record, &mut story);
+            })?,
+        };
         let Some(Story { order, user, sources, records }) = story else { return Err(self.which.not_found(as_of)) };
         if sources.len() > 1 {
             let sources: Vec<&str> = sources.iter().map(Source::as_str).collect();
@@ -152,6 +168,32 @@ impl Which {
     /// Says how an order is named.
     pub fn unnamed() -> Error {
         Error::Unasked("name an order by its `number`, or by `user` and `command`".to_owned())
+    }
+
+    /// Whether it says where the placing record is to be found, so that no pass over the log is needed.
+    fn is_placed(&self) -> bool {
+        self.number.is_some() || self.source.is_some() && self.command.is_some() && self.user.is_some()
+    }
+
+    /// The records of the order, the placing one first.
+    fn records(&self, engine: &Engine) -> Result<Vec<Record>> {
+        let placing = match (&self.number, &self.user, &self.command, &self.source) {
+            (Some(number), ..) if number.shard < engine.shards() => {
+                engine.reader().find(number.shard, number.sequence)?.map(|(_, record)| record)
+            }
+            (None, Some(user), Some(command), Some(source)) => {
+                let (subject, origin) = (Subject::User(user.clone()), Origin::Caller(source.clone()));
+                engine.newest(&Key::Command(subject, origin, command.clone()))?
+            }
+            _ => None,
+        };
+        let Some(placing) = placing else { return Ok(Vec::new()) };
+        let Some(order) = placing.orders().find(|order| self.names(&placing, order.id)) else { return Ok(Vec::new()) };
+        let mut records = engine.records_of(&Key::Order(order.id), usize::MAX)?;
+        records.retain(|record| (record.shard, record.sequence) != (placing.shard, placing.sequence));
+        records.push(placing);
+        records.reverse();
+        Ok(records)
     }
 
     fn names(&self, record: &Record, order: OrderId) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ledger::{State, state::User};
+use ledger::{Clock, Engine, State, SystemClock, state::User};
 use replay::AsOf;
 use schemas::{Event, Lot, LotId, Order, OrderKind, Record, Status, Subject, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -71,9 +71,29 @@ pub enum Origin {
     Grant { reason: schemas::ReasonCode },
 }
 
+/// A user's lots.
+#[derive(Debug, Serialize)]
+pub struct LotsOf {
+    pub user: UserId,
+    /// The clock of the answer.
+    pub as_of: Timestamp,
+    /// In burn order.
+    pub lots: Vec<KnownLot>,
+}
+
+impl Answer {
+    /// Nothing but the lots.
+    pub fn into_lots(self) -> LotsOf {
+        LotsOf { user: self.user, as_of: self.as_of, lots: self.lots }
+    }
+}
+
 impl Question {
-    /// Folds the user's shard.
+    /// From the state, where the ledger runs; else it folds the user's shard.
     pub fn ask(&self, ledger: &Ledger) -> Result<Answer> {
+        if let Some(engine) = ledger.engine(self.as_of) {
+            return self.ask_running(engine);
+        }
         let as_of = self.as_of.unwrap_or(AsOf::End);
         let shards = ledger.read()?.shards();
         let subject = Subject::User(self.user.clone());
@@ -90,6 +110,24 @@ impl Question {
         })?;
         let nobody = User::default();
         Ok(self.answer(state.user(&self.user).unwrap_or(&nobody), origins, clock))
+    }
+
+    fn ask_running(&self, engine: &Engine) -> Result<Answer> {
+        let shard = Subject::User(self.user.clone()).shard(engine.shards());
+        let asked = self.user.clone();
+        let user = engine.read(move |states| states[usize::from(shard)].user(&asked).cloned())?.unwrap_or_default();
+        let (mut origins, mut reader) = (HashMap::new(), engine.reader());
+        let mut last = 0;
+        for lot in user.wallet().lots() {
+            // A lot is named by the record that made it; a group makes several.
+            if lot.id.sequence != last
+                && let Some((_, record)) = reader.find(shard, lot.id.sequence)?
+            {
+                note_origins(&record, &mut origins);
+                last = lot.id.sequence;
+            }
+        }
+        Ok(self.answer(&user, origins, SystemClock.now()))
     }
 
     fn answer(&self, user: &User, mut origins: HashMap<LotId, Origin>, clock: Timestamp) -> Answer {
