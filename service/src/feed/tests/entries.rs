@@ -4,7 +4,7 @@ use schemas::{Body, Record};
 use serde_json::Value;
 
 use super::{World, next};
-use crate::feed::{After, DATA_SCHEMA};
+use crate::feed::{After, entry::DATA_SCHEMA};
 
 #[tokio::test]
 async fn an_entry_is_a_cloud_event_around_the_record() {
