@@ -284,8 +284,11 @@ impl Bulk {
         if self.places.is_empty() || self.under_way.len() >= most {
             return;
         }
+        // What comes next is as much, more or less.
         let mut places = std::mem::take(&mut self.places);
         let mut commands = std::mem::take(&mut self.commands);
+        self.places.reserve(places.len());
+        self.commands.reserve(commands.len());
         self.admit(&mut places, &mut commands).await;
         let lines = match self.order {
             Order::PerUser => ledger::Lines::InOrder,
