@@ -1,0 +1,1 @@
+//! Subscriptions over real logs and real files.
