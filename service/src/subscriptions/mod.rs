@@ -296,8 +296,8 @@ impl Subscriptions {
         whole(delete).await
     }
 
-    /// Hands out up to `max` entries, and waits for the first of them at most `wait`. Fewer than `max`, or none, say
-    /// nothing of whether there are more.
+    /// Hands out up to `max` entries, and waits for the first of them at most `wait`, or a second where the log has what
+    /// was not looked at yet. Fewer than `max`, or none, say nothing of whether there are more.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Broken`], [`Error::Pushes`], [`Error::BadSetting`] where `max` is not within 1 to

@@ -28,6 +28,8 @@ use crate::feed::{After, Cursor, Feed, Filter, Follower, Position};
 
 /// Whoever has some entries and could have more waits so long for the log to be read.
 const FILL: Duration = Duration::from_millis(50);
+/// So long the log is read for whoever would not wait, where it has what was not looked at yet.
+const LOOK: Duration = Duration::from_secs(1);
 /// The longest reason that is kept.
 const MOST_REASON_LETTERS: usize = 500;
 /// What one hand-out has at most, unless it is one large entry.
@@ -124,7 +126,7 @@ impl Subscription {
     /// Hands out up to `most` entries, at most `run` of a subject at once; waits for the first until `until`.
     pub async fn take(self: &Arc<Self>, most: usize, run: usize, until: Instant, pushes: bool) -> Result<Handed> {
         let mut handed = Handed { subscription: Arc::clone(self), taken: Vec::new() };
-        let mut patience = until;
+        let (mut patience, look) = (until, Instant::now() + LOOK);
         let mut moved = self.moved.subscribe();
         loop {
             moved.borrow_and_update();
@@ -139,7 +141,8 @@ impl Subscription {
             };
             self.note_if_changed();
             if handed.taken.is_empty() {
-                if Instant::now() >= until {
+                patience = if may_read && self.is_behind() { until.max(look) } else { until };
+                if Instant::now() >= patience {
                     return Ok(handed);
                 }
             } else {
@@ -165,6 +168,8 @@ impl Subscription {
             Some(follower) => follower,
             none => none.insert(self.follow()?),
         };
+        // What it has left out since it was dropped while it waited.
+        self.state().delivery.add(Vec::new(), follower.cursor().sequences(), Instant::now());
         match follower.next().await {
             Ok(Some(batch)) => {
                 let read = batch.cursor().sequences().to_vec();

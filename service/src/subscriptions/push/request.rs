@@ -66,7 +66,7 @@ impl Client {
     }
 
     /// Pushes an entry.
-    pub fn push(
+    pub(super) fn push(
         &self,
         address: Address,
         secret: &Secret,
