@@ -82,9 +82,10 @@ impl Wanted {
     pub(super) fn definition(&self, feed: &Feed, exists: Option<&Definition>) -> Result<Definition> {
         filter(feed, &self.filter)?;
         let from = match (&self.from, exists) {
-            (Some(from), _) => {
-                from.parse::<After>().map_err(Error::BadFrom)?;
-                from.clone()
+            (Some(from), exists) => {
+                let after: After = from.parse().map_err(Error::BadFrom)?;
+                let is_the_same = |exists: &&Definition| exists.from.parse().ok().as_ref() == Some(&after);
+                exists.filter(is_the_same).map_or(from, |exists| &exists.from).clone() // 0 and start are one
             }
             (None, Some(exists)) => exists.from.clone(),
             (None, None) => FROM.to_owned(),

@@ -28,7 +28,7 @@
 //! is handed out again, and an ack of before is late. How often an entry has failed is kept.
 //!
 //! **Limits.** [`Subscriptions::MOST`] subscriptions, each with a window of 16,384 entries beyond its committed place,
-//! 50,000 parked ones, and a follower of the feed: some 6 MiB at most. Where the window is full, the status says which
+//! 50,000 parked ones, and a follower of the feed: some 12 MiB at most. Where the window is full, the status says which
 //! subject holds it up; `max_tries` ends that. Where that many are parked, what fails is tried on, every five minutes.
 //!
 //! **Another log.** A place of another lineage, or ahead of the log (a backup of the log that is older than that of
@@ -77,7 +77,7 @@ use crate::{
 use ack_id::AckId;
 use commits::Commits;
 use delivery::{Acked, Progress};
-use subscription::{Shared, Subscription};
+use subscription::{Ended, Shared, Subscription};
 use tables::Kept;
 
 /// The named subscriptions of one ledger.
@@ -143,8 +143,8 @@ pub enum Answered {
 }
 
 impl Subscriptions {
-    /// So many may be: at 6 MiB each, 1.5 GiB if all of them are stuck at once.
-    pub const MOST: usize = 256;
+    /// So many may be: at 12 MiB each, 1.5 GiB if all of them are stuck at once.
+    pub const MOST: usize = 128;
     /// The most entries of a pull, or of an ack.
     pub const MOST_AT_ONCE: usize = 1_000;
     /// The longest wait of a pull.
@@ -178,14 +178,18 @@ impl Subscriptions {
             committing: Mutex::new(Some(committing)),
         };
         let all: Vec<_> = own.all().values().cloned().collect();
-        all.iter().for_each(|one| own.begin_to_push(one));
+        for one in &all {
+            own.begin_to_push(one);
+        }
         Ok(Arc::new(own))
     }
 
     /// Ends what waits and pushes, and stores what was acked. The feed and the store may be closed after it.
     pub async fn close(&self) {
         let all: Vec<_> = self.all().values().cloned().collect();
-        all.iter().for_each(|one| one.end(false));
+        for one in &all {
+            one.end(Ended::Stopping);
+        }
         let mut pushing = std::mem::take(&mut *self.pushing.lock().unwrap_or_else(PoisonError::into_inner));
         while pushing.join_next().await.is_some() {}
         all.iter().for_each(Subscription::note_if_changed);
@@ -273,7 +277,7 @@ impl Subscriptions {
         kept.id = tables::create(&self.shared.commits.store, &kept, old.map(|old| old.id)).await?;
         let one = Arc::new(Subscription::new(kept, Arc::clone(&self.shared)));
         if let Some(old) = self.all().insert(name.clone(), Arc::clone(&one)) {
-            old.end(true);
+            old.end(Ended::Gone);
         }
         self.begin_to_push(&one);
         Ok(Put { outcome: Outcome::Created, subscription: self.show(&one).await?, secret })
@@ -290,7 +294,7 @@ impl Subscriptions {
             let one = own.find(&name)?;
             tables::delete(&own.shared.commits.store, one.id).await?;
             own.all().remove(&name);
-            one.end(true);
+            one.end(Ended::Gone);
             Ok(())
         };
         whole(delete).await
@@ -321,9 +325,11 @@ impl Subscriptions {
     /// Entries are done; each id's answer, in their order, once that is durable.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Store`] where it could not be stored: ask again.
+    /// [`Error::NotFound`]; [`Error::BadSetting`] where there are more than [`Self::MOST_AT_ONCE`]; [`Error::Store`]
+    /// where it could not be stored: ask again.
     pub async fn ack(&self, name: &Name, ids: &[String]) -> Result<Vec<Answered>> {
         let one = self.find(name)?;
+        few("ids", ids.len())?;
         let acked = one.ack(ids.iter().map(|id| AckId::place(id, one.id)));
         self.shared.commits.stored(&one).await?;
         Ok(acked.into_iter().map(|acked| Answered::of(acked, Answered::Acked)).collect())
@@ -342,6 +348,7 @@ impl Subscriptions {
         reason: Option<&str>,
     ) -> Result<Vec<Answered>> {
         let one = self.find(name)?;
+        few("ids", ids.len())?;
         let ids = ids.iter().map(|id| AckId::place(id, one.id));
         let nacked = one.nack(ids, delay, reason.unwrap_or("nacked without a reason"));
         self.shared.commits.stored(&one).await?;
@@ -352,9 +359,11 @@ impl Subscriptions {
     /// replayed already.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Broken`]; [`Error::Store`], [`Error::Feed`]: ask again.
+    /// [`Error::NotFound`], [`Error::Broken`]; [`Error::BadSetting`] where more than [`Self::MOST_AT_ONCE`] are named;
+    /// [`Error::Store`], [`Error::Feed`]: ask again.
     pub async fn replay(self: &Arc<Self>, name: &Name, places: Option<&[Position]>) -> Result<usize> {
         let one = self.find(name)?;
+        few("ids", places.map_or(0, <[_]>::len))?;
         let (own, places) = (Arc::clone(self), places.map(<[_]>::to_vec));
         let replay = async move {
             let _one_at_a_time = own.changing.lock().await;
@@ -405,6 +414,13 @@ impl fmt::Debug for Subscriptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscriptions").field("names", &self.all().keys()).finish_non_exhaustive()
     }
+}
+
+/// Refuses more than may be named at once.
+fn few(path: &'static str, count: usize) -> Result<()> {
+    let most = Subscriptions::MOST_AT_ONCE;
+    let what = || format!("{count} are named, and at most {most} may be");
+    if count > most { Err(Error::BadSetting { path, what: what() }) } else { Ok(()) }
 }
 
 /// Does something to its end, also where nobody waits for that any more.

@@ -141,14 +141,17 @@ impl Subscriptions {
         let lag = |one: Arc<Subscription>| {
             let state = one.state_now();
             let Counts { in_flight, parked, .. } = state.delivery.counts();
-            Lag {
+            let lag = Lag {
                 name: one.name.clone(),
                 records_behind: head.saturating_sub(state.delivery.committed().iter().sum()),
                 in_flight,
                 parked,
                 blocked: state.delivery.blocked_by().is_some(),
                 broken: state.broken.is_some(),
-            }
+            };
+            drop(state);
+            one.note_if_changed(); // some may have timed out
+            lag
         };
         all.into_iter().map(lag).collect()
     }
@@ -186,14 +189,19 @@ impl Subscriptions {
             let state = one.state_now();
             let delivery = &state.delivery;
             let places = (delivery.oldest(), delivery.blocked_by());
-            (state.definition.clone(), delivery.counts(), delivery.committed(), places.0, places.1, state.broken.clone())
+            (
+                state.definition.clone(),
+                delivery.counts(),
+                delivery.committed(),
+                places.0,
+                places.1,
+                state.broken.clone(),
+            )
         };
         one.note_if_changed();
         let places = oldest.into_iter().chain(blocked_by).collect();
         let read = feed.read(places).await?;
-        let found = |place: Position| {
-            read.iter().map(|(record, _)| record).find(|record| place_of(record) == place)
-        };
+        let found = |place: Position| read.iter().map(|(record, _)| record).find(|record| place_of(record) == place);
         let blocks = blocked_by.and_then(found).map(|record| {
             format!("{} of {} is the first that is not done, and the window is full", place_of(record), record.subject)
         });

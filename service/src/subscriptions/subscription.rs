@@ -26,7 +26,7 @@ use super::{
 };
 use crate::feed::{After, Cursor, Feed, Filter, Follower, Position};
 
-/// Whoever has some entries and could have more waits so long for the log to be read.
+/// Whoever could have some entries, and more, waits so long for each step of reading the log.
 const FILL: Duration = Duration::from_millis(50);
 /// So long the log is read for whoever would not wait, where it has what was not looked at yet.
 const LOOK: Duration = Duration::from_secs(1);
@@ -74,9 +74,16 @@ pub(super) struct State {
     /// Whether a task pushes.
     is_pushing: bool,
     is_being_stored: bool,
+    ended: Option<Ended>,
+}
+
+/// Why nothing is delivered any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
     /// It was deleted.
-    is_gone: bool,
-    is_stopping: bool,
+    Gone,
+    /// The server ends.
+    Stopping,
 }
 
 /// Entries that are handed out. Dropped without [`Handed::keep`] they are taken back, as if they had never been.
@@ -102,8 +109,7 @@ impl Subscription {
             broken,
             is_pushing: false,
             is_being_stored: false,
-            is_gone: false,
-            is_stopping: false,
+            ended: None,
         };
         let (moved, _) = watch::channel(());
         let reading = AsyncMutex::new(None);
@@ -125,34 +131,42 @@ impl Subscription {
 
     /// Hands out up to `most` entries, at most `run` of a subject at once; waits for the first until `until`.
     pub async fn take(self: &Arc<Self>, most: usize, run: usize, until: Instant, pushes: bool) -> Result<Handed> {
-        let mut handed = Handed { subscription: Arc::clone(self), taken: Vec::new() };
-        let (mut patience, look) = (until, Instant::now() + LOOK);
+        let look = Instant::now() + LOOK;
+        let mut fill = (0, look);
         let mut moved = self.moved.subscribe();
         loop {
             moved.borrow_and_update();
-            let (next_due, may_read) = {
+            let is_behind = self.is_behind();
+            let (wakes_at, may_read) = {
                 let mut state = self.state_now();
                 state.may_go_on(self, pushes)?;
                 let State { delivery, definition: Definition { settings, .. }, .. } = &mut *state;
-                let had = handed.taken.len();
-                handed.taken.extend(delivery.take(settings, most - had, run, Instant::now()));
-                let may_take = delivery.in_flight() < settings.max_in_flight as usize;
-                (delivery.next_due(), may_take && delivery.has_room())
+                let now = Instant::now();
+                let room = most.min((settings.max_in_flight as usize).saturating_sub(delivery.in_flight()));
+                let may_read = room > 0 && delivery.has_room();
+                let reads_on = may_read && is_behind;
+                let ready = delivery.ready(room, run, now);
+                let patience = match ready {
+                    0 if reads_on => until.max(look),
+                    0 => until,
+                    // A run of one subject is handed out as a whole: so all of it is read before.
+                    ready if ready < room && reads_on => {
+                        if ready > fill.0 {
+                            fill = (ready, now + FILL);
+                        }
+                        fill.1.min(look)
+                    }
+                    _ => now,
+                };
+                if now >= patience {
+                    let taken = delivery.take(settings, most, run, now);
+                    drop(state);
+                    self.note_if_changed();
+                    return Ok(Handed { subscription: Arc::clone(self), taken });
+                }
+                (delivery.next_due().map_or(patience, |due| due.min(patience)), may_read)
             };
             self.note_if_changed();
-            if handed.taken.is_empty() {
-                patience = if may_read && self.is_behind() { until.max(look) } else { until };
-                if Instant::now() >= patience {
-                    return Ok(handed);
-                }
-            } else {
-                patience = patience.min(Instant::now() + FILL);
-                let is_enough = handed.taken.len() >= most || !may_read || !self.is_behind();
-                if is_enough || Instant::now() >= patience {
-                    return Ok(handed);
-                }
-            }
-            let wakes_at = next_due.map_or(patience, |due| due.min(patience));
             tokio::select! {
                 read = self.read_on(), if may_read => read?,
                 _ = moved.changed() => {}
@@ -298,11 +312,8 @@ impl Subscription {
     }
 
     /// It is deleted, or everything ends.
-    pub fn end(&self, is_gone: bool) {
-        let mut state = self.state();
-        state.is_gone |= is_gone;
-        state.is_stopping |= !is_gone;
-        drop(state);
+    pub fn end(&self, why: Ended) {
+        self.state().ended = Some(why);
         self.moved.send_replace(());
     }
 
@@ -337,17 +348,16 @@ impl Subscription {
 
 impl State {
     fn target(&self) -> Option<(Address, Secret)> {
-        let push = self.definition.settings.push.as_ref().filter(|_| !self.is_gone && !self.is_stopping)?;
+        let push = self.definition.settings.push.as_ref().filter(|_| self.ended.is_none())?;
         Address::parse(&push.url).ok().zip(self.secret.clone())
     }
 
     /// Whether entries may be handed out to those who ask.
     pub fn may_go_on(&self, own: &Subscription, pushes: bool) -> Result<()> {
-        if self.is_gone {
-            return Err(Error::NotFound(own.name.clone()));
-        }
-        if self.is_stopping {
-            return Err(Error::Stopping);
+        match self.ended {
+            Some(Ended::Gone) => return Err(Error::NotFound(own.name.clone())),
+            Some(Ended::Stopping) => return Err(Error::Stopping),
+            None => {}
         }
         if let Some(why) = &self.broken {
             return Err(Error::Broken { name: own.name.clone(), why: why.clone() });

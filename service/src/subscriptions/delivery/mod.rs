@@ -136,7 +136,12 @@ pub(super) struct Failure {
 /// What is to be stored of parked entries, in its order.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
-    Parked { position: Position, tries: u32, reason: String, time: Timestamp },
+    Parked {
+        position: Position,
+        tries: u32,
+        reason: String,
+        time: Timestamp,
+    },
     /// It is not parked any more: it was replayed and done.
     Unparked(Position),
 }
@@ -245,6 +250,18 @@ impl Delivery {
             }
         }
         taken
+    }
+
+    /// How many entries could be handed out, as far as `most` are asked for.
+    pub fn ready(&self, most: usize, run: usize, now: Instant) -> usize {
+        let mut ready = 0;
+        for subject in self.ready.iter().filter_map(|key| self.subjects.get(key)).filter(|one| one.is_ready(now)) {
+            if ready >= most {
+                break;
+            }
+            ready += subject.waiting.len().min(run);
+        }
+        ready.min(most)
     }
 
     /// An entry is done.
@@ -409,9 +426,9 @@ impl Delivery {
 
     /// What was read first of what is not done.
     pub fn oldest(&self) -> Option<Position> {
-        let firsts = (0..).zip(&self.shards).filter_map(|(shard, own): (Shard, _)| {
-            Some(Position { shard, sequence: *own.open.first()? })
-        });
+        let firsts = (0..)
+            .zip(&self.shards)
+            .filter_map(|(shard, own): (Shard, _)| Some(Position { shard, sequence: *own.open.first()? }));
         firsts.min_by_key(|position| self.slots[position].order)
     }
 

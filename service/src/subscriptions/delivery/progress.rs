@@ -54,8 +54,7 @@ impl Progress {
             }
             beyond.push(sequences);
         }
-        let failures =
-            failures.into_iter().map(|(shard, sequence, failures)| (Position { shard, sequence }, failures));
+        let failures = failures.into_iter().map(|(shard, sequence, failures)| (Position { shard, sequence }, failures));
         (version == VERSION).then(|| Self { beyond, failures: failures.collect() })
     }
 }

@@ -105,7 +105,11 @@ impl Model {
                 let same = batch.contains(&other);
                 assert!(same || !self.in_flight.contains_key(&other), "a subject at two consumers, {other:?}");
                 let is_settled = self.acked.contains(&other) || self.machine.parked.get(&other) == Some(&false);
-                assert!(is_replay || other >= one.position || same || is_settled, "{other:?} before {:?}", one.position);
+                assert!(
+                    is_replay || other >= one.position || same || is_settled,
+                    "{other:?} before {:?}",
+                    one.position
+                );
             }
             batch.insert(one.position);
             self.consumers[consumer].push((one.position, one.number));
@@ -160,9 +164,9 @@ impl Model {
         let own = subject(position);
         let behind = |at: &Position| subject(*at) == own && *at >= position;
         let back: Vec<Position> = self.in_flight.keys().copied().filter(behind).collect();
-        back.iter().for_each(|at| {
-            self.in_flight.remove(at);
-        });
+        for at in back {
+            self.in_flight.remove(&at);
+        }
     }
 
     fn store(&mut self) {
@@ -301,7 +305,9 @@ fn subscriptions_find_the_entry_that_kills_its_consumer() {
         if sequences(&taken).contains(&poison) {
             deaths += 1;
         } else {
-            taken.iter().for_each(|one| assert_eq!(machine.ack(one.position, one.number, now), Acked::Done));
+            for one in taken {
+                assert_eq!(machine.ack(one.position, one.number, now), Acked::Done);
+            }
         }
         now += Duration::from_secs(31);
     }

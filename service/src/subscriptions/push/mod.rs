@@ -38,6 +38,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
 const MOST_AT_ONCE: usize = 8;
 /// So many failures in a row mean that the address is down.
 const IS_DOWN: u32 = 8;
+/// Who asks to be tried again sooner is not.
+const LEAST: Duration = Duration::from_secs(1);
 /// The task looks so often whether there is something to push where nobody tells it: hours are as well.
 const A_LONG_WHILE: Duration = Duration::from_hours(1);
 /// After an error of ours, such as a log that cannot be read.
@@ -98,7 +100,7 @@ impl Pusher {
 
     fn send(&mut self, taken: Taken, json: Bytes) {
         let Some((address, secret)) = self.subscription.target() else { return };
-        let request = self.client.push(address, &secret, taken.position, json);
+        let request = self.client.push(&address, &secret, taken.position, json);
         self.under_way.spawn(async move { (taken, request.await) });
     }
 
@@ -118,6 +120,7 @@ impl Pusher {
                 self.subscription.ack(id);
             }
             Outcome::Failed { reason, after } => {
+                let after = after.map(|after| after.max(LEAST));
                 self.failures = self.failures.saturating_add(1);
                 if self.failures >= IS_DOWN {
                     let pause = delay(self.failures - IS_DOWN + 1, &mut self.random);

@@ -19,12 +19,7 @@ use schemas::Timestamp;
 use std::sync::Arc;
 use tokio::time::timeout;
 
-use super::{
-    super::definition::Secret,
-    Address, TIMEOUT,
-    address::Resolver,
-    signature::signature,
-};
+use super::{super::definition::Secret, Address, TIMEOUT, address::Resolver, signature::signature};
 use crate::feed::Position;
 
 /// How long it may take until there is a connection.
@@ -58,8 +53,11 @@ impl Client {
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(CONNECT));
         connector.set_nodelay(true);
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls()).https_or_http().enable_http1().wrap_connector(connector);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
         let mut builder = HyperClient::builder(TokioExecutor::new());
         let http = builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).build(connector);
         Self { http, lineage, clock }
@@ -68,7 +66,7 @@ impl Client {
     /// Pushes an entry.
     pub(super) fn push(
         &self,
-        address: Address,
+        address: &Address,
         secret: &Secret,
         position: Position,
         json: Bytes,
@@ -98,9 +96,10 @@ impl Client {
                 Err(_) => failed(format!("no answer within {} s", TIMEOUT.as_secs())),
                 Ok(Err(error)) => failed(described(&error)),
                 Ok(Ok(head)) if head.status.is_success() => Outcome::Done,
-                Ok(Ok(head)) => {
-                    Outcome::Failed { reason: answer(head.status, &head.headers), after: retry_after(&head.headers, now) }
-                }
+                Ok(Ok(head)) => Outcome::Failed {
+                    reason: answer(head.status, &head.headers),
+                    after: retry_after(&head.headers, now),
+                },
             }
         }
     }
@@ -128,7 +127,10 @@ fn failed(reason: String) -> Outcome {
 
 fn answer(status: StatusCode, headers: &HeaderMap) -> String {
     match headers.get(LOCATION).filter(|_| status.is_redirection()) {
-        Some(to) => format!("answered {status} to {:?}, and redirects are not followed", to.as_bytes().escape_ascii().to_string()),
+        Some(to) => format!(
+            "answered {status} to {:?}, and redirects are not followed",
+            to.as_bytes().escape_ascii().to_string()
+        ),
         None => format!("answered {status}"),
     }
 }

@@ -10,9 +10,13 @@ async fn subscriptions_are_made_once_and_changed_in_their_settings() {
     let made = world.put("gifts", &wanted).await;
     assert_eq!((made.outcome, made.secret), (Outcome::Created, None));
     assert_eq!(made.subscription.principal.as_deref(), Some("ann"));
-    assert_eq!(made.subscription.definition.settings.ack_timeout_s, 30);
+    let usual = Settings { ack_timeout_s: 30, max_in_flight: 1_000, max_tries: 3, push: None };
+    assert_eq!(made.subscription.definition.settings, usual);
     assert_eq!(world.put("gifts", &wanted).await.outcome, Outcome::Unchanged);
-    assert_eq!(world.put("gifts", &Wanted { from: None, ..wanted.clone() }).await.outcome, Outcome::Unchanged);
+    assert_eq!(
+        world.put("gifts", &Wanted { from: Some("0".into()), ..wanted.clone() }).await.outcome,
+        Outcome::Unchanged
+    );
     let changed = world.put("gifts", &Wanted { max_tries: Some(4), ..wanted.clone() }).await;
     assert_eq!((changed.outcome, changed.subscription.definition.settings.max_tries), (Outcome::Changed, 4));
     for other in [
@@ -47,7 +51,11 @@ async fn subscriptions_refuse_what_they_cannot_be() {
         (Wanted { ack_timeout_s: Some(0), ..Wanted::default() }, "bad_setting", 400),
         (Wanted { max_in_flight: Some(10_001), ..Wanted::default() }, "bad_setting", 400),
         (Wanted { max_tries: Some(0), ..Wanted::default() }, "bad_setting", 400),
-        (Wanted { filter: Words { kind: vec!["gift".into()], ..Words::default() }, ..Wanted::default() }, "bad_filter", 400),
+        (
+            Wanted { filter: Words { kind: vec!["gift".into()], ..Words::default() }, ..Wanted::default() },
+            "bad_filter",
+            400,
+        ),
         (push("http://169.254.169.254/"), "bad_setting", 400),
     ] {
         let error = world.subscriptions.put(&named("a"), &wanted, None).await.unwrap_err();
@@ -55,7 +63,8 @@ async fn subscriptions_refuse_what_they_cannot_be() {
     }
     assert!(world.subscriptions.list().await.unwrap().is_empty());
     for wrong in ["", "two words", "a/b", &"n".repeat(65)] {
-        wrong.parse::<Name>().unwrap_err();
+        let error: NameError = wrong.parse::<Name>().unwrap_err();
+        assert!(error.to_string().contains("1 to 64"));
     }
 }
 

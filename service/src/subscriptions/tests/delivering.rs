@@ -35,9 +35,23 @@ async fn subscriptions_give_each_entry_until_it_is_acked() {
 }
 
 #[tokio::test]
+async fn subscriptions_pull_a_long_run_of_one_subject_at_once() {
+    let world = World::new().await;
+    world.grant(1, 1_500);
+    world.put("a", &from_start()).await;
+    let pulled = world.pull("a", 1_000).await;
+    assert_eq!(pulled.len(), 1_000);
+    assert!(pulled.is_sorted_by_key(|one| one.position.sequence));
+    world.ack("a", &pulled).await;
+    assert_eq!(world.pull("a", 1_000).await.len(), 500);
+}
+
+#[tokio::test]
 async fn subscriptions_wake_who_waits_when_something_is_recorded() {
     let world = World::new().await;
-    world.put("a", &Wanted { filter: Words { user: vec!["u1".into()], ..Words::default() }, ..Wanted::default() }).await;
+    world
+        .put("a", &Wanted { filter: Words { user: vec!["u1".into()], ..Words::default() }, ..Wanted::default() })
+        .await;
     let own = Arc::clone(&world.subscriptions);
     let waits = tokio::spawn(async move { own.pull(&named("a"), 10, Duration::from_secs(30)).await.unwrap() });
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -103,6 +117,12 @@ async fn subscriptions_go_on_beside_a_stuck_subject() {
     assert_eq!(others, 490);
     let status = world.status("a").await;
     assert_eq!((status.in_flight, status.waiting), (1, 9));
+    let [Lag { name, records_behind: 1.., in_flight: 1, parked: 0, blocked: false, broken: false }] =
+        &world.subscriptions.lags()[..]
+    else {
+        panic!("{:?}", world.subscriptions.lags())
+    };
+    assert_eq!(name.as_str(), "a");
     assert_eq!(status.oldest.unwrap().subject.to_string(), stuck);
     world.ack("a", &first).await;
     assert_eq!(world.pull("a", 64).await.len(), 9);
@@ -124,7 +144,7 @@ async fn subscriptions_share_whole_subjects_and_lose_nothing() {
                 let (own, done, holders) = (Arc::clone(&world.subscriptions), Arc::clone(&done), Arc::clone(&holders));
                 tokio::spawn(async move {
                     let mut random = StdRng::seed_from_u64(round * 10 + consumer as u64);
-                    for _ in 0..25 {
+                    for _ in 0..12 {
                         let max = random.random_range(1..60);
                         let pulled = own.pull(&named("a"), max, Duration::from_millis(5)).await.unwrap();
                         let mut last: HashMap<String, u64> = HashMap::new();

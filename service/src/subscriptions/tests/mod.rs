@@ -1,7 +1,7 @@
 //! Subscriptions over real logs and real files.
 
-mod delivering;
 mod definitions;
+mod delivering;
 mod parking;
 mod pushing;
 mod receiver;

@@ -20,11 +20,12 @@ async fn subscriptions_park_what_fails_and_replay_it_first() {
         parked.push(park_one(&world, "a").await);
     }
     world.restart(false).await;
-    let listed = world.subscriptions.parked(&named("a"), None, 2).await.unwrap();
+    let listed: ParkedPage = world.subscriptions.parked(&named("a"), None, 2).await.unwrap();
     assert_eq!(listed.entries.iter().map(|one| one.position).collect::<Vec<_>>(), parked[..2]);
     let next = world.subscriptions.parked(&named("a"), listed.next, 2).await.unwrap();
     assert_eq!((next.entries.len(), next.next), (1, None));
-    let one = &next.entries[0];
+    let one: &Parked = &next.entries[0];
+    assert_eq!(one.time, world.clock.now());
     assert_eq!((one.tries, one.reason.contains("no such room"), one.replaying), (1, true, false));
     assert_eq!(subject(one.json.as_ref().unwrap()), "user:u0");
 

@@ -86,7 +86,11 @@ async fn subscriptions_push_again_what_failed_and_follow_no_redirect() {
     let parked = world.subscriptions.parked(&named("a"), None, 10).await.unwrap().entries;
     assert_eq!(parked.len(), 2);
     assert!(parked.iter().all(|one| subject(one.json.as_ref().unwrap()) == "user:u1" && one.tries == 2));
-    assert!(parked[0].reason.contains("302 Found") && parked[0].reason.contains("not followed"), "{}", parked[0].reason);
+    assert!(
+        parked[0].reason.contains("302 Found") && parked[0].reason.contains("not followed"),
+        "{}",
+        parked[0].reason
+    );
     assert!(elsewhere.came().is_empty());
     let came = receiver.came();
     let ids = |user: &str| -> Vec<String> {
