@@ -15,6 +15,7 @@ use crate::{
     ledger_dir::LedgerDir,
     output::{complain, print_json, say},
     store::Store,
+    subscriptions::Subscriptions,
 };
 
 /// How long what reads the log may take to end.
@@ -65,6 +66,8 @@ impl Serve {
         }
         let refusals = Refusals::start(store.clone());
         let feed = Feed::new(engine.reader()).context("starting the feed")?;
+        let clock = Arc::new(SystemClock);
+        let subscriptions = Subscriptions::open(store.clone(), Arc::clone(&feed), clock).await?;
         let listening = Listening::on(self.listen).await.with_context(|| format!("listening on {}", self.listen))?;
         let address = format!("http://{}", listening.address);
         if global.json {
@@ -73,7 +76,7 @@ impl Serve {
             say(&format_args!("listening on {address}, until Ctrl-C"))?;
         }
         let asked = app::Ledger::running(ledger, Arc::clone(engine));
-        let door = Door::new(Running::new(Arc::clone(engine), asked, feed, (store, access, refusals)));
+        let door = Door::new(Running::new(Arc::clone(engine), asked, (feed, subscriptions), (store, access, refusals)));
         serve(listening, &door).await;
         if let Some(running) = door.into_inner() {
             running.access.close().await?;

@@ -18,6 +18,7 @@ use crate::{
     app,
     feed::Feed,
     store::Store,
+    subscriptions::Subscriptions,
 };
 
 /// How many questions may fold the log at once: each takes a processor and a page of the log at a time.
@@ -36,6 +37,7 @@ pub struct Running {
     /// The same, to be asked.
     pub ledger: app::Ledger,
     pub feed: Arc<Feed>,
+    pub subscriptions: Arc<Subscriptions>,
     pub store: Store,
     pub access: Access,
     pub refusals: Refusals,
@@ -50,13 +52,14 @@ impl Running {
     pub fn new(
         engine: Arc<Engine>,
         ledger: app::Ledger,
-        feed: Arc<Feed>,
+        (feed, subscriptions): (Arc<Feed>, Arc<Subscriptions>),
         (store, access, refusals): (Store, Access, Refusals),
     ) -> Self {
         Self {
             engine,
             ledger,
             feed,
+            subscriptions,
             store,
             access,
             refusals,

@@ -18,6 +18,8 @@ use prometheus_client::{
 };
 use smallvec::SmallVec;
 
+use crate::subscriptions::Lag;
+
 /// What is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -32,9 +34,10 @@ pub struct Metrics {
 }
 
 /// What neither the engine nor the counters know.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Others {
     pub disk_free_bytes: Option<u64>,
+    pub subscriptions: Vec<Lag>,
     pub missed_attempts: u64,
 }
 
@@ -59,6 +62,12 @@ struct OfRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfPath {
     path: String,
+}
+
+/// The name of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSubscription {
+    subscription: String,
 }
 
 /// From 0.1 ms to 26 s, each the double of the one before.
@@ -176,6 +185,22 @@ fn describe(registry: &mut Registry, health: &Health, others: &Others) {
     );
     gauge("index_memory_bytes", "What the index holds in memory", health.index_bytes as f64);
     gauge("refused_attempts_missed", "Refused attempts that came too fast to be kept", others.missed_attempts as f64);
+    let mut each = |name: &str, help: &str, value: fn(&Lag) -> u64| {
+        let family = Family::<OfSubscription, Gauge>::default();
+        for lag in &others.subscriptions {
+            let of = OfSubscription { subscription: lag.name.to_string() };
+            family.get_or_create_owned(&of).set(i64::try_from(value(lag)).unwrap_or(i64::MAX));
+        }
+        registry.register(name, help, family);
+    };
+    each("subscription_records_behind", "Records between a subscription and the head of the log", |lag| {
+        lag.records_behind
+    });
+    each("subscription_in_flight", "Entries that are taken and not acknowledged", |lag| lag.in_flight as u64);
+    each("subscription_parked", "Entries that failed too often", |lag| lag.parked as u64);
+    each("subscription_stuck", "Whether one is broken, or waits for an entry to be done or parked", |lag| {
+        u64::from(lag.blocked || lag.broken)
+    });
     let mut counter = |name: &str, help: &str, value: u64| {
         registry.register(name, help, ConstCounter::new(value));
     };

@@ -15,6 +15,7 @@ mod questions;
 mod reference;
 mod serve;
 mod spool;
+mod subscriptions;
 mod tickets;
 mod watch;
 
@@ -22,7 +23,7 @@ use axum::{
     Router,
     http::{Method, Uri},
     middleware,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 
 pub use door::{Door, Running};
@@ -53,6 +54,16 @@ pub fn router(door: Door) -> Router {
         .route("/v1/find", get(questions::find))
         .route("/v1/status", get(questions::status))
         .route("/v1/events", get(feed::events))
+        .route("/v1/subscriptions", get(subscriptions::list))
+        .route(
+            "/v1/subscriptions/{name}",
+            put(subscriptions::put).get(subscriptions::get).delete(subscriptions::delete),
+        )
+        .route("/v1/subscriptions/{name}/pull", post(subscriptions::pull))
+        .route("/v1/subscriptions/{name}/ack", post(subscriptions::ack))
+        .route("/v1/subscriptions/{name}/nack", post(subscriptions::nack))
+        .route("/v1/subscriptions/{name}/parked", get(subscriptions::parked))
+        .route("/v1/subscriptions/{name}/parked/replay", post(subscriptions::replay))
         .route("/v1/stream-tickets", post(feed::ticket))
         .route("/metrics", get(watch::metrics))
         .route("/healthz", get(watch::healthz))

@@ -87,6 +87,7 @@ pub async fn serve(listening: Listening, door: &Door) {
         }
     }
     drop(listening);
+    door.subscriptions.close().await;
     door.feed.stop();
     // Nobody listens where nothing is under way.
     let _ = close.send(true);

@@ -35,6 +35,7 @@ pub async fn metrics(State(door): State<Door>, asker: Asker) -> Result<Response,
             let health = door.engine.health()?;
             let others = Others {
                 disk_free_bytes: files::free_bytes(door.ledger.folder().path()).ok(),
+                subscriptions: door.subscriptions.lags(),
                 missed_attempts: door.refusals.missed(),
             };
             Ok(door.metrics.text(&health, &others).unwrap_or_default())

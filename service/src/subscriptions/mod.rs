@@ -65,10 +65,16 @@ use tokio::{
     time::Instant,
 };
 
-pub use definition::{Definition, Secret, Settings, Wanted, WantedPush};
+pub use definition::{Definition, Secret, Wanted};
 pub use error::{Error, Result};
-pub use name::{Name, NameError};
-pub use status::{Lag, Parked, ParkedPage, Shown, Status};
+pub use name::Name;
+pub use status::{Lag, Shown};
+#[cfg(test)]
+use {
+    definition::{Settings, WantedPush},
+    name::NameError,
+    status::{Parked, ParkedPage, Status},
+};
 
 use crate::{
     feed::{After, Feed, Position},
