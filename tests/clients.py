@@ -165,6 +165,7 @@ def main():
     print(f"   seed {arguments.seed}")
     dice, faults = random.Random(arguments.seed), []
     runs = built(arguments.scratch)
+    print(f"   clients: {', '.join(runs)}")
     if arguments.only:
         runs = {name: runs[name] for name in arguments.only.split(",")}
     served = Served(arguments.binary, os.path.join(arguments.scratch, "ledger"), os.path.join(arguments.scratch, "server.log"))
