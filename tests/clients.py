@@ -23,7 +23,7 @@ from served import Served, wait_until
 
 CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs", "clients")
 PRICE, TOP_UP, USERS, BULK = 10, 1_000_000, 5, 10
-PATIENCE_S = 120
+PATIENCE_S = 300
 PLATFORM = f"""
 [entity]
 currency = "CNY"
@@ -136,6 +136,26 @@ def check_commands(served, events, asked, answers, faults):
         faults.append(f"gifts that nobody sent: {counted}")
 
 
+def check_final(served, runs, faults):
+    """What is final is not asked for again, and what a token does not allow is said at once."""
+    commands = [gift("python-append-0", 0), gift("nobody", 1), {"id": "m", "gift": {"user": "nobody", "price": 1}}]
+    commands[0]["gift"]["item"] = "another"
+    lines = "".join(json.dumps(command) + "\n" for command in commands)
+    for name, run in runs.items():
+        for what in ("append", "bulk"):
+            ran = subprocess.run([*run, served.url, what], input=lines, capture_output=True, text=True, timeout=20, check=False)
+            states = [json.loads(line)["state"] for line in ran.stdout.splitlines() if line]
+            if states != ["conflict", "refused", "malformed"]:
+                faults.append(f"{name} {what}: {states}, not conflict, refused, malformed: {ran.stderr[-500:]}")
+    served.run("token", "create", "--name", "somebody", "--role", "append")
+    wait_until(lambda: served.ask("GET", "/v1/users/nobody")[0] == 401, 5)
+    for name, run in runs.items():
+        for what in ("append", "bulk"):
+            ran = subprocess.run([*run, served.url, what], input=lines, capture_output=True, text=True, timeout=20, check=False)
+            if ran.returncode == 0 or "token_missing" not in ran.stderr + ran.stdout:
+                faults.append(f"{name} {what} without a token: {ran.returncode}, {ran.stdout[-200:]}{ran.stderr[-300:]}")
+
+
 def check_follower(name, follower, all_events, faults):
     seen, order, repeated = set(), collections.defaultdict(list), 0
     for shard, sequence, subject in follower.seen():
@@ -204,6 +224,8 @@ def main():
         follower.process.kill()
         follower.process.wait()
     check_commands(served, events, asked, answers, faults)
+    if "python" in runs:
+        check_final(served, runs, faults)
     for name, follower in followers.items():
         repeated = check_follower(name, follower, all_events, faults)
         replayed = sum(answer.get("replayed", False) for what in ("append", "bulk") for answer in answers.get((name, what), []))
