@@ -364,7 +364,10 @@ def a_bulk_of_100_mb(served, _):
 
 def a_bulk_of_100_mb_sent_before_it_reads(served, _):
     with Raw(served, 8) as raw:
+        begun = time.monotonic()
         send_100_mb(raw)
+        if time.monotonic() > begun + 7:
+            raise Wrong("it neither reads on nor closes the connection")
         _, end = bulk_lines(raw.answer())
     if end.get("cut", {}).get("code") != "body_too_large" or end["taken"] != end["lines"]:
         raise Wrong(f"{end}")
@@ -517,6 +520,17 @@ def not_modified(served, _):
         raise Wrong(f"status {status}, not 304")
 
 
+def all_in_one_answer(served, _, path="/v1/records?limit=1000000000"):
+    """One question does not make the server hold the whole log: an answer of a list has an end."""
+    body = served.ask("GET", path)[2]
+    if len(body) > 8 << 20:
+        raise Wrong(f"{path} is answered with {len(body) >> 20} MiB")
+
+
+def the_whole_history(served, prepared):
+    all_in_one_answer(served, prepared, "/v1/accounts/platform:grants/history")
+
+
 def asks_for_a_token(served, prepared):
     """401 says how to prove who one is, as RFC 9110 demands."""
     status, headers, _ = prepared["closed_door"].ask("GET", "/v1/users/u")
@@ -588,6 +602,8 @@ KNOWN = {
     "a body in gzip": "Content-Encoding is not looked at, so that the body is malformed",
     "two Hosts": "RFC 9112 demands 400; the first one counts",
     "two Idempotency-Keys": "the first one counts",
+    "all_in_one_answer": "`limit` has no upper bound, and the answer is made in memory",
+    "the_whole_history": "a history has no pages, and the answer is made in memory",
     "not_modified": "ETag is sent, If-None-Match is not looked at",
     "asks_for_a_token": "there is no WWW-Authenticate",
     "a_burst_of_connections": "the listener's backlog is 128: beyond it a client waits for a second or more",
@@ -597,9 +613,10 @@ KNOWN = {
 
 AT_ONCE = [silent, slow_head, slow_body, slow_bulk]
 STORIES = [
-    half_a_bulk, sends_before_it_reads, a_body_of_100_mb, a_bulk_of_100_mb, a_bulk_of_100_mb_sent_before_it_reads,
-    too_many_lines, long_lines, pipelined, expects_100, expects_100_of_too_much, http_1_0_closes, smuggled, not_modified, asks_for_a_token,
-    reads_nothing, many_followers, a_burst_of_connections, idle_connections,
+    half_a_bulk, sends_before_it_reads, a_body_of_100_mb, a_bulk_of_100_mb,
+    a_bulk_of_100_mb_sent_before_it_reads, too_many_lines, long_lines, pipelined, expects_100,
+    expects_100_of_too_much, http_1_0_closes, smuggled, not_modified, asks_for_a_token, all_in_one_answer,
+    the_whole_history, reads_nothing, many_followers, a_burst_of_connections, idle_connections,
 ]  # fmt: skip
 
 
