@@ -3,6 +3,7 @@
 Python's standard library only.
 """
 
+import atexit
 import http.client
 import json
 import os
@@ -19,6 +20,13 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def ended(one):
+    """Nothing that a test has started outlives it, however the test ends."""
+    if one.process is not None and one.process.poll() is None:
+        one.process.kill()
+        one.process.wait()
+
+
 class Served:
     """`giftledger serve` on one port for its whole life, so that it can be killed and started again there."""
 
@@ -28,6 +36,7 @@ class Served:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
+        atexit.register(ended, self)
 
     def start(self, patience_s=30):
         arguments = [self.binary, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}", "--json"]
