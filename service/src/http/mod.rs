@@ -16,6 +16,9 @@ mod reference;
 mod serve;
 mod spool;
 mod tickets;
+mod tls;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use axum::{
@@ -27,6 +30,10 @@ use axum::{
 
 pub use door::{Door, Running};
 pub use serve::{Listening, serve};
+pub use tls::Tls;
+
+/// The most that a command may have.
+pub const MAX_COMMAND_BYTES: u64 = lines::MAX_LINE_BYTES as u64;
 
 use problem::{Code, Problem};
 
