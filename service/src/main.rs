@@ -16,6 +16,8 @@ mod output;
 mod platform_file;
 mod signals;
 mod store;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the HTTP server is what calls it"))]
+mod subscriptions;
 mod toml_text;
 mod words;
 

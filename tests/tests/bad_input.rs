@@ -181,7 +181,7 @@ fn refusals_are_recorded_once_and_conflicts_not() {
         assert!(answer.contains(r#""state":"refused""#) && answer.contains(&format!(r#""code":"{code}""#)));
         assert!(answer.contains(said), "{answer}\nlacks {said}");
         let repeated = text(&again.stdout).replace(r#","replayed":true"#, "");
-        assert_eq!((answer, first.status.code()), (repeated.as_str(), again.status.code()), "the same answer again");
+        assert_eq!((answer, first.status.code()), (repeated, again.status.code()), "the same answer again");
         assert_eq!(first.status.code(), Some(FAULT));
         assert_eq!(ledger.records(), records + nth, "{line}");
     }

@@ -405,7 +405,7 @@ fn the_binary_ends_when_the_disk_fills_up() {
     let Some(disk) = SmallDisk::mount("140m") else { return };
     let ballast = disk.file("ballast", &vec![0; 40 << 20]);
     let mut random = ChaCha8Rng::seed_from_u64(1);
-    let lines: String = (0..220_000)
+    let lines: String = (0..320_000)
         .map(|n| {
             let id = random_id(&mut random);
             let of = format!(r#""user":"u{}","channel":"apple","transaction":"{id}""#, n % 1000);
@@ -425,13 +425,13 @@ fn the_binary_ends_when_the_disk_fills_up() {
     };
     let first = append();
     let refused = said(&first.stdout).matches(r#""code":"disk_full""#).count();
-    assert!(refused > 0 && refused < 220_000, "{refused} were refused");
+    assert!(refused > 0 && refused < 320_000, "{refused} were refused");
     assert_eq!(first.status.code(), Some(1));
     std::fs::remove_file(ballast).unwrap();
     let second = append();
     assert_eq!(second.status.code(), Some(0), "{}", said(&second.stderr));
     let proof = said(&disk.run(&["verify", "--json"]).stdout);
-    assert!(proof.contains(r#""ok":true,"records":440000,"#), "{proof}");
+    assert!(proof.contains(r#""ok":true,"records":640000,"#), "{proof}");
 }
 
 /// Plays the script with the fault at the first call that it can hit, then at the second, until it

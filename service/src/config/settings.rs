@@ -143,7 +143,9 @@ impl Setting {
             Takes::Truth(_) => "true or false".to_owned(),
             Takes::File(_) => "the path of a file".to_owned(),
             Takes::Address(_) => "an address and a port, such as 127.0.0.1:8040 or [::]:8040".to_owned(),
-            Takes::Level(_) => "off, error, warn, info, debug, trace, or a list such as warn,giftledger=debug".to_owned(),
+            Takes::Level(_) => {
+                "off, error, warn, info, debug, trace, or a list such as warn,giftledger=debug".to_owned()
+            }
             Takes::Format(_) => "text or json".to_owned(),
         }
     }

@@ -45,6 +45,11 @@ pub enum After {
 }
 
 impl Cursor {
+    /// Behind a sequence of each shard.
+    pub fn new(lineage: Uuid, sequences: Vec<u64>) -> Self {
+        Self { lineage, sequences }
+    }
+
     /// Before everything.
     pub fn start(lineage: Uuid, shards: Shard) -> Self {
         Self { lineage, sequences: vec![0; usize::from(shards)] }
@@ -84,7 +89,7 @@ impl Cursor {
     }
 
     /// How many records it is behind. Where two cursors both cut the log itself, the one of more stands further.
-    pub(super) fn total(&self) -> u64 {
+    pub fn total(&self) -> u64 {
         self.sequences.iter().sum()
     }
 

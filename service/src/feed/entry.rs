@@ -29,6 +29,8 @@ pub struct Entry {
     pub shard: Shard,
     /// Its sequence there.
     pub sequence: u64,
+    /// Whose state it changed, as a number that stands for the subject while this process runs.
+    pub subject: u64,
     /// The `CloudEvent`, one line of JSON without its end. All followers share it.
     pub json: Bytes,
 }

@@ -12,6 +12,7 @@
 
 use ledger::each_posting;
 use schemas::{Account, Body, Event, Record, Shard, Subject, UserId, nearest, visible};
+use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
 
@@ -21,17 +22,23 @@ pub(super) const REFUSED: &str = "refused";
 const MOST_VALUES: usize = 100;
 
 /// A filter as it was written: each name's values, which commas may part too, except for subjects.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Words {
     /// `kind`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kind: Vec<String>,
     /// `account`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<String>,
     /// `user`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub user: Vec<String>,
     /// `subject`; a transaction's may have commas in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subject: Vec<String>,
     /// `shards`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<String>,
 }
 

@@ -36,7 +36,12 @@ impl Hasher {
         filter::accounts(record, &mut |account| visit(self.0.hash_one(Key::Account(account))));
         filter::users(record, &mut |user| visit(self.0.hash_one(Key::User(user))));
         filter::kinds(record, &mut |kind| visit(self.0.hash_one(Key::Kind(kind))));
-        visit(self.0.hash_one(Key::Subject(&record.subject)));
+        visit(self.subject(&record.subject));
+    }
+
+    /// The hash of a subject.
+    pub fn subject(&self, subject: &Subject) -> KeyHash {
+        self.0.hash_one(Key::Subject(subject))
     }
 }
 

@@ -47,9 +47,10 @@ use std::{
 };
 
 use ledger::log::{Head, Reader};
-use schemas::Shard;
+use schemas::{Record, Shard};
 use tokio::{
     sync::Semaphore,
+    task::spawn_blocking,
     time::{Instant, timeout_at},
 };
 use uuid::Uuid;
@@ -150,7 +151,10 @@ impl Feed {
     }
 
     /// The cursor that somebody asks to go on from.
-    fn resolve(&self, after: &After) -> Result<Cursor> {
+    ///
+    /// # Errors
+    /// As [`Self::follow`] where it is none of this log.
+    pub fn resolve(&self, after: &After) -> Result<Cursor> {
         let head = self.now();
         match after {
             After::Start => Ok(Cursor::start(head.lineage(), self.shards())),
@@ -170,6 +174,34 @@ impl Feed {
                 }
             }
         }
+    }
+
+    /// The records at some places, each with its entry, for whoever asks for few: it reads the log and not the pages.
+    /// Places where nothing durable stands are left out.
+    ///
+    /// # Errors
+    /// [`Error::Log`]; [`Error::Stopping`] if the server ends meanwhile.
+    pub async fn read(self: &Arc<Self>, places: Vec<Position>) -> Result<Vec<(Record, Entry)>> {
+        let turn = Arc::clone(&self.reading).acquire_owned().await.expect("nobody closes it");
+        let feed = Arc::clone(self);
+        let reading = spawn_blocking(move || {
+            let mut reader = feed.take_reader();
+            let found = places.into_iter().filter_map(|place| {
+                let found = reader.find(place.shard, place.sequence).transpose()?;
+                Some(found.map(|(_, record)| {
+                    let entry = feed.pages.made_of(&record);
+                    (record, entry)
+                }))
+            });
+            let found = found.collect::<ledger::Result<Vec<_>>>();
+            feed.put_reader(reader);
+            drop(turn);
+            Ok(found?)
+        });
+        reading.await.unwrap_or_else(|end| match end.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Stopping),
+        })
     }
 
     /// Waits until a record is durable, at most so long.

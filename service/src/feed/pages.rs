@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use bytes::Bytes;
 use ledger::log::{Locator, Reader};
 use schemas::{Record, Shard};
 use uuid::Uuid;
@@ -49,7 +48,7 @@ pub(super) struct Page {
     pub next: Locator,
     /// Each shard's last sequence in it.
     pub ends: Vec<(Shard, u64)>,
-    records: Vec<(Record, OnceLock<Bytes>)>,
+    records: Vec<(Record, OnceLock<Entry>)>,
     /// The keys of the records, each with the record's number; in order.
     keys: Vec<(KeyHash, u32)>,
     weight: usize,
@@ -75,9 +74,18 @@ impl Pages {
 
     /// The entry of a record of a page, serialised now if nobody has asked for it before.
     pub fn entry(&self, page: &Page, n: u32) -> Entry {
-        let (record, json) = &page.records[n as usize];
-        let json = json.get_or_init(|| entry::json(record, &self.source)).clone();
-        Entry { shard: record.shard, sequence: record.sequence, json }
+        let (record, entry) = &page.records[n as usize];
+        entry.get_or_init(|| self.made_of(record)).clone()
+    }
+
+    /// The entry of a record.
+    pub fn made_of(&self, record: &Record) -> Entry {
+        Entry {
+            shard: record.shard,
+            sequence: record.sequence,
+            subject: self.hasher.subject(&record.subject),
+            json: entry::json(record, &self.source),
+        }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Kept) -> T) -> T {

@@ -7,7 +7,7 @@ use schemas::{Shard, visible};
 use super::Error;
 
 /// A record's place, `<shard>-<sequence>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Its shard.
     pub shard: Shard,

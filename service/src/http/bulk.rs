@@ -5,7 +5,11 @@
 //! it are answered, unless the client says `order=none`. The answers spool, so that a client may send all before it
 //! reads anything.
 
-use std::{collections::VecDeque, io::Write, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    io::Write,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -15,7 +19,7 @@ use axum::{
 };
 use bytes::Bytes;
 use ledger::{Answer, Unavailable};
-use schemas::{CommandId, Envelope, Unread};
+use schemas::{Command, CommandId, Envelope, Unread, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::oneshot,
@@ -33,7 +37,7 @@ use super::{
     spool::{self, spool},
 };
 use crate::{
-    access::{daily::Reserved, denied::Denied},
+    access::{daily::Reserved, denied::Denied, gate::Token},
     config::size,
 };
 
@@ -118,11 +122,23 @@ pub async fn append(
 #[derive(Debug)]
 enum Place {
     /// The next of the engine's answers.
-    Asked(CommandId, &'static str, Reserved),
+    Asked(Asked),
     /// It was not a command.
     Unread(Box<Unread>),
-    /// The token does not allow it.
-    Denied(CommandId, Box<Denied>),
+    /// The token does not allow it: why not.
+    Denied(CommandId, &'static str, String),
+    /// An earlier line of its user has no outcome, so it has none either.
+    Held(CommandId),
+}
+
+/// A command that the engine is asked.
+#[derive(Debug)]
+struct Asked {
+    id: CommandId,
+    kind: &'static str,
+    /// Whose later lines wait for its outcome, where they happen in their order.
+    user: Option<UserId>,
+    reserved: Reserved,
 }
 
 /// Lines that were handed in.
@@ -144,6 +160,9 @@ struct Bulk {
     places: Vec<Place>,
     under_way: VecDeque<UnderWay>,
     read: u64,
+    /// Users with a line that has no outcome: where a user's lines happen in their order, none behind it is decided,
+    /// or a gift would be refused for ever because the top-up before it could not be decided.
+    held_up: HashSet<UserId>,
     end: End,
 }
 
@@ -151,7 +170,8 @@ impl Bulk {
     fn new(door: Door, asker: Asker, order: Order, writer: spool::Writer) -> Self {
         let (commands, places, under_way) = (Vec::new(), Vec::new(), VecDeque::new());
         let end = End { is_last: true, ..End::default() };
-        Self { door, asker, order, writer, commands, places, under_way, read: 0, end }
+        let held_up = HashSet::new();
+        Self { door, asker, order, writer, commands, places, under_way, read: 0, held_up, end }
     }
 
     /// Reads the body and answers it. Where the body breaks off, so do the answers.
@@ -240,15 +260,11 @@ impl Bulk {
         self.read += 1;
         let place = match read {
             Ok(envelope) => {
-                let may = self.asker.token.as_ref().map_or(Ok(()), |token| token.may(&envelope.command));
-                match may {
-                    Ok(()) => {
-                        let (id, kind) = (envelope.id.clone(), envelope.command.kind());
-                        self.commands.push(envelope);
-                        Place::Asked(id, kind, Reserved::NONE)
-                    }
-                    Err(denied) => Place::Denied(envelope.id, Box::new(denied)),
-                }
+                let user = envelope.command.touches().filter(|_| self.is_ordered()).cloned();
+                let asked =
+                    Asked { id: envelope.id.clone(), kind: envelope.command.kind(), user, reserved: Reserved::NONE };
+                self.commands.push(envelope);
+                Place::Asked(asked)
             }
             Err(unread) => Place::Unread(unread),
         };
@@ -256,35 +272,68 @@ impl Bulk {
         true
     }
 
-    /// Waits until the token may send so many, and counts what they make: what it may not make is not handed in.
-    async fn admit(&self, places: &mut [Place], commands: &mut Vec<Envelope>) {
-        let Some(token) = &self.asker.token else { return };
-        let mut left = u32::try_from(commands.len()).unwrap_or(u32::MAX);
-        while left > 0 {
-            let some = left.min(RATED_AT_ONCE);
-            match self.door.access.take(token, some) {
-                Ok(()) => left -= some,
-                Err(denied) => sleep(denied.retry_after().unwrap_or(LOOK_AGAIN)).await,
-            }
-        }
-        if token.terms().daily_coins.is_none() {
+    fn is_ordered(&self) -> bool {
+        matches!(self.order, Order::PerUser)
+    }
+
+    /// Keeps back what the token does not allow, and what stands behind a line of its user without an outcome. Waits
+    /// until the token may send so many, and counts what they make.
+    async fn admit(&mut self, places: &mut [Place], commands: &mut Vec<Envelope>) {
+        if self.asker.token.is_none() && self.held_up.is_empty() {
             return;
         }
+        let token = self.asker.token.clone();
+        let ended = match &token {
+            Some(token) => self.door.access.still(token).await.err(),
+            None => None,
+        };
         let mut admitted = Vec::with_capacity(commands.len());
-        let mut waiting = commands.drain(..);
+        let mut waiting = std::mem::take(commands).into_iter();
         for place in places {
-            let Place::Asked(id, _, reserved) = place else { continue };
+            let Place::Asked(asked) = place else { continue };
             let Some(envelope) = waiting.next() else { break };
-            match self.door.access.reserve(token, &envelope.command).await {
-                Ok(coins) => {
-                    *reserved = coins;
-                    admitted.push(envelope);
+            if asked.user.as_ref().is_some_and(|user| self.held_up.contains(user)) {
+                *place = Place::Held(asked.id.clone());
+                continue;
+            }
+            let denied = match (&token, &ended) {
+                (_, Some(denied)) => Some((denied.code(), denied.to_string())),
+                (Some(token), None) => match self.may_make(token, &envelope.command).await {
+                    Ok(reserved) => {
+                        asked.reserved = reserved;
+                        None
+                    }
+                    Err(denied) => {
+                        self.asker.deny(&self.door, &denied);
+                        Some((denied.code(), denied.to_string()))
+                    }
+                },
+                (None, None) => None,
+            };
+            match denied {
+                None => admitted.push(envelope),
+                Some((code, said)) => {
+                    self.held_up.extend(asked.user.take());
+                    *place = Place::Denied(asked.id.clone(), code, said);
                 }
-                Err(denied) => *place = Place::Denied(id.clone(), Box::new(denied)),
             }
         }
-        drop(waiting);
+        if let Some(token) = &token {
+            let mut left = u32::try_from(admitted.len()).unwrap_or(u32::MAX);
+            while left > 0 {
+                let some = left.min(RATED_AT_ONCE);
+                match self.door.access.take(token, some) {
+                    Ok(()) => left -= some,
+                    Err(denied) => sleep(denied.retry_after().unwrap_or(LOOK_AGAIN)).await,
+                }
+            }
+        }
         *commands = admitted;
+    }
+
+    async fn may_make(&self, token: &Token, command: &Command) -> Result<Reserved, Denied> {
+        token.may(command)?;
+        self.door.access.reserve(token, command).await
     }
 
     /// Hands in what has come, unless it has to wait for what is under way.
@@ -296,8 +345,11 @@ impl Bulk {
         if self.places.is_empty() || self.under_way.len() >= most {
             return;
         }
+        // What comes next is as much, more or less.
         let mut places = std::mem::take(&mut self.places);
         let mut commands = std::mem::take(&mut self.commands);
+        self.places.reserve(places.len());
+        self.commands.reserve(commands.len());
         self.admit(&mut places, &mut commands).await;
         let lines = match self.order {
             Order::PerUser => ledger::Lines::InOrder,
@@ -343,23 +395,26 @@ impl Bulk {
         for place in places {
             self.end.lines += 1;
             let (id, answer) = match place {
-                Place::Asked(id, kind, reserved) => {
+                Place::Asked(Asked { id, kind, user, reserved }) => {
                     let answer = answers.next().unwrap_or(Answer::Unavailable(Unavailable::Stopped));
                     told(&id, kind, &answer);
                     if reserved != Reserved::NONE && makes_nothing(&answer) {
                         self.asker.give_back(&self.door, reserved).await;
                     }
+                    if matches!(answer, Answer::Unavailable(_)) {
+                        self.held_up.extend(user);
+                    }
                     tally.note(kind, &answer);
                     (Some(id), answer)
                 }
+                Place::Held(id) => (Some(id), Answer::Unavailable(Unavailable::EarlierLineUnfinished)),
                 Place::Unread(unread) => {
                     let Unread { id, malformed } = *unread;
                     (id, Answer::Malformed(Box::new(malformed)))
                 }
-                Place::Denied(id, denied) => {
-                    self.asker.deny(&self.door, &denied);
+                Place::Denied(id, code, said) => {
                     self.end.undecided += 1;
-                    write_denied(&mut text, self.end.lines, &id, &denied);
+                    write_denied(&mut text, self.end.lines, &id, code, &said);
                     continue;
                 }
             };
@@ -419,9 +474,9 @@ fn write_answer(text: &mut Vec<u8>, line: u64, id: Option<&CommandId>, answer: &
 }
 
 /// The same of a line that the token does not allow: nothing was decided.
-fn write_denied(text: &mut Vec<u8>, line: u64, id: &CommandId, denied: &Denied) {
+fn write_denied(text: &mut Vec<u8>, line: u64, id: &CommandId, code: &str, said: &str) {
     let said = serde_json::json!({
-        "line": line, "id": id, "state": "undecided", "code": denied.code(), "message": denied.to_string(),
+        "line": line, "id": id, "state": "undecided", "code": code, "message": said,
     });
     let _ = writeln!(text, "{said}");
 }

@@ -15,10 +15,10 @@ mod questions;
 mod reference;
 mod serve;
 mod spool;
-mod tickets;
-mod tls;
 #[cfg(test)]
 mod tests;
+mod tickets;
+mod tls;
 mod watch;
 
 use axum::{

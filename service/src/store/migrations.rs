@@ -8,7 +8,10 @@ use sqlx::{
 use super::{Error, Result, Store};
 
 /// Each step with what it brings. Numbers only grow.
-const STEPS: [(i64, &str, &str); 1] = [(1, "access", include_str!("../../migrations/0001_access.sql"))];
+const STEPS: [(i64, &str, &str); 2] = [
+    (1, "access", include_str!("../../migrations/0001_access.sql")),
+    (2, "subscriptions", include_str!("../../migrations/0002_subscriptions.sql")),
+];
 
 /// The newest step.
 pub(super) const KNOWN: i64 = STEPS[STEPS.len() - 1].0;

@@ -61,7 +61,7 @@ fn access_refuses_a_database_from_the_future_and_leaves_it_alone() {
     let folder = tempfile::tempdir().unwrap();
     for (statement, said) in [
         ("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1", "another migration 1"),
-        ("UPDATE _sqlx_migrations SET version = 7001", "it has migration 7001, and this one knows"),
+        ("UPDATE _sqlx_migrations SET version = 7001 WHERE version = 1", "it has migration 7001, and this one knows"),
     ] {
         block_on(async {
             let store = Store::open_in(folder.path()).await?;

@@ -1,6 +1,7 @@
 //! DOMAIN's worked figures, on a real ledger, with 1 and with 16 shards.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod looking;
 mod sources;
 
 use giftledger_tests::world::World;

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use crate::{app::actions::reference::publish_changes, cli::watched, ledger_dir::LedgerDir};
 
 /// How many streamers receive, each in a room of their own.
-const STREAMERS: usize = 1_000;
+pub(super) const STREAMERS: usize = 1_000;
 /// What everybody starts with: more than anybody can give, at one coin a gift.
 const COINS: u64 = 1_000_000_000;
 /// Top-ups per submission.
@@ -75,6 +75,12 @@ impl Gifts {
             text,
             r#","actor":"bench","gift":{{"user":"u{user}","item":"rose","to":[{{"streamer":"s{streamer}"}}],"room":"r{streamer}"}}}}"#
         );
+    }
+
+    /// The number of the streamer who receives it.
+    pub fn streamer_of(&self, number: u64) -> u64 {
+        let (_, for_streamer) = halves(xxh3_128_with_seed(&number.to_le_bytes(), self.seed));
+        below(for_streamer, STREAMERS as u64)
     }
 
     /// A line of JSON for each user, who gets enough coins by it.

@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     str::FromStr,
     time::{Duration, Instant},
@@ -37,6 +37,12 @@ pub struct Url {
     address: String,
 }
 
+impl Url {
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
 impl FromStr for Url {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
@@ -64,13 +70,7 @@ impl Bench {
     pub(super) fn over_http(&self, folder: &Path, json: bool) -> Result<Ended> {
         let syncs_before = machine::fdatasync_per_s(folder)?;
         let gifts = self.gifts()?;
-        let server = if let Some(url) = &self.server {
-            Server { url: url.clone(), process: None }
-        } else {
-            let ledger = LedgerDir::new(&folder.join("ledger"));
-            ledger.make(Some(self.shards))?.close()?;
-            Server::start(ledger.path())?
-        };
+        let server = self.server_on(folder)?;
         let idle_rss_mib = server.rss_mib()?;
         self.prepare_over_http(&server.url, &gifts)?;
         let count = self.count();
@@ -129,8 +129,18 @@ impl Bench {
         Ok(Ended::Well)
     }
 
+    /// The server that was named, or one of its own.
+    pub(super) fn server_on(&self, folder: &Path) -> Result<Server> {
+        if let Some(url) = &self.server {
+            return Ok(Server { url: url.clone(), process: None });
+        }
+        let ledger = LedgerDir::new(&folder.join("ledger"));
+        ledger.make(Some(self.shards))?.close()?;
+        Server::start(ledger.path())
+    }
+
     /// Publishes a gift of price 1 where there is none, and gives everybody enough coins.
-    fn prepare_over_http(&self, url: &Url, gifts: &Gifts) -> Result<()> {
+    pub(super) fn prepare_over_http(&self, url: &Url, gifts: &Gifts) -> Result<()> {
         let mut connection = Connection::to(url)?;
         let rose = r#"{"id":"bench-v1","publish":{"version":1,"part":0,"last":true,"from":"2026-01-01T00:00:00Z","changes":[{"item":{"item":"rose","price":1,"value":1}}]}}"#;
         let answer = connection.post("/v1/commands", "application/json", rose.as_bytes())?;
@@ -152,12 +162,12 @@ impl Bench {
     }
 }
 
-const NDJSON: &str = "application/x-ndjson";
+pub(super) const NDJSON: &str = "application/x-ndjson";
 
 /// A server, ours or another.
-struct Server {
+pub(super) struct Server {
     url: Url,
-    process: Option<(Child, PathBuf)>,
+    process: Option<Child>,
 }
 
 impl Server {
@@ -170,32 +180,37 @@ impl Server {
         BufReader::new(child.stdout.take().context("a server has an output")?).read_line(&mut line)?;
         let said: serde_json::Value = serde_json::from_str(&line).with_context(|| format!("a server says {line:?}"))?;
         let url = said["listening"].as_str().unwrap_or_default().parse().map_err(anyhow::Error::msg)?;
-        Ok(Self { url, process: Some((child, ledger.to_owned())) })
+        Ok(Self { url, process: Some(child) })
+    }
+
+    pub fn url(&self) -> &Url {
+        &self.url
     }
 
     /// Processor time of all its threads.
-    fn cpu_time(&self) -> Result<Option<Duration>> {
-        let Some((child, _)) = &self.process else { return Ok(None) };
+    pub fn cpu_time(&self) -> Result<Option<Duration>> {
+        let Some(child) = &self.process else { return Ok(None) };
         let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).context("reading the server's time")?;
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
         let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap_or(0)).sum();
         Ok(Some(Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())))
     }
 
-    fn rss_mib(&self) -> Result<Option<u64>> {
-        self.process.as_ref().map(|(child, _)| machine::rss_mib_of(&child.id().to_string())).transpose()
+    pub fn rss_mib(&self) -> Result<Option<u64>> {
+        self.process.as_ref().map(|child| machine::rss_mib_of(&child.id().to_string())).transpose()
     }
 
-    /// The bytes of its log and its index.
+    /// What it has sent to the disk.
     fn written(&self) -> Result<Option<u64>> {
-        let Some((_, ledger)) = &self.process else { return Ok(None) };
-        let on_disk = machine::OnDisk::of(ledger)?;
-        Ok(Some(on_disk.log + on_disk.index))
+        let Some(child) = &self.process else { return Ok(None) };
+        let text = fs::read_to_string(format!("/proc/{}/io", child.id())).context("reading what the server wrote")?;
+        let bytes = text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
+        Ok(Some(bytes.context("/proc says no write_bytes")?))
     }
 
     /// Ends it in order, if it is ours.
-    fn stop(mut self) -> Result<()> {
-        let Some((mut child, _)) = self.process.take() else { return Ok(()) };
+    pub fn stop(mut self) -> Result<()> {
+        let Some(mut child) = self.process.take() else { return Ok(()) };
         if let Some(pid) = Pid::from_raw(i32::try_from(child.id()).unwrap_or_default()) {
             kill_process(pid, Signal::TERM).context("ending the server")?;
         }
@@ -207,7 +222,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some((mut child, _)) = self.process.take() {
+        if let Some(mut child) = self.process.take() {
             // It may have ended by itself.
             let _ = child.kill();
             let _ = child.wait();
@@ -238,7 +253,7 @@ impl Caller for Giver<'_> {
 }
 
 /// A connection that is kept.
-struct Connection {
+pub(super) struct Connection {
     stream: TcpStream,
     host: String,
     /// What was read and not looked at.
@@ -246,7 +261,7 @@ struct Connection {
 }
 
 /// What a server answered. Of a long body the end.
-struct Answered {
+pub(super) struct Answered {
     status: u16,
     body: Vec<u8>,
 }
@@ -257,7 +272,7 @@ impl Answered {
     }
 
     /// Whether the last line of a bulk says that all lines were taken.
-    fn all_taken(&self, count: u64) -> Result<()> {
+    pub fn all_taken(&self, count: u64) -> Result<()> {
         let text = self.text();
         let last = text.trim_end().lines().last().unwrap_or_default();
         if self.status != 200 || !last.starts_with(&format!(r#"{{"end":true,"lines":{count},"taken":{count},"#)) {
@@ -271,13 +286,13 @@ impl Answered {
 const KEPT: usize = 4096;
 
 impl Connection {
-    fn to(url: &Url) -> Result<Self> {
+    pub fn to(url: &Url) -> Result<Self> {
         let stream = TcpStream::connect(&url.address).with_context(|| format!("connecting to {}", url.address))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, host: url.address.clone(), read: Vec::with_capacity(1 << 16) })
     }
 
-    fn post(&mut self, path: &str, media_type: &str, body: &[u8]) -> Result<Answered> {
+    pub fn post(&mut self, path: &str, media_type: &str, body: &[u8]) -> Result<Answered> {
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\r\n",
             self.host,

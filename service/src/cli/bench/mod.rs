@@ -7,11 +7,13 @@
 //! | `costs` | operations among few, more and many lots, holds, refunds, members and items |
 //! | `gifts` | the gifts, each a function of the seed and its number |
 //! | `load` | callers who give them, and how long they wait |
+//! | `followers` | many who follow the feed while gifts are given |
 //! | `http` | the same callers over HTTP, at a server of their own |
 //! | `machine` | the disk, the processors and the memory beside it |
 #![expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "rates and percentiles; no money here")]
 
 mod costs;
+mod followers;
 mod gifts;
 mod http;
 mod load;
@@ -55,6 +57,12 @@ pub struct Bench {
     /// A server that runs, instead of one of its own; its catalogue needs an item `rose` of one coin, or none.
     #[arg(long, value_name = "URL", conflicts_with_all = ["engine", "soak", "storm", "costs", "shards"])]
     server: Option<Url>,
+    /// So many follow the feed, each one streamer, while gifts are given at a steady --rate.
+    #[arg(long, value_name = "N", conflicts_with_all = ["engine", "batch", "callers", "unordered"])]
+    followers: Option<u64>,
+    /// Gifts a second, with --followers [default: all at once]
+    #[arg(long, value_name = "N", requires = "followers")]
+    rate: Option<u64>,
     /// Each line is independent, instead of a user's lines happening in their order.
     #[arg(long, conflicts_with = "engine")]
     unordered: bool,
@@ -132,6 +140,9 @@ impl Bench {
         }
         if self.storm {
             return self.storm(&folder.path, global.json);
+        }
+        if let Some(followers) = self.followers {
+            return self.follow(followers, &folder.path, global.json);
         }
         if !self.engine {
             return self.over_http(&folder.path, global.json);

@@ -69,7 +69,10 @@ async fn too_many_connections_are_told_so() {
     let (first, second) = (server.connect().await, server.connect().await);
     eventually("two are open", || server.door.metrics.connections.get() == 2).await;
     let answer = server.exchange("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-    assert!(status(&answer) == 503 && answer.contains("too_many_connections") && answer.contains("retry-after"), "{answer}");
+    assert!(
+        status(&answer) == 503 && answer.contains("too_many_connections") && answer.contains("retry-after"),
+        "{answer}"
+    );
     drop(first);
     eventually("one is left", || server.door.metrics.connections.get() == 1).await;
     let answer = server.exchange("GET /healthz HTTP/1.0\r\n\r\n").await;
@@ -185,7 +188,9 @@ async fn chunks_are_read_and_their_extensions_bounded() {
                 transfer-encoding: chunked\r\n\r\n";
     let answer = server.exchange(format!("{head}1\r\n{{\r\n1\r\n}}\r\n0\r\n\r\n")).await;
     assert!(answer.contains("\"state\":\"malformed\""), "{answer}");
-    for wrong in [format!("1;{}\r\n{{\r\n0\r\n\r\n", "e".repeat(64 << 10)), "xyz\r\n".into(), "ffffffffffffffffff\r\n".into()] {
+    for wrong in
+        [format!("1;{}\r\n{{\r\n0\r\n\r\n", "e".repeat(64 << 10)), "xyz\r\n".into(), "ffffffffffffffffff\r\n".into()]
+    {
         let answer = server.exchange(format!("{head}{wrong}")).await;
         assert!(status(&answer) == 400 && answer.contains("breaks off"), "{answer}");
     }

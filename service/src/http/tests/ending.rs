@@ -17,14 +17,19 @@ async fn what_was_accepted_is_answered_and_the_rest_ends() {
 
     let line = "{\"id\":\"a\"}\n";
     let mut bulk = server.connect().await;
-    bulk.write_all(post("/v1/commands/bulk", NDJSON, &line.repeat(2)).strip_suffix(line).unwrap().as_bytes()).await.unwrap();
+    bulk.write_all(post("/v1/commands/bulk", NDJSON, &line.repeat(2)).strip_suffix(line).unwrap().as_bytes())
+        .await
+        .unwrap();
     until(&mut bulk, "\"line\":1").await;
 
     let (address, door) = (server.address, server.door.clone());
     let ending = tokio::spawn(server.end());
     eventually("nobody is accepted any more", || std::net::TcpStream::connect(address).is_err()).await;
     let last = rest(&mut follower).await;
-    assert!(last.contains("\"end\":true") && last.contains("\"code\":\"closing\"") && last.contains("\"cursor\":"), "{last}");
+    assert!(
+        last.contains("\"end\":true") && last.contains("\"code\":\"closing\"") && last.contains("\"cursor\":"),
+        "{last}"
+    );
     assert_eq!(rest(&mut idle).await, "");
     drop(silent);
     drop(door);

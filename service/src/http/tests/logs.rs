@@ -56,7 +56,9 @@ async fn logs_are_objects_with_the_request_and_without_secrets() {
         assert_eq!(status(&server.exchange(asked.replace("/v1/events", "/v1/status")).await) / 100, 4);
     }
     let command = r#"{"id":"c-1","gift":{"user":"u1","item":"rose","to":[{"streamer":"s1"}]}}"#;
-    let answer = server.exchange(post("/v1/commands/bulk", NDJSON, command).replace("host:", "connection: close\r\nhost:")).await;
+    let answer = server
+        .exchange(post("/v1/commands/bulk", NDJSON, command).replace("host:", "connection: close\r\nhost:"))
+        .await;
     assert!(answer.contains("\"line\":1"), "{answer}");
     server.end().await;
 
@@ -66,8 +68,12 @@ async fn logs_are_objects_with_the_request_and_without_secrets() {
     let span = |line: &Value, name: &str| {
         line["spans"].as_array().and_then(|spans| spans.iter().find(|span| span["name"] == name).cloned())
     };
-    let of_ours: Vec<Value> = lines.iter().filter_map(|line| span(line, "request")).filter(|span| span["id"] == "r-1").collect();
+    let of_ours: Vec<Value> =
+        lines.iter().filter_map(|line| span(line, "request")).filter(|span| span["id"] == "r-1").collect();
     assert!(!of_ours.is_empty() && of_ours.iter().all(|span| span["trace_id"] == trace), "{text}");
     let command = lines.iter().find_map(|line| span(line, "command")).expect("a span of the command");
-    assert_eq!((&command["id"], &command["kind"], &command["state"]), (&"c-1".into(), &"gift".into(), &"refused".into()));
+    assert_eq!(
+        (&command["id"], &command["kind"], &command["state"]),
+        (&"c-1".into(), &"gift".into(), &"refused".into())
+    );
 }

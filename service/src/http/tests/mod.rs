@@ -125,7 +125,9 @@ async fn eventually(what: &str, is_so: impl Fn() -> bool) {
 /// A request whose body is JSON.
 fn post(path: &str, media_type: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 const NDJSON: &str = "application/x-ndjson";
