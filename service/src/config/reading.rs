@@ -67,7 +67,8 @@ impl Reading {
                         }
                         _ => None,
                     };
-                    self.set(setting, found, text.characters(&place), origin);
+                    let shown = text.text()[place].lines().next().unwrap_or_default();
+                    self.set(setting, found, shown, origin);
                 }
             }
         }
@@ -102,7 +103,7 @@ impl Reading {
     fn set(&mut self, setting: &'static Setting, found: Option<Found<'_>>, shown: &str, origin: Origin) {
         if !found.is_some_and(|found| setting.set(&mut self.config, found)) {
             let (key, allowed, shown) = (setting.key, setting.allowed(), visible(shown));
-            self.wrong.push(format!("{origin}: {key}: found {shown:?}; allowed is {allowed}"));
+            self.wrong.push(format!("{origin}: {key}: found {shown}; allowed is {allowed}"));
             return;
         }
         // What a file names lies beside it; what is typed lies where it is typed.

@@ -45,7 +45,25 @@ fn config_says_all_that_is_wrong_with_where_it_stands() {
     let variables =
         [("GIFTLEDGER_LIMITS_CONNECTIONS", "many"), ("GIFTLEDGER_LISTN", "x"), ("GIFTLEDGER_PORT", "tcp://x")];
     let said = load_with(file, &variables, &[("--set", "limits.bulk_byte", "1")]).unwrap_err();
-    assert_eq!(said, "");
+    let address = "an address and a port, such as 127.0.0.1:8040 or [::]:8040";
+    let level = "off, error, warn, info, debug, trace, or a list such as warn,giftledger=debug";
+    let expected = [
+        "12 things are wrong with the config:".to_owned(),
+        format!("giftledger.toml, line 1: listen: found \"nowhere\"; allowed is {address}"),
+        "giftledger.toml, line 2: conections: there is no such setting; did you mean limits.connections?".into(),
+        "giftledger.toml, line 3: limits.folds: found \"2\"; allowed is a whole number from 1 to 1024".into(),
+        "giftledger.toml, line 4: limits.followers: found 0; allowed is a whole number from 1 to 1000000".into(),
+        "giftledger.toml, line 5: shards: found [1]; allowed is a whole number from 1 to 1024".into(),
+        format!("giftledger.toml, line 9: log.level: found \"inof\"; allowed is {level}"),
+        "giftledger.toml, line 10: log.format: found \"xml\"; allowed is text or json".into(),
+        "giftledger.toml, line 11: extra: there is no such setting; giftledger config show names them all".into(),
+        "GIFTLEDGER_LIMITS_CONNECTIONS: limits.connections: found many; allowed is a whole number from 1 to 1000000"
+            .into(),
+        "GIFTLEDGER_LISTN: there is no such variable; did you mean GIFTLEDGER_LISTEN?".into(),
+        "--set: limits.bulk_byte: there is no such setting; did you mean limits.bulk_bytes?".into(),
+        "giftledger.toml, line 7: tls.key is set, and tls.certificate is not: a key needs its certificate".into(),
+    ];
+    assert_eq!(said.lines().map(str::trim).collect::<Vec<_>>(), expected);
     assert!(!said.contains("GIFTLEDGER_PORT"), "a variable that others made");
 }
 

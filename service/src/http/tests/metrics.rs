@@ -63,7 +63,7 @@ async fn open_holds_follow_the_log() {
     let lines = [
         r#"{"id":"v1","publish":{"version":1,"part":0,"last":true,"from":"2026-01-01T00:00:00Z","changes":[]}}"#,
         r#"{"id":"b1","grant":{"user":"u1","coins":100,"reason":"r"}}"#,
-        r#"{"id":"h1","hold":{"user":"u1","provider":"arcade","coins":30,"deadline":"2999-01-02T00:00:00Z"}}"#,
+        r#"{"id":"h1","hold":{"user":"u1","provider":"arcade","coins":30,"deadline":"2200-01-02T00:00:00Z"}}"#,
     ];
     let bulk = |lines: &[&str]| {
         post("/v1/commands/bulk", NDJSON, &lines.join("\n")).replace("host:", "connection: close\r\nhost:")

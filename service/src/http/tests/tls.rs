@@ -101,6 +101,7 @@ fn tls_files_that_are_wrong_are_refused() {
     fs::copy(other.path().join("key.pem"), folder.path().join("key.pem")).unwrap();
     assert!(said().contains("with the key"), "they do not belong together");
     fs::copy(folder.path().join("cert.pem"), folder.path().join("key.pem")).unwrap();
+    close(folder.path(), 0o600);
     assert!(said().contains("there is no private key"));
     issue(folder.path());
     fs::copy(folder.path().join("key.pem"), folder.path().join("cert.pem")).unwrap();
