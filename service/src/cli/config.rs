@@ -14,7 +14,7 @@ use crate::{
 
 /// Look at how a server would run: from defaults, a file, variables and what is typed here.
 ///
-/// The file is giftledger.toml in the ledger's folder, unless --config or GIFTLEDGER_CONFIG names another one.
+/// The file is giftledger.toml in the ledger's folder, unless --config or its variable names another one.
 #[derive(Debug, clap::Subcommand)]
 pub enum Config {
     /// Say what is wrong with it, all at once; the files of a certificate too.

@@ -139,9 +139,10 @@ impl<S> Patient<S> {
             return polled;
         }
         let patience = self.times[2];
-        match is_over(&mut self.writes_until, patience, cx) {
-            true => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing"))),
-            false => Poll::Pending,
+        if is_over(&mut self.writes_until, patience, cx) {
+            Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
+        } else {
+            Poll::Pending
         }
     }
 }

@@ -100,16 +100,15 @@ impl Question {
         let looking = |source| Error::Io { doing: format!("looking into {}", disk.path("").display()), source };
         let head = reader.head();
         let clock = SystemClock.now();
-        let (open_holds, untaken_dispatches) = match known(ledger, clock)? {
-            Some(known) => known,
-            None => {
-                let mut hanging = Hanging::default();
-                ledger.fold_with(&mut reader, AsOf::End, |record| {
-                    hanging.note(record);
-                    Ok::<(), Error>(())
-                })?;
-                (hanging.holds.by_age(clock).into(), hanging.issued.saturating_sub(hanging.taken))
-            }
+        let (open_holds, untaken_dispatches) = if let Some(known) = known(ledger, clock)? {
+            known
+        } else {
+            let mut hanging = Hanging::default();
+            ledger.fold_with(&mut reader, AsOf::End, |record| {
+                hanging.note(record);
+                Ok::<(), Error>(())
+            })?;
+            (hanging.holds.by_age(clock).into(), hanging.issued.saturating_sub(hanging.taken))
         };
         let shards = (0..).zip(&head.shards).map(|(shard, head)| ShardRecords { shard, records: head.sequence });
         let shards: Vec<ShardRecords> = shards.collect();

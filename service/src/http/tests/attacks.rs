@@ -82,7 +82,7 @@ async fn too_many_connections_are_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_connections_come_and_go() {
+async fn many_connections_come_and_go() {
     let server = Server::start(Limits::default()).await;
     let mut open = Vec::new();
     for _ in 0..200 {
