@@ -8,11 +8,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a file for its owner only may be used for.
 pub const PRIVATE: u32 = 0o600;
 /// The same of a folder.
 const PRIVATE_FOLDER: u32 = 0o700;
+/// What a group may do that reads a file.
+const GROUP_READS: u32 = 0o040;
 /// Whatever others may do with a file.
 pub const OTHERS: u32 = 0o077;
 
@@ -55,7 +58,11 @@ pub fn read_secret(path: &Path) -> Result<String> {
     let reading = || format!("reading the key in {}", path.display());
     let mut file = File::open(path).with_context(reading)?;
     let mode = file.metadata().with_context(reading)?.mode();
-    if mode & OTHERS != 0 {
+    // systemd lets a service read a credential by a list of its own, which shows as rights of the group.
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let is_credential = credentials.is_some_and(|folder| !folder.is_empty() && path.starts_with(folder));
+    let others = if is_credential { OTHERS & !GROUP_READS } else { OTHERS };
+    if mode & others != 0 {
         bail!(
             "the key in {0} is open to others (mode {1:04o}): close it with chmod 600 {0}, and if anybody else may have \
              read it, make another one",
@@ -66,6 +73,15 @@ pub fn read_secret(path: &Path) -> Result<String> {
     let mut text = String::new();
     file.read_to_string(&mut text).with_context(reading)?;
     Ok(text)
+}
+
+/// Lets this process have as many files open as the system allows it; how many those are.
+pub fn open_more_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Where it is refused, it stays as it was.
+    let raised = setrlimit(Resource::Nofile, most).is_ok();
+    if raised { limit.maximum } else { limit.current }.unwrap_or(u64::MAX)
 }
 
 /// What is free on the disk of a folder for whoever is not its keeper.

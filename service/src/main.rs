@@ -4,12 +4,14 @@
 mod access;
 mod app;
 mod cli;
+mod config;
 mod feed;
 mod files;
 mod http;
 mod import;
 mod ledger_dir;
 mod local_time;
+mod logs;
 mod output;
 mod platform_file;
 mod signals;
@@ -19,19 +21,11 @@ mod toml_text;
 mod words;
 
 use std::{
-    io::IsTerminal,
     panic::{self, PanicHookInfo},
     process::ExitCode,
 };
 
 use clap::Parser;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
-
-/// Warnings and errors, unless `GIFTLEDGER_LOG` asks for more or less.
-fn log_filter() -> EnvFilter {
-    let builder = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).with_env_var("GIFTLEDGER_LOG");
-    builder.from_env_lossy()
-}
 
 /// A mistake of ours ends a command with a sentence, not with the inside of the program.
 fn say_whose_mistake(panic: &PanicHookInfo<'_>) {
@@ -49,12 +43,6 @@ fn say_whose_mistake(panic: &PanicHookInfo<'_>) {
 fn main() -> ExitCode {
     signals::let_large_files_fail();
     panic::set_hook(Box::new(say_whose_mistake));
-    tracing_subscriber::fmt()
-        .with_env_filter(log_filter())
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .log_internal_errors(false) // it would say them where it could not write
-        .init();
     panic::catch_unwind(run).unwrap_or(ExitCode::from(1)) // what it was has been said
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM, SIGXFSZ},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag,
 };
 
@@ -72,6 +72,18 @@ pub fn catch() {
     });
 }
 
+/// Is set by every SIGHUP from now on, which then ends nothing: whoever looks takes it back.
+pub fn on_hang_up() -> Arc<AtomicBool> {
+    static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    let asked = ASKED.get_or_init(|| {
+        let asked = Arc::new(AtomicBool::new(false));
+        // Where no handler can be set, the signal ends the process, as without us.
+        let _ = flag::register(SIGHUP, Arc::clone(&asked));
+        asked
+    });
+    Arc::clone(asked)
+}
+
 /// The signal that asked to end, if one did.
 fn asked() -> Option<Signal> {
     let number = FIRST.get()?.load(Ordering::Relaxed);
@@ -86,6 +98,13 @@ pub fn check(done: impl FnOnce() -> String) -> Result<(), Interrupted> {
     match asked() {
         None => Ok(()),
         Some(signal) => Err(Interrupted { signal, done: done() }),
+    }
+}
+
+/// Comes when the command is asked to end.
+pub async fn asked_to_end() {
+    while asked().is_none() {
+        tokio::time::sleep(NOTICE).await;
     }
 }
 

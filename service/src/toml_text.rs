@@ -44,6 +44,11 @@ impl TomlText {
         })
     }
 
+    /// All of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The characters at a place, without their quotes.
     pub fn characters(&self, place: &Range<usize>) -> &str {
         let text = &self.text[place.clone()];

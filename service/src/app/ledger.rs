@@ -9,7 +9,7 @@ use projections::Reference;
 use replay::AsOf;
 use schemas::{Record, Subject, Timestamp};
 
-use super::{Error, Result, Unit, Unwatched, Watch, Work};
+use super::{Error, OpenHolds, Result, Unit, Unwatched, Watch, Work};
 use crate::ledger_dir::LedgerDir;
 
 /// How many records are folded between two looks at the clock, which cost as much as folding one.
@@ -21,18 +21,31 @@ pub struct Ledger {
     folder: LedgerDir,
     /// Where this process is the one that writes them.
     engine: Option<Arc<Engine>>,
+    /// What it has on hold, where that is followed.
+    open_holds: Option<Arc<OpenHolds>>,
     watch: Arc<dyn Watch>,
 }
 
 impl Ledger {
     /// The one in a folder.
     pub fn of(folder: &LedgerDir) -> Self {
-        Self { folder: folder.clone(), engine: None, watch: Arc::new(Unwatched) }
+        Self { folder: folder.clone(), engine: None, open_holds: None, watch: Arc::new(Unwatched) }
     }
 
     /// The one that runs on a folder.
     pub fn running(folder: &LedgerDir, engine: Arc<Engine>) -> Self {
         Self { engine: Some(engine), ..Self::of(folder) }
+    }
+
+    /// The same, with its open holds.
+    #[must_use]
+    pub fn with_open_holds(self, open_holds: OpenHolds) -> Self {
+        Self { open_holds: Some(Arc::new(open_holds)), ..self }
+    }
+
+    /// What it has on hold, where that is followed.
+    pub fn open_holds(&self) -> Option<&OpenHolds> {
+        self.open_holds.as_deref()
     }
 
     /// The engine, where it runs here and is asked about now: it answers from memory and index.

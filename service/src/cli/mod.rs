@@ -7,6 +7,7 @@ mod backup;
 mod balance;
 mod bench;
 mod board;
+mod config;
 mod demo;
 mod events;
 mod export;
@@ -41,6 +42,7 @@ use serde::Serialize;
 use crate::{
     app,
     ledger_dir::LedgerDir,
+    logs,
     output::{Bars, json_line, stdout},
 };
 
@@ -177,6 +179,8 @@ enum Command {
     Export(export::Export),
     Snapshot(snapshot::Snapshot),
     #[command(subcommand)]
+    Config(config::Config),
+    #[command(subcommand)]
     Token(token::Token),
     #[command(subcommand)]
     Log(log::Log),
@@ -192,6 +196,9 @@ impl Cli {
     /// Carries the command out.
     pub fn run(self) -> Result<Ended> {
         let global = &self.global;
+        if !matches!(self.command, Command::Serve(_)) {
+            logs::start(); // a server first reads how
+        }
         match self.command {
             Command::Demo(command) => command.run(global),
             Command::Init(command) => command.run(global),
@@ -221,6 +228,7 @@ impl Cli {
             Command::Reconcile(command) => command.run(global),
             Command::Export(command) => command.run(global),
             Command::Snapshot(command) => command.run(global),
+            Command::Config(command) => command.run(global),
             Command::Token(command) => command.run(global),
             Command::Log(command) => command.run(global),
             Command::Bench(command) => command.run(global),

@@ -66,8 +66,6 @@ use interest::{Hasher, Interest};
 use live::{Limits, Live};
 use pages::Pages;
 
-/// So many followers at once; each may have a batch of up to 64 KiB in hand, which is 256 MiB.
-const MOST_FOLLOWERS: usize = 4_096;
 /// So many read the log at once, to catch up. More would not be faster than the cores that also write.
 const MOST_READING: usize = 4;
 
@@ -82,6 +80,8 @@ pub struct Feed {
     idle: Mutex<Vec<Reader>>,
     reading: Arc<Semaphore>,
     admissions: Arc<Semaphore>,
+    /// So many at once; each may have a batch of up to 64 KiB in hand.
+    most_followers: usize,
 }
 
 impl Feed {
@@ -90,11 +90,11 @@ impl Feed {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn new(reader: Reader) -> io::Result<Arc<Self>> {
-        Self::with_limits(reader, Limits::default())
+    pub fn new(reader: Reader, most_followers: usize) -> io::Result<Arc<Self>> {
+        Self::with_limits(reader, most_followers, Limits::default())
     }
 
-    fn with_limits(reader: Reader, limits: Limits) -> io::Result<Arc<Self>> {
+    fn with_limits(reader: Reader, most_followers: usize, limits: Limits) -> io::Result<Arc<Self>> {
         let hasher = Hasher::default();
         let pages = Arc::new(Pages::new(reader.head().lineage, hasher.clone()));
         let live = Arc::new(Live::new(Arc::clone(&pages), reader.shards(), limits));
@@ -107,7 +107,8 @@ impl Feed {
             hasher,
             idle: Mutex::default(),
             reading: Arc::new(Semaphore::new(MOST_READING)),
-            admissions: Arc::new(Semaphore::new(MOST_FOLLOWERS)),
+            admissions: Arc::new(Semaphore::new(most_followers)),
+            most_followers,
         }))
     }
 
@@ -143,7 +144,7 @@ impl Feed {
             return Err(Error::Stopping);
         }
         let admission = Arc::clone(&self.admissions).try_acquire_owned();
-        let admission = admission.map_err(|_| Error::TooMany { most: MOST_FOLLOWERS })?;
+        let admission = admission.map_err(|_| Error::TooMany { most: self.most_followers })?;
         let until = (!stay).then(|| self.now());
         let interest = Arc::new(Interest::of(filter, &self.hasher));
         Ok(Follower::new(Arc::clone(self), admission, interest, cursor, until, limit))

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::HeaderValue,
+    http::{HeaderMap, HeaderValue},
     middleware::Next,
     response::Response,
 };
@@ -40,13 +40,47 @@ fn named(path: Option<&MatchedPath>) -> &str {
     path.map_or("other", MatchedPath::as_str)
 }
 
+/// The route stands for the address: what is asked for in it may be a secret, or personal.
 fn span(request: &Request, id: Option<&HeaderValue>, path: Option<&MatchedPath>) -> tracing::Span {
-    let text = |value: Option<&HeaderValue>| value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     tracing::info_span!(
         "request",
         method = %request.method(),
         path = named(path),
-        id = text(id),
-        traceparent = text(request.headers().get("traceparent")),
+        id = id.and_then(|id| id.to_str().ok()),
+        trace_id = trace_id(request.headers()),
     )
+}
+
+/// The trace that a request belongs to: `00-<32 hexadecimal digits>-…`, as W3C Trace Context has it.
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, digits| {
+        text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let is_sound = is_hex(version, 2) && version != "ff" && is_hex(trace, 32) && is_hex(parent, 16);
+    (is_sound && trace.bytes().any(|byte| byte != b'0')).then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_known_by_its_id() {
+        let id = "0af7651916cd43dd8448eb211c80319c";
+        for (header, expected) in [
+            (format!("00-{id}-b7ad6b7169203331-01"), Some(id)),
+            (format!("01-{id}-b7ad6b7169203331-01-more"), Some(id)),
+            (format!("ff-{id}-b7ad6b7169203331-01"), None),
+            (format!("00-{}-b7ad6b7169203331-01", id.to_uppercase()), None),
+            (format!("00-{}-b7ad6b7169203331-01", "0".repeat(32)), None),
+            ("00-short-b7ad6b7169203331-01".to_owned(), None),
+            (String::new(), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", header.parse().unwrap());
+            assert_eq!(trace_id(&headers), expected, "{header}");
+        }
+    }
 }

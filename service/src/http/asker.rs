@@ -56,7 +56,7 @@ impl FromRequestParts<Door> for Asker {
             None if door.access.needs_tokens().await.map_err(|denied| tried.deny(door, &denied))? => {
                 Err(tried.deny(door, &Denied::Missing))
             }
-            None => Ok(Self { caller: Caller::of(source(&parts.headers)?), token: None, tried }),
+            None => Ok(Self { caller: Caller::of(source(parts)?), token: None, tried }),
         }
     }
 }
@@ -136,9 +136,9 @@ impl From<&Denied> for Problem {
 }
 
 /// The service that a request names, where no token does.
-fn source(headers: &HeaderMap) -> Result<Source, Problem> {
-    check_host(headers)?;
-    let Some(name) = headers.get(SOURCE) else { return Ok(Source::http()) };
+fn source(parts: &Parts) -> Result<Source, Problem> {
+    check_host(&parts.uri, &parts.headers)?;
+    let Some(name) = parts.headers.get(SOURCE) else { return Ok(Source::http()) };
     let name = name.to_str().unwrap_or_default();
     let wrong = |what: String| Problem::new(Code::BadRequest, format!("the header {SOURCE}: {what}"));
     let source: Source = name.parse().map_err(|error: schemas::IdError| wrong(error.to_string()))?;
@@ -150,15 +150,16 @@ fn source(headers: &HeaderMap) -> Result<Source, Problem> {
 
 /// Without tokens only this machine may ask, and no page of another site that a browser on it shows: neither one that
 /// says whose it is, nor one whose name was made to lead here.
-fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));
-    let host = text(header::HOST).unwrap_or_default();
+    // An address with a host in it goes before the header (RFC 9112, 3.2.2).
+    let host = uri.authority().map_or_else(|| text(header::HOST).unwrap_or_default(), |host| host.as_str());
     if !is_local(host) {
         let detail = format!("the request is for {host:?}; without tokens only localhost is answered");
         return Err(Problem::new(Code::ForeignHost, detail));
     }
     if let Some(origin) = text(header::ORIGIN)
-        && origin.strip_prefix("http://").is_none_or(|origin| origin != host)
+        && origin.split_once("://").is_none_or(|(_, origin)| origin != host)
     {
         let detail =
             format!("the request comes from a page of {origin:?}; without tokens only pages of {host} may ask");

@@ -8,13 +8,10 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::problem::{Code, Problem};
-use crate::app::actions::append::other_encoding;
-
-/// How long a client may take for a body that fits a page, and between two pieces of a long one.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use crate::{app::actions::append::other_encoding, config::Limits};
 
 /// A byte-order mark of UTF-8.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -48,11 +45,10 @@ pub fn check_media_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Pro
 ///
 /// # Errors
 /// [`Code::BodyTooLarge`], [`Code::BodyTimeout`], [`Code::BadRequest`] where it breaks off.
-pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
+pub async fn read(headers: &HeaderMap, body: Body, limit: usize, limits: &Limits) -> Result<Bytes, Problem> {
     refuse_larger(headers, limit)?;
-    let deadline = Instant::now() + PATIENCE;
-    let (mut body, mut first, mut more) = (body, Bytes::new(), Vec::new());
-    while let Some(piece) = next(&mut body, deadline).await? {
+    let (mut body, mut first, mut more) = (Arriving::new(body, limits), Bytes::new(), Vec::new());
+    while let Some(piece) = body.next().await? {
         if first.is_empty() && more.is_empty() {
             first = piece;
         } else {
@@ -68,25 +64,72 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
     Ok(if more.is_empty() { first } else { more.into() })
 }
 
-/// The next piece of a body; none at its end.
-///
-/// # Errors
-/// [`Code::BodyTimeout`], [`Code::BadRequest`] where it breaks off.
-pub async fn next(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>, Problem> {
-    loop {
-        let Ok(frame) = timeout_at(deadline, body.frame()).await else {
-            return Err(Problem::new(Code::BodyTimeout, "the body did not come in time").state("undecided"));
+/// A body as it arrives, and how long its client has let us wait for it. Only that counts: where we do not ask for
+/// more, as the answers to what has come are not ready, the client is not slow.
+#[derive(Debug)]
+pub struct Arriving {
+    body: Body,
+    limits: Limits,
+    bytes: u64,
+    waited: Duration,
+}
+
+/// Why a body is not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// It came too slowly.
+    #[error("the body did not come in time")]
+    TooSlow,
+    /// The client ended it, or it is no body.
+    #[error("the body breaks off: {0}")]
+    Off(axum::Error),
+}
+
+impl From<Broken> for Problem {
+    fn from(broken: Broken) -> Self {
+        let code = match broken {
+            Broken::TooSlow => Code::BodyTimeout,
+            Broken::Off(_) => Code::BadRequest,
         };
-        match frame {
-            None => return Ok(None),
-            Some(Ok(frame)) => {
-                if let Ok(piece) = frame.into_data()
-                    && !piece.is_empty()
-                {
-                    return Ok(Some(piece));
-                }
+        Self::new(code, broken).state("undecided")
+    }
+}
+
+/// Counts the time until it is dropped, whoever drops it.
+struct Waiting<'a> {
+    waited: &'a mut Duration,
+    since: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        *self.waited += self.since.elapsed();
+    }
+}
+
+impl Arriving {
+    pub fn new(body: Body, limits: &Limits) -> Self {
+        Self { body, limits: *limits, bytes: 0, waited: Duration::ZERO }
+    }
+
+    /// The next piece; none at its end. It may be dropped while it waits, and loses nothing.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        let Self { body, limits, bytes, waited } = self;
+        loop {
+            let left = limits.body_time(*bytes).saturating_sub(*waited).min(limits.body_timeout());
+            let waiting = Waiting { waited, since: Instant::now() };
+            let frame = timeout(left, body.frame()).await.map_err(|_| Broken::TooSlow)?;
+            drop(waiting);
+            let Some(frame) = frame else { return Ok(None) };
+            if let Ok(piece) = frame.map_err(Broken::Off)?.into_data()
+                && !piece.is_empty()
+            {
+                *bytes += piece.len() as u64;
+                return Ok(Some(piece));
             }
-            Some(Err(error)) => return Err(Problem::new(Code::BadRequest, format!("the body breaks off: {error}"))),
         }
     }
 }

@@ -28,20 +28,19 @@ use tokio::{
 
 use super::{
     asker::Asker,
-    body::{self, PATIENCE},
-    commands::makes_nothing,
+    body::{self, Arriving},
+    commands::{makes_nothing, told},
     door::Door,
     lines::{Line, Lines, MAX_LINE_BYTES},
     metrics::Tally,
     problem::{Code, Problem},
     spool::{self, spool},
 };
-use crate::access::{daily::Reserved, denied::Denied, gate::Token};
+use crate::{
+    access::{daily::Reserved, denied::Denied, gate::Token},
+    config::size,
+};
 
-/// The most lines of a bulk.
-pub const MAX_LINES: u64 = 100_000;
-/// The most bytes of a bulk.
-pub const MAX_BYTES: usize = 32 << 20;
 /// Lines handed in at once, where so many have come.
 const CHUNK: usize = 8_189;
 /// So many chunks may be under way, where no line depends on another.
@@ -103,12 +102,13 @@ pub async fn append(
     asker: Asker,
     how: Result<Query<How>, QueryRejection>,
     headers: HeaderMap,
-    mut body: Body,
+    body: Body,
 ) -> Result<Response, Problem> {
     let Query(How { order }) = how.map_err(|error| Problem::new(Code::BadQuery, error.body_text()))?;
     body::check_media_type(&headers, &["application/x-ndjson", "application/ndjson", "application/jsonl"])?;
-    body::refuse_larger(&headers, MAX_BYTES)?;
-    let first = body::next(&mut body, Instant::now() + PATIENCE).await?.unwrap_or_default();
+    body::refuse_larger(&headers, size(door.limits.bulk_bytes))?;
+    let mut body = Arriving::new(body, &door.limits);
+    let first = body.next().await?.unwrap_or_default();
     body::utf8(&first)?;
     let first = first.slice(first.len() - body::utf8(&first)?.len()..);
     let (writer, reader) = spool();
@@ -175,15 +175,14 @@ impl Bulk {
     }
 
     /// Reads the body and answers it. Where the body breaks off, so do the answers.
-    async fn run(mut self, first: Bytes, mut body: Body) {
+    async fn run(mut self, first: Bytes, mut body: Arriving) {
+        let most = self.door.limits.bulk_bytes;
         let (mut lines, mut bytes, mut piece) = (Lines::default(), 0, Some(first));
         while let Some(arrived) = piece {
-            bytes += arrived.len();
-            if bytes > MAX_BYTES {
-                let message = format!(
-                    "a bulk has at most {MAX_BYTES} bytes; what came behind line {} was not looked at",
-                    self.read
-                );
+            bytes += arrived.len() as u64;
+            if bytes > most {
+                let message =
+                    format!("a bulk has at most {most} bytes; what came behind line {} was not looked at", self.read);
                 self.end.cut = Some(Cut { code: "body_too_large", message });
                 break;
             }
@@ -193,7 +192,11 @@ impl Bulk {
             self.hand_in().await;
             piece = match self.next(&mut body).await {
                 Ok(piece) => piece,
-                Err(Broken) => return, // whole lines were handed in, and nobody hears of them
+                Err(Some(cut)) => {
+                    self.end.cut = Some(cut);
+                    break;
+                }
+                Err(None) => return, // whole lines were handed in, and nobody hears of them
             };
         }
         if self.end.cut.is_none() {
@@ -213,20 +216,28 @@ impl Bulk {
     }
 
     /// The next piece of the body. Until it comes, answers leave; and where more has come than may wait, they leave first.
-    async fn next(&mut self, body: &mut Body) -> Result<Option<Bytes>, Broken> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Where there is none, it says what the last line says of that, or nothing if nobody hears it.
+    async fn next(&mut self, body: &mut Arriving) -> Result<Option<Bytes>, Option<Cut>> {
+        let read = self.read;
+        let cut = |broken| match broken {
+            body::Broken::TooSlow => {
+                let message = format!("{broken}; what came behind line {read} was not looked at");
+                Some(Cut { code: "body_timeout", message })
+            }
+            body::Broken::Off(_) => None,
+        };
         loop {
             if self.writer.is_deserted() {
-                return Err(Broken);
+                return Err(None);
             }
             let is_full = self.places.len() >= CHUNK;
             if self.under_way.is_empty() && !is_full {
-                return body::next(body, deadline).await.map_err(|_| Broken);
+                return body.next().await.map_err(cut);
             }
             tokio::select! {
-                piece = body::next(body, deadline), if !is_full => return piece.map_err(|_| Broken),
+                piece = body.next(), if !is_full => return piece.map_err(cut),
                 answered = answered(&mut self.under_way) => {
-                    self.write(answered).await?;
+                    self.write(answered).await.map_err(|Broken| None)?;
                     self.hand_in().await;
                 }
             }
@@ -240,8 +251,9 @@ impl Bulk {
             Line::Whole(text) => Envelope::read(text),
             Line::TooLong(beginning) => Err(Box::new(Unread::too_long(beginning, MAX_LINE_BYTES as u64))),
         };
-        if self.read == MAX_LINES {
-            let message = format!("a bulk has at most {MAX_LINES} lines; the rest was not looked at");
+        let most = self.door.limits.bulk_lines;
+        if self.read == most {
+            let message = format!("a bulk has at most {most} lines; the rest was not looked at");
             self.end.cut = Some(Cut { code: "too_many_lines", message });
             return false;
         }
@@ -385,6 +397,7 @@ impl Bulk {
             let (id, answer) = match place {
                 Place::Asked(Asked { id, kind, user, reserved }) => {
                     let answer = answers.next().unwrap_or(Answer::Unavailable(Unavailable::Stopped));
+                    told(&id, kind, &answer);
                     if reserved != Reserved::NONE && makes_nothing(&answer) {
                         self.asker.give_back(&self.door, reserved).await;
                     }

@@ -16,11 +16,10 @@ use super::{
     asker::Asker,
     body,
     door::Door,
-    lines::MAX_LINE_BYTES,
     metrics::Tally,
     problem::{Code, Problem, respond},
 };
-use crate::access::roles::Right;
+use crate::{access::roles::Right, config::size};
 
 /// Appends one command, or an atomic group.
 pub async fn append(
@@ -29,7 +28,7 @@ pub async fn append(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let envelope = match command(&headers, body).await? {
+    let envelope = match command(&door, &headers, body).await? {
         Ok(envelope) => envelope,
         Err(unread) => return Ok(respond(unread.id.as_ref(), &Answer::Malformed(Box::new(unread.malformed)))),
     };
@@ -53,8 +52,15 @@ pub async fn append(
     }
     let mut tally = Tally::default();
     tally.note(kind, &answer);
+    told(&id, kind, &answer);
     door.metrics.add(tally);
     Ok(respond(Some(&id), &answer))
+}
+
+/// Logs what became of a command, under a span of its own, where that is asked for.
+pub fn told(id: &CommandId, kind: &'static str, answer: &Answer) {
+    let span = tracing::info_span!("command", id = id.as_str(), kind, state = answer.state(), code = answer.code());
+    span.in_scope(|| tracing::info!("decided"));
 }
 
 /// Whether nothing came of a command, now: what was counted for it is given back. Not of one whose outcome is unknown.
@@ -73,7 +79,7 @@ pub async fn check(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let envelope = match command(&headers, body).await? {
+    let envelope = match command(&door, &headers, body).await? {
         Ok(envelope) => envelope,
         Err(unread) => return Ok(respond(unread.id.as_ref(), &Answer::Malformed(Box::new(unread.malformed)))),
     };
@@ -139,9 +145,9 @@ pub async fn outcome(
 }
 
 /// Reads the command of a request. What was wrong with the line is an answer, what was wrong with the request a problem.
-async fn command(headers: &HeaderMap, body: Body) -> Result<Result<Envelope, Box<Unread>>, Problem> {
+async fn command(door: &Door, headers: &HeaderMap, body: Body) -> Result<Result<Envelope, Box<Unread>>, Problem> {
     body::check_media_type(headers, &["application/json"])?;
-    let body = body::read(headers, body, MAX_LINE_BYTES).await?;
+    let body = body::read(headers, body, size(door.limits.command_bytes), &door.limits).await?;
     let text = body::utf8(&body)?;
     let Some(key) = headers.get("idempotency-key") else { return Ok(Envelope::read(text)) };
     let key = key.to_str().map_err(|_| Problem::new(Code::BadRequest, "the Idempotency-Key is no visible ASCII"))?;

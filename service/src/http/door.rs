@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use ledger::Engine;
 use tokio::{
     sync::{Mutex, Semaphore},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -16,15 +16,14 @@ use super::{
 use crate::{
     access::{gate::Access, refused::Refusals},
     app,
+    config::{Limits, size},
     feed::Feed,
     store::Store,
     subscriptions::Subscriptions,
 };
 
-/// How many questions may fold the log at once: each takes a processor and a page of the log at a time.
-const FOLDS: usize = 2;
-/// How long a question waits for its turn.
-const FOLD_PATIENCE: Duration = Duration::from_secs(20);
+/// How soon it looks again whether requests have ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A ledger that runs, as requests see it.
 #[derive(Debug, Clone)]
@@ -46,6 +45,7 @@ pub struct Running {
     /// One platform file is published after the other.
     pub publishing: Mutex<()>,
     folds: Semaphore,
+    pub limits: Limits,
 }
 
 impl Running {
@@ -54,6 +54,7 @@ impl Running {
         ledger: app::Ledger,
         (feed, subscriptions): (Arc<Feed>, Arc<Subscriptions>),
         (store, access, refusals): (Store, Access, Refusals),
+        limits: Limits,
     ) -> Self {
         Self {
             engine,
@@ -66,7 +67,8 @@ impl Running {
             metrics: Metrics::new(),
             tickets: Tickets::default(),
             publishing: Mutex::default(),
-            folds: Semaphore::new(FOLDS),
+            folds: Semaphore::new(size(limits.folds)),
+            limits,
         }
     }
 }
@@ -76,9 +78,17 @@ impl Door {
         Self(Arc::new(running))
     }
 
-    /// What runs, once no request has it any more.
-    pub fn into_inner(self) -> Option<Running> {
-        Arc::into_inner(self.0)
+    /// What runs, once no request has it any more; none if one has it for longer than that.
+    pub async fn alone(self, within: Duration) -> Option<Running> {
+        let (mut shared, deadline) = (self.0, Instant::now() + within);
+        loop {
+            match Arc::try_unwrap(shared) {
+                Ok(running) => return Some(running),
+                Err(_) if Instant::now() > deadline => return None,
+                Err(others) => shared = others,
+            }
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Does what waits or reads the disk, where no other request waits for it.
@@ -105,8 +115,9 @@ impl Door {
         &self,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let Ok(Ok(_turn)) = timeout(FOLD_PATIENCE, self.folds.acquire()).await else {
-            let detail = format!("{FOLDS} questions fold the log already, and have not ended in time: ask again later");
+        let Ok(Ok(_turn)) = timeout(Duration::from_millis(self.limits.fold_wait_ms), self.folds.acquire()).await else {
+            let folds = self.limits.folds;
+            let detail = format!("{folds} questions fold the log already, and have not ended in time: ask again later");
             return Err(Problem::new(Code::Busy, detail).retry_after(10));
         };
         self.blocking(work).await

@@ -2,7 +2,7 @@
 //! `OpenMetrics` form. `docs/deploy` has a dashboard and alert rules over these names.
 #![expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "what is watched; no money here")]
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use ledger::engine::{Health, Latencies};
 use prometheus_client::{
@@ -18,7 +18,10 @@ use prometheus_client::{
 };
 use smallvec::SmallVec;
 
-use crate::subscriptions::Lag;
+use crate::{app::Class, subscriptions::Lag};
+
+/// Methods that are counted by their name.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
 /// What is counted.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub struct Others {
     pub disk_free_bytes: Option<u64>,
     pub subscriptions: Vec<Lag>,
     pub missed_attempts: u64,
+    /// Orders whose coins are on hold, and of how many records that is known.
+    pub open_holds: Option<([Class; 4], u64)>,
 }
 
 /// Labels of a command that was answered.
@@ -56,6 +61,18 @@ struct OfRequest {
     method: String,
     path: String,
     status: u16,
+}
+
+/// The class of age of a hold.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfAge {
+    age: &'static str,
+}
+
+/// A view that follows the log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfView {
+    view: &'static str,
 }
 
 /// The route of a request.
@@ -125,7 +142,9 @@ impl Metrics {
 
     /// A request was answered.
     pub fn request(&self, method: &str, path: &str, status: u16, time: Duration) {
-        let (method, path) = (method.to_owned(), path.to_owned());
+        // A client may make methods up, without end.
+        let is_known = METHODS.contains(&method);
+        let (method, path) = (if is_known { method } else { "other" }.to_owned(), path.to_owned());
         self.request_seconds.get_or_create(&OfPath { path: path.clone() }).observe(time.as_secs_f64());
         self.requests.get_or_create_owned(&OfRequest { method, path, status }).inc();
     }
@@ -201,6 +220,19 @@ fn describe(registry: &mut Registry, health: &Health, others: &Others) {
     each("subscription_stuck", "Whether one is broken, or waits for an entry to be done or parked", |lag| {
         u64::from(lag.blocked || lag.broken)
     });
+    if let Some((classes, known)) = &others.open_holds {
+        let (holds, coins, lag) = (Family::default(), Family::default(), Family::default());
+        for class in classes {
+            let of = OfAge { age: class.age };
+            gauge_of(&holds, &of).set(class.holds as f64);
+            gauge_of(&coins, &of).set(class.coins as f64);
+        }
+        let records = health.sequences.iter().sum::<u64>();
+        gauge_of(&lag, &OfView { view: "open_holds" }).set(records.saturating_sub(*known) as f64);
+        registry.register("open_holds", "Orders whose coins are on hold, by the time since they were placed", holds);
+        registry.register("open_holds_coins", "Coins on hold in them", coins);
+        registry.register("view_lag_records", "Records that a view has not seen yet", lag);
+    }
     let mut counter = |name: &str, help: &str, value: u64| {
         registry.register(name, help, ConstCounter::new(value));
     };
@@ -213,6 +245,12 @@ fn describe(registry: &mut Registry, health: &Health, others: &Others) {
         Unit::Seconds,
         Writes(health.writes),
     );
+}
+
+type Gauges<L> = Family<L, Gauge<f64, AtomicU64>>;
+
+fn gauge_of<L: Clone + Eq + std::hash::Hash>(gauges: &Gauges<L>, of: &L) -> Gauge<f64, AtomicU64> {
+    gauges.get_or_create(of).clone()
 }
 
 /// How long batches took to become durable.

@@ -13,10 +13,14 @@ mod patience;
 mod problem;
 mod questions;
 mod reference;
+mod run;
 mod serve;
 mod spool;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod tickets;
+mod tls;
 mod watch;
 
 use axum::{
@@ -27,7 +31,12 @@ use axum::{
 };
 
 pub use door::{Door, Running};
+pub use run::run;
 pub use serve::{Listening, serve};
+pub use tls::Tls;
+
+/// The most that a command may have.
+pub const MAX_COMMAND_BYTES: u64 = lines::MAX_LINE_BYTES as u64;
 
 use problem::{Code, Problem};
 

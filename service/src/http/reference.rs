@@ -40,7 +40,7 @@ pub async fn apply(
     body::check_media_type(&headers, &["application/toml", "application/json", "text/x-toml"])?;
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let form = if said.contains("json") { Form::Json } else { Form::Toml };
-    let text = body::read(&headers, body, MAX_BYTES).await?;
+    let text = body::read(&headers, body, MAX_BYTES, &door.limits).await?;
     let text = std::str::from_utf8(body::utf8(&text)?).map_err(|error| {
         Problem::new(Code::Malformed, format!("the body is not UTF-8 from byte {} on", error.valid_up_to() + 1))
     })?;

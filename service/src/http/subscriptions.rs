@@ -23,6 +23,7 @@ use super::{
 use crate::{
     access::roles::Right,
     app::asked,
+    config::Limits,
     feed::Position,
     subscriptions::{self, Name, Outcome, Wanted},
 };
@@ -44,7 +45,7 @@ pub async fn put(
 ) -> Result<Response, Problem> {
     asker.has(&door, Right::Subscribe)?;
     let name = named(&name)?;
-    let wanted: Wanted = object(&headers, body).await?;
+    let wanted: Wanted = object(&door.limits, &headers, body).await?;
     let principal = asker.token.as_ref().map(|token| token.terms().principal.to_string());
     let put = door.subscriptions.put(&name, &wanted, principal.as_deref()).await?;
     let status = match put.outcome {
@@ -127,7 +128,7 @@ pub async fn pull(
     body: Body,
 ) -> Result<Response, Problem> {
     asker.has(&door, Right::Subscribe)?;
-    let Pull { max, wait_s } = object_or_nothing(&headers, body).await?;
+    let Pull { max, wait_s } = object_or_nothing(&door.limits, &headers, body).await?;
     let wait = Duration::from_secs(wait_s.unwrap_or_default());
     let pulled = door.subscriptions.pull(&named(&name)?, max.unwrap_or(USUAL_PULL), wait).await?;
     let mut entries = Vec::with_capacity(pulled.len());
@@ -155,7 +156,7 @@ pub async fn ack(
     body: Body,
 ) -> Result<Response, Problem> {
     asker.has(&door, Right::Subscribe)?;
-    let Ids { ids } = object(&headers, body).await?;
+    let Ids { ids } = object(&door.limits, &headers, body).await?;
     let answered = door.subscriptions.ack(&named(&name)?, &ids).await?;
     Ok(Json(json!({ "answers": answered })).into_response())
 }
@@ -180,7 +181,7 @@ pub async fn nack(
     body: Body,
 ) -> Result<Response, Problem> {
     asker.has(&door, Right::Subscribe)?;
-    let Failed { ids, delay_s, reason } = object(&headers, body).await?;
+    let Failed { ids, delay_s, reason } = object(&door.limits, &headers, body).await?;
     let delay = delay_s.map(Duration::from_secs);
     let answered = door.subscriptions.nack(&named(&name)?, &ids, delay, reason.as_deref()).await?;
     Ok(Json(json!({ "answers": answered })).into_response())
@@ -244,7 +245,7 @@ pub async fn replay(
     body: Body,
 ) -> Result<Response, Problem> {
     asker.has(&door, Right::Subscribe)?;
-    let Again { positions } = object_or_nothing(&headers, body).await?;
+    let Again { positions } = object_or_nothing(&door.limits, &headers, body).await?;
     let positions = positions.map(|all| all.iter().map(|text| text.parse::<Position>()).collect::<Result<Vec<_>, _>>());
     let positions = positions.transpose()?;
     let count = door.subscriptions.replay(&named(&name)?, positions.as_deref()).await?;
@@ -256,15 +257,19 @@ fn named(name: &str) -> Result<Name, Problem> {
 }
 
 /// A JSON object.
-async fn object<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+async fn object<T: DeserializeOwned>(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<T, Problem> {
     body::check_media_type(headers, &["application/json"])?;
-    let body = body::read(headers, body, MAX_BYTES).await?;
+    let body = body::read(headers, body, MAX_BYTES, limits).await?;
     read(&body)
 }
 
 /// The same, where an empty body says what an empty object says.
-async fn object_or_nothing<T: DeserializeOwned + Default>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
-    let body = body::read(headers, body, MAX_BYTES).await?;
+async fn object_or_nothing<T: DeserializeOwned + Default>(
+    limits: &Limits,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
+    let body = body::read(headers, body, MAX_BYTES, limits).await?;
     if body.is_empty() {
         return Ok(T::default());
     }

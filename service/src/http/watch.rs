@@ -37,6 +37,7 @@ pub async fn metrics(State(door): State<Door>, asker: Asker) -> Result<Response,
                 disk_free_bytes: files::free_bytes(door.ledger.folder().path()).ok(),
                 subscriptions: door.subscriptions.lags(),
                 missed_attempts: door.refusals.missed(),
+                open_holds: door.ledger.open_holds().and_then(|holds| holds.by_age(health.now).zip(holds.records())),
             };
             Ok(door.metrics.text(&health, &others).unwrap_or_default())
         })

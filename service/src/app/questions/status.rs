@@ -1,6 +1,6 @@
 //! How a ledger is: how large, how far, and what hangs in it.
 
-use std::{collections::BTreeMap, fs, io, path::Path, time::UNIX_EPOCH};
+use std::{fs, io, path::Path, time::UNIX_EPOCH};
 
 use ledger::{
     Clock, SystemClock,
@@ -8,19 +8,10 @@ use ledger::{
     snapshot,
 };
 use replay::AsOf;
-use schemas::{Order, OrderId, Origin, Record, Shard, Timestamp};
+use schemas::{Origin, Record, Shard, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Error, Ledger, Result};
-
-const MINUTE_NANOS: i64 = 60_000_000_000;
-/// From which age on a hold is not of a class any more; the last class has no end.
-const AGES: [(&str, i64); 4] = [
-    ("under_1_min", MINUTE_NANOS),
-    ("1_to_10_min", 10 * MINUTE_NANOS),
-    ("10_to_60_min", 60 * MINUTE_NANOS),
-    ("over_60_min", i64::MAX),
-];
+use crate::app::{Class, Error, Holds, Ledger, Result};
 
 /// How the ledger is.
 #[derive(Debug, Default, clap::Args, Deserialize)]
@@ -51,7 +42,7 @@ pub struct Answer {
     /// The last backup. Always absent for now: a backup leaves nothing in the folder that it copies.
     pub backup: Option<LastBackup>,
     /// Orders whose coins are on hold, by how long ago they were placed.
-    pub open_holds: Vec<OpenHolds>,
+    pub open_holds: Vec<Class>,
     /// Messages between shards, and due work, that were issued and not taken yet.
     pub untaken_dispatches: u64,
 }
@@ -100,31 +91,25 @@ pub struct LastBackup {
     pub time: Timestamp,
 }
 
-/// Holds of one class of age.
-#[derive(Debug, Serialize)]
-pub struct OpenHolds {
-    /// `under_1_min`, `1_to_10_min`, `10_to_60_min`, `over_60_min`.
-    pub age: &'static str,
-    pub holds: u64,
-    /// On hold in them: a sum, so a decimal string.
-    #[serde(serialize_with = "schemas::serialize_sum")]
-    pub coins: u128,
-}
-
 impl Question {
-    /// Looks at the folder, and folds the log for what hangs in it.
+    /// Looks at the folder, and for what hangs in it: at the engine where it runs here, else by folding the log.
     #[expect(clippy::unused_self, reason = "every question is asked as itself; this one has no fields yet")]
     pub fn ask(&self, ledger: &Ledger) -> Result<Answer> {
         let mut reader = ledger.read()?;
         let disk = ledger.folder().disk();
         let looking = |source| Error::Io { doing: format!("looking into {}", disk.path("").display()), source };
         let head = reader.head();
-        let mut hanging = Hanging::default();
-        ledger.fold_with(&mut reader, AsOf::End, |record| {
-            hanging.note(record);
-            Ok::<(), Error>(())
-        })?;
         let clock = SystemClock.now();
+        let (open_holds, untaken_dispatches) = if let Some(known) = known(ledger, clock)? {
+            known
+        } else {
+            let mut hanging = Hanging::default();
+            ledger.fold_with(&mut reader, AsOf::End, |record| {
+                hanging.note(record);
+                Ok::<(), Error>(())
+            })?;
+            (hanging.holds.by_age(clock).into(), hanging.issued.saturating_sub(hanging.taken))
+        };
         let shards = (0..).zip(&head.shards).map(|(shard, head)| ShardRecords { shard, records: head.sequence });
         let shards: Vec<ShardRecords> = shards.collect();
         let records = shards.iter().map(|shard| shard.records).sum();
@@ -134,7 +119,7 @@ impl Question {
             lineage: head.lineage.to_string(),
             is_open: disk.is_locked().map_err(looking)?,
             clock,
-            last_record: hanging.last.take().map(|(record, time)| LastRecord {
+            last_record: newest(&mut reader)?.map(|(record, time)| LastRecord {
                 record,
                 time,
                 clock_ahead_ms: clock.nanos().saturating_sub(time.nanos()) / 1_000_000,
@@ -144,51 +129,46 @@ impl Question {
             bytes: Bytes { log: bytes("log")?, index: bytes("index")?, snapshots: bytes("snapshots")? },
             snapshot: last_snapshot(&*disk, &reader, records)?,
             backup: None,
-            open_holds: hanging.by_age(clock),
-            untaken_dispatches: hanging.issued.saturating_sub(hanging.taken),
+            open_holds,
+            untaken_dispatches,
         })
     }
+}
+
+/// What hangs in a ledger that runs here, without folding it.
+fn known(ledger: &Ledger, clock: Timestamp) -> Result<Option<(Vec<Class>, u64)>> {
+    let holds = ledger.open_holds().and_then(|holds| holds.by_age(clock));
+    let (Some(engine), Some(holds)) = (ledger.engine(None), holds) else { return Ok(None) };
+    Ok(Some((holds.into(), engine.health()?.untaken)))
+}
+
+/// The newest record and its time.
+fn newest(reader: &mut Reader) -> Result<Option<(String, Timestamp)>> {
+    let mut newest: Option<(String, Timestamp)> = None;
+    for (shard, head) in (0..).zip(reader.head().shards) {
+        let Some((_, last)) = reader.find(shard, head.sequence)? else { continue };
+        if newest.as_ref().is_none_or(|(_, time)| *time < last.time) {
+            newest = Some((format!("{shard}-{}", last.sequence), last.time));
+        }
+    }
+    Ok(newest)
 }
 
 /// What has begun and not ended, while the log is folded.
 #[derive(Debug, Default)]
 struct Hanging {
-    /// Since when, and how many coins.
-    holds: BTreeMap<OrderId, (Timestamp, u64)>,
+    holds: Holds,
     issued: u64,
     taken: u64,
-    last: Option<(String, Timestamp)>,
 }
 
 impl Hanging {
     fn note(&mut self, record: &Record) {
-        for order in record.orders() {
-            self.note_order(&order);
-        }
+        self.holds.note(record);
         if record.has_dispatches() {
             self.issued += record.dispatches().len() as u64;
         }
         self.taken += u64::from(record.origin == Origin::Dispatch);
-        self.last = Some((format!("{}-{}", record.shard, record.sequence), record.time));
-    }
-
-    fn note_order(&mut self, order: &Order) {
-        if order.status.is_open() {
-            self.holds.insert(order.id, (order.placed_at, order.left.get()));
-        } else {
-            self.holds.remove(&order.id);
-        }
-    }
-
-    fn by_age(&self, clock: Timestamp) -> Vec<OpenHolds> {
-        let mut classes: Vec<OpenHolds> = AGES.map(|(age, _)| OpenHolds { age, holds: 0, coins: 0 }).into();
-        for (placed_at, coins) in self.holds.values() {
-            let age = clock.nanos().saturating_sub(placed_at.nanos());
-            let class = AGES.iter().position(|(_, until)| age < *until).unwrap_or(AGES.len() - 1);
-            classes[class].holds += 1;
-            classes[class].coins += u128::from(*coins);
-        }
-        classes
     }
 }
 
@@ -216,23 +196,4 @@ fn bytes_in(disk: &dyn Disk, folder: &str) -> io::Result<u64> {
         bytes += fs::metadata(path).map_or(0, |file| file.len());
     }
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn holds_are_classed_by_their_age() {
-        let clock = Timestamp::from_nanos(100 * MINUTE_NANOS);
-        let minutes_ago = [0, 1, 9, 10, 59, 60, 100];
-        let place = |(sequence, minutes): (u64, &i64)| {
-            let placed_at = Timestamp::from_nanos(clock.nanos() - minutes * MINUTE_NANOS);
-            (OrderId { shard: 0, sequence, part: 0 }, (placed_at, 5))
-        };
-        let hanging = Hanging { holds: (1..).zip(&minutes_ago).map(place).collect(), ..Hanging::default() };
-        let classes = hanging.by_age(clock).into_iter().map(|class| (class.age, class.holds, class.coins));
-        let expected = [("under_1_min", 1, 5), ("1_to_10_min", 2, 10), ("10_to_60_min", 2, 10), ("over_60_min", 2, 10)];
-        assert_eq!(classes.collect::<Vec<_>>(), expected);
-    }
 }

@@ -34,7 +34,7 @@ impl World {
     }
 
     fn with_frames(shards: Shard, max_frame_bytes: usize) -> Self {
-        Self::with(shards, max_frame_bytes, Feed::new)
+        Self::with(shards, max_frame_bytes, |reader| Feed::new(reader, 4_096))
     }
 
     fn with(shards: Shard, max_frame_bytes: usize, feed: impl FnOnce(Reader) -> io::Result<Arc<Feed>>) -> Self {

@@ -48,7 +48,7 @@ async fn a_stalled_follower_costs_little_and_resumes_without_loss() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_falls_back_again_and_again_misses_nothing() {
     let limits = Limits { queue_bytes: 8 << 10, queue_entries: 12, all_bytes: 40 << 10 };
-    let world = Arc::new(World::with(16, 16 << 10, |reader| Feed::with_limits(reader, limits)));
+    let world = Arc::new(World::with(16, 16 << 10, |reader| Feed::with_limits(reader, 4_096, limits)));
     let filters: [&[(&str, &str)]; 4] =
         [&[], &[("kind", "gift_given")], &[("account", "streamer:s1:turnover")], &[("user", "u2")]];
     let followers: Vec<_> =
@@ -88,7 +88,7 @@ async fn who_falls_back_again_and_again_misses_nothing() {
 #[tokio::test]
 async fn the_fullest_queue_makes_room() {
     let limits = Limits { all_bytes: 64 << 10, ..Limits::default() };
-    let world = World::with(2, 16 << 10, |reader| Feed::with_limits(reader, limits));
+    let world = World::with(2, 16 << 10, |reader| Feed::with_limits(reader, 4_096, limits));
     let mut stalled: Vec<_> = (0..4).map(|_| world.follow(After::Now, &[("user", "u0")], true)).collect();
     let mut reads = world.follow(After::Now, &[("user", "u1")], true);
     world.play(0, 2);

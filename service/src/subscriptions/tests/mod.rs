@@ -46,7 +46,7 @@ impl World {
         let options = Options { shards: Some(4), segment_bytes: 0, max_frame_bytes: 16 << 10 };
         let (engine, _) =
             Engine::start(Arc::new(SimDisk::new(0)), &options, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
-        let feed = Feed::new(engine.reader()).unwrap();
+        let feed = Feed::new(engine.reader(), 4_096).unwrap();
         let subscriptions = open(&folder, &feed, &clock).await;
         Self { engine, feed, clock, folder, subscriptions }
     }
