@@ -40,7 +40,7 @@ impl Askers {
             ("another service's command is named as the own", !taken && is(&is_unsaid)),
             (
                 "a group names another service's command of its own id",
-                taken && is_group && is(&|name| is_others(name) && name.command == *id),
+                is_group && is(&|name| is_others(name) && name.command == *id),
             ),
         ];
         facts.into_iter().filter(|(_, is_so)| *is_so).map(|(fact, _)| fact).collect()

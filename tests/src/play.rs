@@ -333,7 +333,9 @@ impl Play {
     fn meet_command(&mut self, key: &Key, command: &Command, answer: &Answer) {
         let facts = self.askers.facts_of(key, command, matches!(answer, Answer::Taken(_)));
         self.askers.note(key);
-        facts.into_iter().for_each(|fact| self.meet(fact));
+        for fact in facts {
+            self.meet(fact);
+        }
     }
 
     /// What cannot be told from answers.

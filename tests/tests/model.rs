@@ -404,7 +404,10 @@ impl Author {
             Id::Fresh | Id::Reused(_) => return None,
         };
         let is_one = |source: &Source| matches!(id, Id::Copied(..)) || source == asker;
-        let said: Vec<&(Source, Envelope)> = self.said.iter().filter(|(source, _)| is_one(source)).collect();
+        let mut said: Vec<&(Source, Envelope)> = self.said.iter().filter(|(source, _)| is_one(source)).collect();
+        if in_full && nth.index(2) == 0 && said.iter().any(|(_, envelope)| is_group(envelope)) {
+            said.retain(|(_, envelope)| is_group(envelope)); // what these name of themselves may go wrong
+        }
         if said.is_empty() {
             return None;
         }
@@ -647,6 +650,10 @@ impl Author {
         let name = OrderName::Command(PartName { command: own.clone(), part, source: None });
         (OrderRef { user, name }, charged.unwrap_or(50))
     }
+}
+
+fn is_group(envelope: &Envelope) -> bool {
+    matches!(envelope.command, Command::Group(_))
 }
 
 /// Mostly of a payment that was charged back, if there is one.

@@ -186,7 +186,7 @@ impl Clients {
         if !self.services.happens(COPIED) {
             return Vec::new();
         }
-        let Some(copied) = self.to_copy() else { return Vec::new() };
+        let Some(copied) = self.copied() else { return Vec::new() };
         let Asked { source, envelope, .. } = &self.commands[copied];
         let (id, owner) = (envelope.id.clone(), source.clone());
         let Some(source) = self.services.other(&owner) else { return Vec::new() };
@@ -205,7 +205,7 @@ impl Clients {
     }
 
     /// Whose id is used: often a refund's or a group's, of which most can go wrong; mostly a new one's.
-    fn to_copy(&mut self) -> Option<usize> {
+    fn copied(&mut self) -> Option<usize> {
         let of_many = self.services.happens(450);
         let is_one =
             |asked: &Asked| !of_many || matches!(asked.envelope.command, Command::Refund(_) | Command::Group(_));
