@@ -9,6 +9,7 @@
 //! - [`simulation`]: the whole core in one thread, driven by a seed, with everything that can go wrong.
 //! - [`world`]: a small ledger in memory with a clock that is moved by hand, to play scenarios in.
 
+mod askers;
 pub mod binary;
 pub mod fuzzing;
 pub mod model;

@@ -6,19 +6,20 @@ use std::{
 };
 
 use ledger::{
-    Answer, State,
+    Answer, Caller, State,
     log::{Check, Frames},
     postings,
 };
 use projections::Accounts;
 use schemas::{
-    Account, Asset, Digest, Envelope, Event, OrderId, OrderKind, Origin, Record, RefundRolledBack, Rejection, Shard,
-    ShareHeld, ShareMoved, Timestamp, UserId, encoded_len,
+    Account, Asset, Command, Digest, Envelope, Event, OrderId, OrderKind, Origin, Record, RefundRolledBack, Rejection,
+    Shard, ShareHeld, ShareMoved, Source, Timestamp, UserId, encoded_len,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{About, Due, Expected, Key, Model, Order, Piece, Purse, Share},
+    askers::Askers,
+    model::{About, Due, Expected, Key, Model, Order, Piece, Purse, Share, content},
     world::World,
 };
 
@@ -28,6 +29,8 @@ use crate::{
 pub enum Line {
     /// Commands that are submitted at once, a user's in their order.
     Say(Vec<Envelope>),
+    /// The same of another service than the command line.
+    SayAs(Source, Vec<Envelope>),
     /// The clock moves, and what is due is done.
     Advance(i64),
     /// The clock moves, and nobody is woken.
@@ -54,8 +57,10 @@ pub struct Play {
     pub met: BTreeMap<String, u64>,
     shards: Shard,
     frames: Frames,
-    /// The first answer to each command that made a record.
+    /// For each command that made a record, what tells how it was written, and the first answer.
     answers: BTreeMap<Key, (Digest, Answer)>,
+    /// By subject and id, the services that have asked.
+    askers: Askers,
 }
 
 impl Play {
@@ -68,7 +73,16 @@ impl Play {
     pub fn in_world(world: World, shards: Shard) -> Self {
         let frames = world.engine().reader().frames(Check::Frame);
         let model = Model::new(shards);
-        Self { world, model, script: Vec::new(), met: BTreeMap::new(), shards, frames, answers: BTreeMap::new() }
+        Self {
+            world,
+            model,
+            script: Vec::new(),
+            met: BTreeMap::new(),
+            shards,
+            frames,
+            answers: BTreeMap::new(),
+            askers: Askers::default(),
+        }
     }
 
     /// The script as lines of JSON, to be played again.
@@ -109,10 +123,8 @@ impl Play {
     pub fn play(&mut self, line: Line) -> Result<(), Differs> {
         self.script.push(line.clone());
         match line {
-            Line::Say(envelopes) => {
-                let alone = envelopes.len() == 1 && self.model.due(self.world.now()).is_empty();
-                if alone { self.say_one(&envelopes[0]) } else { self.say_some(&envelopes) }
-            }
+            Line::Say(envelopes) => self.say(&Source::cli(), &envelopes),
+            Line::SayAs(asker, envelopes) => self.say(&asker, &envelopes),
             Line::Advance(millis) => {
                 if self.model.due(self.world.now()).is_empty() {
                     self.world.advance_millis(millis);
@@ -120,7 +132,7 @@ impl Play {
                     Ok(())
                 } else {
                     self.world.advance_unseen(millis);
-                    self.say_some(&[])
+                    self.say_nothing()
                 }
             }
             Line::AdvanceUnseen(millis) => {
@@ -132,10 +144,20 @@ impl Play {
         }
     }
 
+    fn say(&mut self, asker: &Source, envelopes: &[Envelope]) -> Result<(), Differs> {
+        let alone = envelopes.len() == 1 && self.model.due(self.world.now()).is_empty();
+        if alone { self.say_one(asker, &envelopes[0]) } else { self.say_some(asker, envelopes) }
+    }
+
+    /// Only what is due happens.
+    fn say_nothing(&mut self) -> Result<(), Differs> {
+        self.say_some(&Source::cli(), &[])
+    }
+
     /// The model foretells everything, sequences included.
-    fn say_one(&mut self, envelope: &Envelope) -> Result<(), Differs> {
+    fn say_one(&mut self, asker: &Source, envelope: &Envelope) -> Result<(), Differs> {
         let now = self.world.now();
-        let answer = self.world.execute(vec![envelope.clone()]).remove(0);
+        let answer = self.world.execute_as(&Caller::of(asker.clone()), vec![envelope.clone()]).remove(0);
         // The clock moves in whole milliseconds; records put their own order behind those.
         let time = match &answer {
             Answer::Taken(taken) => taken.time.max(now),
@@ -143,24 +165,24 @@ impl Play {
             _ => now,
         };
         let expected = match too_large(&answer) {
-            Some(limit) => match self.model.hear_too_large(envelope, limit, time) {
-                Ok(_) => self.model.answer_again(envelope, time),
+            Some(limit) => match self.model.hear_too_large(asker, envelope, limit, time) {
+                Ok(_) => self.model.answer_again(asker, envelope, time),
                 Err(unheard) => unheard,
             },
-            None => self.model.say(envelope, time),
+            None => self.model.say(asker, envelope, time),
         };
-        self.compare_answer(envelope, &expected, &answer)
+        self.compare_answer(asker, envelope, &expected, &answer)
     }
 
     /// The model follows the order of the ledger's records, and foretells what is in them.
-    fn say_some(&mut self, envelopes: &[Envelope]) -> Result<(), Differs> {
+    fn say_some(&mut self, asker: &Source, envelopes: &[Envelope]) -> Result<(), Differs> {
         // Whose turn comes before that of another line with its id is not known yet.
         let early = |envelope: &&Envelope| {
-            let known = Model::key(envelope).is_ok_and(|key| self.model.has_heard(&key));
+            let known = Model::key(asker, envelope).is_ok_and(|key| self.model.has_heard(&key));
             !known && Model::is_early(envelope, self.world.now())
         };
         let early: Vec<Envelope> = envelopes.iter().filter(early).cloned().collect();
-        let answers = self.world.execute(envelopes.to_vec());
+        let answers = self.world.execute_as(&Caller::of(asker.clone()), envelopes.to_vec());
         self.world.rest();
         let mut records = self.new_records();
         records.retain(|record| record.sequence > self.model.sequences[usize::from(record.shard)]);
@@ -168,9 +190,12 @@ impl Play {
         let mut lines_of: BTreeMap<UserId, usize> = BTreeMap::new();
         for record in &records {
             let now = record.time;
-            match record.origin {
-                Origin::Caller(_) => {
-                    let line = self.hear(record, envelopes)?;
+            match &record.origin {
+                Origin::Caller(source) => {
+                    if source != asker {
+                        return Err(format!("{asker} asks, and another is on {record:?}"));
+                    }
+                    let line = self.hear(asker, record, envelopes)?;
                     if let Some(user) = envelopes[line].command.touches() {
                         let before = lines_of.insert(user.clone(), line);
                         if before.is_some_and(|before| before >= line) {
@@ -199,30 +224,29 @@ impl Play {
         }
         for (envelope, answer) in envelopes.iter().zip(&answers) {
             let timely = !Model::is_early(envelope, now);
-            if Model::key(envelope).is_ok_and(|key| timely && !self.model.has_heard(&key)) {
+            if Model::key(asker, envelope).is_ok_and(|key| timely && !self.model.has_heard(&key)) {
                 return Err(format!("no record of {envelope:?}, answered {answer:?}"));
             }
             let expected = match answer {
                 Answer::Malformed { .. } if early.contains(envelope) => Expected::Malformed,
-                _ => self.model.answer_again(envelope, now),
+                _ => self.model.answer_again(asker, envelope, now),
             };
-            self.compare_answer(envelope, &expected, answer)?;
+            self.compare_answer(asker, envelope, &expected, answer)?;
         }
         Ok(())
     }
 
     /// The line of a caller's record.
-    fn hear(&mut self, record: &Record, envelopes: &[Envelope]) -> Result<usize, Differs> {
-        let key = (record.subject.clone(), record.id.clone());
+    fn hear(&mut self, asker: &Source, record: &Record, envelopes: &[Envelope]) -> Result<usize, Differs> {
+        let key = (record.subject.clone(), asker.clone(), record.id.clone());
         let line = envelopes.iter().position(|envelope| {
-            Model::key(envelope).as_ref() == Ok(&key)
-                && Digest::of(&envelope.command, envelope.occurred_at) == record.digest
+            Model::key(asker, envelope).as_ref() == Ok(&key) && content(asker, envelope) == record.digest
         });
         let line = line.ok_or_else(|| format!("nobody said what is in {record:?}"))?;
         if self.model.has_heard(&key) {
             return Err(format!("a second record for one id: {record:?}"));
         }
-        let heard = self.model.hear_record(&envelopes[line], record);
+        let heard = self.model.hear_record(asker, &envelopes[line], record);
         heard.map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
         Ok(line)
     }
@@ -243,7 +267,13 @@ impl Play {
         Ok(())
     }
 
-    fn compare_answer(&mut self, envelope: &Envelope, expected: &Expected, answer: &Answer) -> Result<(), Differs> {
+    fn compare_answer(
+        &mut self,
+        asker: &Source,
+        envelope: &Envelope,
+        expected: &Expected,
+        answer: &Answer,
+    ) -> Result<(), Differs> {
         let said = || serde_json::to_string(envelope).unwrap_or_default();
         if shown(answer).as_ref() != Some(expected) {
             return Err(format!("{}\nis answered {answer:?}\nexpected was {expected:?}", said()));
@@ -251,26 +281,45 @@ impl Play {
         let (time, what) = match answer {
             Answer::Taken(taken) => (taken.time, taken.event),
             Answer::Refused(refused) => (refused.time, refused.code),
-            other => {
-                self.meet(if matches!(other, Answer::Malformed { .. }) { "malformed" } else { "conflict" });
+            Answer::Malformed { .. } => {
+                self.meet("malformed");
+                return Ok(());
+            }
+            _ => {
+                self.meet("conflict");
+                if Model::key(asker, envelope).is_ok_and(|key| self.askers.others_have(&key)) {
+                    self.meet("a conflict under an id that another service has");
+                }
                 return Ok(());
             }
         };
         self.meet(what);
         let now = self.world.now();
-        let key = Model::key(envelope).map_err(|_| "a malformed command was recorded".to_owned())?;
-        match self.answers.get(&key) {
+        let key = Model::key(asker, envelope).map_err(|_| "a malformed command was recorded".to_owned())?;
+        let first = self.answers.get(&key);
+        if answer.is_repeated() != first.is_some() {
+            return Err(format!("{}\nis answered {answer:?}\nbefore that {first:?}", said()));
+        }
+        match first {
             Some((_, first)) if first != answer => {
                 Err(format!("{}\nis answered {answer:?}\nwas answered {first:?}", said()))
             }
-            Some(_) => {
-                self.meet("the same again");
+            Some((written, _)) => {
+                let facts = [
+                    ("the same again", true),
+                    (
+                        "the same again with the own service said, or not",
+                        *written != Digest::of(&envelope.command, None),
+                    ),
+                ];
+                facts.into_iter().filter(|(_, is_so)| *is_so).for_each(|(fact, _)| self.meet(fact));
                 Ok(())
             }
             None if time < now || time >= now.plus_millis(1) => Err(format!("{} has time {time:?} at {now:?}", said())),
             None => {
-                let digest = Digest::of(&envelope.command, envelope.occurred_at);
-                self.answers.insert(key, (digest, answer.clone()));
+                let written = Digest::of(&envelope.command, None);
+                self.meet_command(&key, &envelope.command, answer);
+                self.answers.insert(key, (written, answer.clone()));
                 Ok(())
             }
         }
@@ -280,9 +329,18 @@ impl Play {
         *self.met.entry(what.to_owned()).or_default() += 1;
     }
 
+    /// What a command that has its first answer tells about services.
+    fn meet_command(&mut self, key: &Key, command: &Command, answer: &Answer) {
+        let facts = self.askers.facts_of(key, command, matches!(answer, Answer::Taken(_)));
+        self.askers.note(key);
+        for fact in facts {
+            self.meet(fact);
+        }
+    }
+
     /// What cannot be told from answers.
     fn meet_record(&mut self, record: &Record) {
-        for fact in facts_of(record) {
+        for fact in facts_of(record).into_iter().chain(one_of_two(&self.model, record)) {
             self.meet(fact);
         }
     }
@@ -293,7 +351,7 @@ impl Play {
     }
 
     fn start_again(&mut self, what: &str, how: fn(&mut World)) -> Result<(), Differs> {
-        self.say_some(&[])?;
+        self.say_nothing()?;
         self.meet(what);
         let before = self.world.states();
         how(&mut self.world);
@@ -307,7 +365,7 @@ impl Play {
     /// # Errors
     /// What differed.
     pub fn finish(&mut self) -> Result<(), Differs> {
-        self.say_some(&[])?;
+        self.say_nothing()?;
         let records = self.world.records();
         let mut version = Coming::default();
         for record in &records {
@@ -421,6 +479,16 @@ pub(crate) fn facts_of(record: &Record) -> Vec<&'static str> {
         met.extend(facts.into_iter().filter(|(_, is_so)| *is_so).map(|(fact, _)| fact));
     }
     met
+}
+
+/// Whether it rolls a refund back whose id another service's refund of the order has too.
+pub(crate) fn one_of_two(model: &Model, record: &Record) -> Option<&'static str> {
+    let is_one = |event: &Event| match event {
+        Event::RefundRolledBack(back) => model.orders[&back.order].is_refunded_by_others(&back.source, &back.refund),
+        _ => false,
+    };
+    let is_so = record.events().any(|(_, event)| is_one(event));
+    is_so.then_some("a refund is rolled back whose id another service's has too")
 }
 
 /// What the states know of users.

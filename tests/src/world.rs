@@ -110,7 +110,12 @@ impl World {
 
     /// Says some commands at once, a user's in their order.
     pub fn execute(&self, envelopes: Vec<Envelope>) -> Vec<Answer> {
-        self.engine().execute(&Caller::cli(), envelopes, Lines::InOrder)
+        self.execute_as(&Caller::cli(), envelopes)
+    }
+
+    /// The same of some caller.
+    pub fn execute_as(&self, caller: &Caller, envelopes: Vec<Envelope>) -> Vec<Answer> {
+        self.engine().execute(caller, envelopes, Lines::InOrder)
     }
 
     /// The time on the clock.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use giftledger_tests::{
-    model::Model,
+    model::{Model, names},
     play::{Line, Play},
     scenes::{self, Choices},
     world::BEGIN,
@@ -26,15 +26,18 @@ use proptest::{
 use schemas::{
     Capture, Change, Chargeback, Client, Coins, Combo, Command, CommandId, Credit, Entity, Envelope, ExpireHold, Gift,
     GiftItem, Grant, HandOver, Hold, Money, OrderId, OrderName, OrderRef, PartName, Publish, Query, Recipient, Refund,
-    Reinstate, Release, RollBackRefund, Send, Status, Timestamp, TopUp, Unresolved, UserId,
+    Reinstate, Release, RollBackRefund, Send, Source, Status, Timestamp, TopUp, Unresolved, UserId,
 };
 
 const USERS: u8 = 3;
 
+/// Who asks.
+const SERVICES: [&str; 3] = ["cli", "gifts", "vip"];
+
 /// A step of a script, before it is known what it meets.
 #[derive(Debug, Clone)]
 enum Step {
-    Say(Vec<Saying>),
+    Say { service: u8, sayings: Vec<Saying> },
     Jump { to: Jump, unseen: bool },
     StartAgain { crash: bool },
 }
@@ -42,6 +45,7 @@ enum Step {
 #[derive(Debug, Clone)]
 struct Saying {
     id: Id,
+    wording: Wording,
     occurred: Option<i64>,
     with_client: bool,
     what: What,
@@ -50,10 +54,21 @@ struct Saying {
 #[derive(Debug, Clone)]
 enum Id {
     Fresh,
-    /// A whole command again.
+    /// A whole command of the same service again.
     Again(Index),
+    /// A whole command of any service, as this one's: word by word, or so that it means the same.
+    Copied(Index, bool),
     /// The id of a command for this one.
     Reused(Index),
+}
+
+/// Whose commands a command says that it names.
+#[derive(Debug, Clone, Copy)]
+struct Wording {
+    /// Whether it says the own service where that goes without saying.
+    says_own: bool,
+    /// Whether it leaves another one out.
+    hides_others: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -253,11 +268,14 @@ fn saying() -> impl Strategy<Value = Saying> {
     let id = prop_oneof![
         20 => Just(Id::Fresh),
         2 => any::<Index>().prop_map(Id::Again),
+        2 => (any::<Index>(), prop::bool::weighted(0.7)).prop_map(|(nth, in_full)| Id::Copied(nth, in_full)),
         1 => any::<Index>().prop_map(Id::Reused),
     ];
+    let wording = (prop::bool::weighted(0.3), prop::bool::weighted(0.1))
+        .prop_map(|(says_own, hides_others)| Wording { says_own, hides_others });
     let occurred = prop::option::weighted(0.15, prop_oneof![3 => -10_000_i64..=0, 1 => 499_i64..=501]);
-    let parts = (id, occurred, prop::bool::weighted(0.1), what());
-    parts.prop_map(|(id, occurred, with_client, what)| Saying { id, occurred, with_client, what })
+    let parts = (id, wording, occurred, prop::bool::weighted(0.1), what());
+    parts.prop_map(|(id, wording, occurred, with_client, what)| Saying { id, wording, occurred, with_client, what })
 }
 
 fn jump(unseen: bool) -> impl Strategy<Value = Step> {
@@ -273,7 +291,8 @@ fn jump(unseen: bool) -> impl Strategy<Value = Step> {
 fn steps(bulky: bool) -> impl Strategy<Value = Vec<Step>> {
     let several = if bulky { 1..9_usize } else { 1..2 };
     let step = prop_oneof![
-        40 => prop::collection::vec(saying(), several).prop_map(Step::Say),
+        40 => (select(vec![0_u8, 0, 0, 1, 1, 2]), prop::collection::vec(saying(), several))
+            .prop_map(|(service, sayings)| Step::Say { service, sayings }),
         8 => jump(bulky),
         1 => prop::bool::ANY.prop_map(|crash| Step::StartAgain { crash }),
     ];
@@ -335,13 +354,17 @@ impl Group<'_> {
 /// Makes lines of steps, from what there is when they are played.
 #[derive(Default)]
 struct Author {
-    said: Vec<Envelope>,
+    said: Vec<(Source, Envelope)>,
 }
 
 impl Author {
     fn line(&mut self, step: &Step, play: &Play) -> Line {
         match step {
-            Step::Say(sayings) => Line::Say(sayings.iter().map(|saying| self.envelope(saying, play)).collect()),
+            Step::Say { service, sayings } => {
+                let asker: Source = id(SERVICES[usize::from(*service)]);
+                let envelopes = sayings.iter().map(|saying| self.envelope(saying, &asker, play)).collect();
+                Line::SayAs(asker, envelopes)
+            }
             Step::StartAgain { crash: true } => Line::Crash,
             Step::StartAgain { crash: false } => Line::Reopen,
             Step::Jump { to, unseen } => {
@@ -359,16 +382,47 @@ impl Author {
         }
     }
 
-    fn envelope(&mut self, saying: &Saying, play: &Play) -> Envelope {
-        let fresh: CommandId = id(format!("c-{}", self.said.len()));
-        let command = match &saying.id {
-            Id::Again(nth) if !self.said.is_empty() => {
-                let again = nth.get(&self.said).clone();
-                self.said.push(again.clone());
-                return again;
+    fn envelope(&mut self, saying: &Saying, asker: &Source, play: &Play) -> Envelope {
+        let mut envelope = self.said_before(&saying.id, asker).unwrap_or_else(|| self.new_one(saying, play));
+        for name in names(&mut envelope.command) {
+            let Wording { says_own, hides_others } = saying.wording;
+            match &name.source {
+                None if says_own => name.source = Some(asker.clone()),
+                Some(source) if source == asker && !says_own => name.source = None,
+                Some(source) if source != asker && hides_others => name.source = None,
+                _ => {}
             }
-            Id::Reused(nth) if !self.said.is_empty() => nth.get(&self.said).id.clone(),
-            _ => fresh,
+        }
+        self.said.push((asker.clone(), envelope.clone()));
+        envelope
+    }
+
+    fn said_before(&self, id: &Id, asker: &Source) -> Option<Envelope> {
+        let (nth, in_full) = match id {
+            Id::Again(nth) => (nth, false),
+            Id::Copied(nth, in_full) => (nth, *in_full),
+            Id::Fresh | Id::Reused(_) => return None,
+        };
+        let is_one = |source: &Source| matches!(id, Id::Copied(..)) || source == asker;
+        let mut said: Vec<&(Source, Envelope)> = self.said.iter().filter(|(source, _)| is_one(source)).collect();
+        if in_full && nth.index(2) == 0 && said.iter().any(|(_, envelope)| is_group(envelope)) {
+            said.retain(|(_, envelope)| is_group(envelope)); // what these name of themselves may go wrong
+        }
+        if said.is_empty() {
+            return None;
+        }
+        let (source, mut envelope) = (*nth.get(&said)).clone();
+        for name in names(&mut envelope.command).into_iter().filter(|_| in_full) {
+            name.source.get_or_insert_with(|| source.clone());
+        }
+        Some(envelope)
+    }
+
+    /// What it names of services is said in full, but for what a group names of itself.
+    fn new_one(&self, saying: &Saying, play: &Play) -> Envelope {
+        let command = match &saying.id {
+            Id::Reused(nth) if !self.said.is_empty() => nth.get(&self.said).1.id.clone(),
+            _ => id(format!("c-{}", self.said.len())),
         };
         let occurred_at = saying.occurred.map(|millis| play.world.now().plus_millis(millis));
         let client =
@@ -388,9 +442,7 @@ impl Author {
             what => what,
         };
         let what = self.command(what, &command, None, play);
-        let envelope = Envelope { id: command, occurred_at, actor: None, client, command: what };
-        self.said.push(envelope.clone());
-        envelope
+        Envelope { id: command, occurred_at, actor: None, client, command: what }
     }
 
     /// `own` is the id of the command, `group` the one that it is in.
@@ -568,9 +620,12 @@ impl Author {
     fn latest(&self, pick: &Pick, statuses: &[Status], own: &CommandId, group: Option<Group<'_>>) -> (OrderRef, i128) {
         let Some(group) = group else {
             let last = self.said.last();
-            let user = last.and_then(|envelope| envelope.command.touches().cloned());
-            let name = last.map_or_else(|| own.clone(), |envelope| envelope.id.clone());
-            return (OrderRef { user: user.unwrap_or_else(|| user_id(0)), name: name.into() }, 50);
+            let user = last.and_then(|(_, envelope)| envelope.command.touches().cloned());
+            let name = last.map_or_else(
+                || own.clone().into(),
+                |(source, envelope)| PartName { source: Some(source.clone()), ..envelope.id.clone().into() },
+            );
+            return (OrderRef { user: user.unwrap_or_else(|| user_id(0)), name: OrderName::Command(name) }, 50);
         };
         let wants_held = statuses.contains(&Status::Held);
         let fitting = group.places(|member| match member {
@@ -595,6 +650,10 @@ impl Author {
         let name = OrderName::Command(PartName { command: own.clone(), part, source: None });
         (OrderRef { user, name }, charged.unwrap_or(50))
     }
+}
+
+fn is_group(envelope: &Envelope) -> bool {
+    matches!(envelope.command, Command::Group(_))
 }
 
 /// Mostly of a payment that was charged back, if there is one.
@@ -680,7 +739,7 @@ fn play(shards: u16, wealth: &[u64], steps: &[Step], met: &Met) -> Result<(), St
 type Met = RefCell<BTreeMap<String, u64>>;
 
 /// What the scripts have to meet between them, or they prove little.
-const TO_MEET: [&str; 63] = [
+const TO_MEET: [&str; 71] = [
     "malformed",
     "conflict",
     "the same again",
@@ -744,6 +803,14 @@ const TO_MEET: [&str; 63] = [
     "a version is given up",
     "a new start",
     "a new start after a crash",
+    "the same again with the own service said, or not",
+    "an id that another service has",
+    "a conflict under an id that another service has",
+    "the own service is said",
+    "another service's command is named",
+    "another service's command is named as the own",
+    "a group names another service's command of its own id",
+    "a refund is rolled back whose id another service's has too",
 ];
 
 fn cases() -> u32 {

@@ -7,6 +7,7 @@
 //! time, for when the ledger's own order has to be followed.
 
 mod catalogue;
+mod names;
 mod orders;
 mod payments;
 mod purse;
@@ -16,7 +17,8 @@ use std::collections::BTreeMap;
 
 use schemas::{
     Account, Asset, Body, ChannelId, Coins, Combo, Command, CommandId, Digest, Envelope, Grant, LotId, LotKind, Money,
-    OrderId, OriginKind, PartName, Publish, Purpose, Record, Rejection, Shard, Status, Subject, Timestamp, UserId,
+    OrderId, OriginKind, PartName, Publish, Purpose, Record, Rejection, Shard, Source, Status, Subject, Timestamp,
+    UserId,
 };
 
 use self::{
@@ -24,6 +26,7 @@ use self::{
     payments::Payment,
 };
 pub use self::{
+    names::{content, names},
     orders::{About, Order},
     payments::PaymentKey,
     purse::{Piece, Purse},
@@ -73,8 +76,8 @@ pub enum Expected {
     Malformed,
 }
 
-/// What identifies a command.
-pub type Key = (Subject, CommandId);
+/// What identifies a command: whose state it changes, which service asks, and its id there.
+pub type Key = (Subject, Source, CommandId);
 
 /// A command that has had its record.
 #[derive(Debug, Clone)]
@@ -123,6 +126,8 @@ struct Place {
     sequence: u64,
     part: u8,
     now: Timestamp,
+    /// Which service asks.
+    asker: Source,
     id: CommandId,
     /// When it happened, if that is not when it was decided.
     happened: Option<Timestamp>,
@@ -205,8 +210,8 @@ impl Model {
     }
 
     /// A command with all that follows from it.
-    pub fn say(&mut self, envelope: &Envelope, now: Timestamp) -> Expected {
-        let heard = self.hear(envelope, now);
+    pub fn say(&mut self, asker: &Source, envelope: &Envelope, now: Timestamp) -> Expected {
+        let heard = self.hear(asker, envelope, now);
         while let Some(next) = self.dispatches.first().cloned() {
             self.take_dispatch(next.source, next.target, now);
         }
@@ -221,9 +226,9 @@ impl Model {
     ///
     /// # Errors
     /// Malformed, and conflict.
-    pub fn hear(&mut self, envelope: &Envelope, now: Timestamp) -> Result<Key, Expected> {
-        let key = Self::key(envelope)?;
-        let digest = Digest::of(&envelope.command, envelope.occurred_at);
+    pub fn hear(&mut self, asker: &Source, envelope: &Envelope, now: Timestamp) -> Result<Key, Expected> {
+        let key = Self::key(asker, envelope)?;
+        let digest = content(asker, envelope);
         if let Some(heard) = self.heard.get(&key) {
             let same = heard.digest == digest;
             return if same { Ok(key) } else { Err(Self::conflict(heard)) };
@@ -231,11 +236,11 @@ impl Model {
         if Self::is_early(envelope, now) {
             return Err(Expected::Malformed); // what is known was answered, whatever the clock says
         }
-        let (subject, id) = key.clone();
+        let (subject, asker, id) = key.clone();
         let shard = subject.shard(self.shards);
         let sequence = self.next_sequence(shard);
         let happened = envelope.occurred_at.filter(|at| *at < now);
-        let place = Place { shard, sequence, part: 0, now, id, happened };
+        let place = Place { shard, sequence, part: 0, now, asker, id, happened };
         let waits = self.dispatches.len();
         let outcome = self.perform(&place, &envelope.command);
         let is_publish = matches!(envelope.command, Command::Publish(_));
@@ -248,10 +253,10 @@ impl Model {
     ///
     /// # Errors
     /// Malformed, and conflict.
-    pub fn hear_record(&mut self, envelope: &Envelope, record: &Record) -> Result<Key, Expected> {
+    pub fn hear_record(&mut self, asker: &Source, envelope: &Envelope, record: &Record) -> Result<Key, Expected> {
         match record.body {
-            Body::Rejection(Rejection::TooLarge { limit }) => self.hear_too_large(envelope, limit, record.time),
-            _ => self.hear(envelope, record.time),
+            Body::Rejection(Rejection::TooLarge { limit }) => self.hear_too_large(asker, envelope, limit, record.time),
+            _ => self.hear(asker, envelope, record.time),
         }
     }
 
@@ -261,11 +266,17 @@ impl Model {
     ///
     /// # Errors
     /// Malformed, and conflict.
-    pub fn hear_too_large(&mut self, envelope: &Envelope, limit: u32, now: Timestamp) -> Result<Key, Expected> {
-        let key = Self::key(envelope)?;
+    pub fn hear_too_large(
+        &mut self,
+        asker: &Source,
+        envelope: &Envelope,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Key, Expected> {
+        let key = Self::key(asker, envelope)?;
         let mut refusing = self.clone();
         let is_new = !self.has_heard(&key);
-        self.hear(envelope, now)?;
+        self.hear(asker, envelope, now)?;
         let would_be_taken = matches!(self.heard[&key].answer, Some(Expected::Taken { .. }));
         let bytes = self.bytes_of_changes(&refusing);
         if is_new && would_be_taken && bytes >= BELIEVED_LARGE && u64::from(limit) <= MOST_BYTES {
@@ -291,9 +302,9 @@ impl Model {
     ///
     /// # Errors
     /// Malformed.
-    pub fn key(envelope: &Envelope) -> Result<Key, Expected> {
+    pub fn key(asker: &Source, envelope: &Envelope) -> Result<Key, Expected> {
         let subject = envelope.command.check(OriginKind::Caller).map_err(|_| Expected::Malformed)?;
-        Ok((subject, envelope.id.clone()))
+        Ok((subject, asker.clone(), envelope.id.clone()))
     }
 
     /// Whether a command happens too far ahead to be decided.
@@ -301,12 +312,12 @@ impl Model {
         envelope.occurred_at.is_some_and(|at| at > now.plus_millis(AHEAD_MS))
     }
 
-    /// What is answered to whoever says this now, without any record coming of it.
+    /// What is answered to a service that says this now, without any record coming of it.
     ///
     /// # Panics
     /// If it was not heard before, though it was not too early.
-    pub fn answer_again(&self, envelope: &Envelope, now: Timestamp) -> Expected {
-        let key = match Self::key(envelope) {
+    pub fn answer_again(&self, asker: &Source, envelope: &Envelope, now: Timestamp) -> Expected {
+        let key = match Self::key(asker, envelope) {
             Ok(key) => key,
             Err(malformed) => return malformed,
         };
@@ -314,11 +325,7 @@ impl Model {
             return Expected::Malformed;
         }
         let heard = self.heard.get(&key).expect("it was heard before");
-        if heard.digest == Digest::of(&envelope.command, envelope.occurred_at) {
-            self.answer(&key)
-        } else {
-            Self::conflict(heard)
-        }
+        if heard.digest == content(asker, envelope) { self.answer(&key) } else { Self::conflict(heard) }
     }
 
     /// Whether a command with this key has had its record.
@@ -415,7 +422,7 @@ impl Model {
     fn dispatch(&mut self, at: &Place, subject: Subject, target: Shard, what: Dispatched) {
         let number = self.dispatched.entry((at.shard, target)).or_insert(0);
         *number += 1;
-        let asked_by = (subject, at.id.clone());
+        let asked_by = (subject, at.asker.clone(), at.id.clone());
         self.dispatches.push(Dispatch { source: at.shard, target, number: *number, what, asked_by });
     }
 
@@ -492,20 +499,24 @@ impl Model {
         lots.chain(held).min()
     }
 
-    /// The command that placed an order, and the part of it that did.
+    /// The command that placed an order, with its service, and the part of it that did.
     pub fn placed_by(&self, order: OrderId) -> Option<PartName> {
         let user = Subject::User(self.orders.get(&order)?.user.clone());
-        let of_user = self.heard.iter().filter(|((subject, _), _)| *subject == user);
+        let of_user = self.heard.iter().filter(|((subject, ..), _)| *subject == user);
         let mut placing = of_user.filter(|(_, heard)| (heard.shard, heard.sequence) == (order.shard, order.sequence));
-        placing.next().map(|((_, id), _)| PartName { command: id.clone(), part: Some(order.part), source: None })
+        let ((_, source, id), _) = placing.next()?;
+        Some(PartName { command: id.clone(), part: Some(order.part), source: Some(source.clone()) })
     }
 
-    /// The order that a command placed, or a part of it: the first one where no part is named.
+    /// The order that a command placed, or a part of it: the first one where no part is named. Where no service
+    /// is named it is the asker's own command.
     fn placed(&self, at: &Place, user: &Subject, name: &PartName) -> Option<OrderId> {
-        let record = if name.command == at.id && user.shard(self.shards) == at.shard {
+        let source = name.source.as_ref().unwrap_or(&at.asker);
+        let is_own = (source, &name.command) == (&at.asker, &at.id);
+        let record = if is_own && user.shard(self.shards) == at.shard {
             (at.shard, at.sequence) // what comes before in the same group
         } else {
-            let heard = self.heard.get(&(user.clone(), name.command.clone()))?;
+            let heard = self.heard.get(&(user.clone(), source.clone(), name.command.clone()))?;
             (heard.shard, heard.sequence)
         };
         let mut placed = self.orders.keys().filter(|id| (id.shard, id.sequence) == record);

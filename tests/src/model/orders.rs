@@ -2,7 +2,8 @@
 
 use schemas::{
     Account, ActivityId, Capture, Coins, CommandId, Gift, Hold, ItemId, OrderId, OrderName, OrderRef, PartName,
-    ProviderId, Purpose, Refund, Rejection, RollBackRefund, RoomId, Status, StreamerId, Subject, Timestamp, UserId,
+    ProviderId, Purpose, Refund, Rejection, RollBackRefund, RoomId, Source, Status, StreamerId, Subject, Timestamp,
+    UserId,
 };
 
 use super::{
@@ -60,7 +61,8 @@ pub enum About {
 /// A refund of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Refunded {
-    by: CommandId,
+    /// Which service asked for it, and under which id.
+    by: (Source, CommandId),
     part: u8,
     happened_at: Timestamp,
     coins: i128,
@@ -97,10 +99,18 @@ impl Order {
         }
     }
 
-    /// What refunded it: each with whether it was rolled back.
+    /// What refunded it, with its service: each with whether it was rolled back.
     pub fn refunds(&self) -> impl Iterator<Item = (PartName, bool)> {
-        let name = |refund: &Refunded| PartName { command: refund.by.clone(), part: Some(refund.part), source: None };
+        let name = |refund: &Refunded| {
+            let (source, command) = refund.by.clone();
+            PartName { command, part: Some(refund.part), source: Some(source) }
+        };
         self.refunds.iter().map(move |refund| (name(refund), refund.rolled_back_by.is_some()))
+    }
+
+    /// Whether another service than that has refunded it under this id too.
+    pub fn is_refunded_by_others(&self, than: &Source, under: &CommandId) -> bool {
+        self.refunds.iter().any(|Refunded { by: (source, id), .. }| id == under && source != than)
     }
 
     /// See [`Model::hear_too_large`].
@@ -327,7 +337,7 @@ impl Model {
         if order.left == 0 {
             order.status = Status::Refunded;
         }
-        let (by, part, happened_at) = (at.id.clone(), at.part, at.happens_at());
+        let (by, part, happened_at) = ((at.asker.clone(), at.id.clone()), at.part, at.happens_at());
         order.refunds.push(Refunded { by, part, happened_at, coins: refunded, home, rolled_back_by: None });
         self.pay(id, &before, -refunded);
         Ok(Done::order("refunded", id))
@@ -337,8 +347,8 @@ impl Model {
         let id = self.find(at, &roll_back.order, &[Status::Fulfilled, Status::Refunded])?;
         let before = self.order(id).shares();
         let (order, name) = (self.order(id), &roll_back.refund);
-        let named =
-            |refund: &&mut Refunded| refund.by == name.command && name.part.is_none_or(|part| part == refund.part);
+        let by = (name.source.clone().unwrap_or_else(|| at.asker.clone()), name.command.clone());
+        let named = |refund: &&mut Refunded| refund.by == by && name.part.is_none_or(|part| part == refund.part);
         let refund = order.refunds.iter_mut().find(named).ok_or(Rejection::RefundNotFound)?;
         if let Some(first) = &refund.rolled_back_by {
             return Err(Rejection::AlreadyRolledBack { first: first.clone() });

@@ -1,23 +1,30 @@
 //! What must hold, whatever happens. The auditor sees what callers see, and the durable log:
 //!
-//! - Every durable record is the answer to something that was asked and not yet answered otherwise,
-//!   or takes the next dispatch of its source, or does what is due; it says what the model says; and
-//!   it stands for ever.
-//! - Every answer is that of a durable record, and the same each time. What was refused undecided has
-//!   no record.
+//! - Every durable record is the answer to something that its service asked and that is not yet answered
+//!   otherwise, or takes the next dispatch of its source, or does what is due; it says what the model says,
+//!   and who acted; and it stands for ever.
+//! - Every answer is that of a durable record, and the same each time; only the first one is not called
+//!   repeated. What was refused undecided has no record.
 //! - The ledger's state is the fold of the durable log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Answer, State, Unavailable};
-use schemas::{Body, Command, Digest, Envelope, Event, Origin, OriginKind, Record, Shard, Timestamp};
+use schemas::{Body, Command, Digest, Envelope, Event, Origin, Record, Shard, Source, Timestamp};
 
 use crate::{
-    model::{Due, Key, Model},
-    play::{Coming, Differs, compare_balances, compare_orders, compare_users, facts_of, same, shown, users_of},
+    askers::Askers,
+    model::{Due, Key, Model, content},
+    play::{
+        Coming, Differs, compare_balances, compare_orders, compare_users, facts_of, one_of_two, same, shown, users_of,
+    },
 };
 
-use super::{coverage::Coverage, greed::Refusals};
+use super::{
+    coverage::Coverage,
+    greed::Refusals,
+    services::{Acting, Identity},
+};
 
 /// How far ahead of the ledger's time a caller's may be.
 const TOLERANCE_MS: i64 = 500;
@@ -43,7 +50,15 @@ pub struct Auditor {
     open: BTreeMap<Key, Vec<LineId>>,
     /// By key, the lines that its record can have come of.
     causes: BTreeMap<Key, Vec<LineId>>,
-    first: BTreeMap<Key, Answer>,
+    /// The first answer that came, and what tells how that line was written.
+    first: BTreeMap<Key, (Digest, Answer)>,
+    /// What was answered as not known before.
+    unrepeated: BTreeSet<Key>,
+    /// Who acted in what is dispatched: from, to, and its number there.
+    dispatched: BTreeMap<(Shard, Shard, u64), Acting>,
+    askers: Askers,
+    /// All services.
+    sources: BTreeSet<Source>,
     /// Lines without a record behind which later ones of their user have happened.
     passed_over: BTreeSet<LineId>,
     refusals: Refusals,
@@ -52,9 +67,13 @@ pub struct Auditor {
 
 #[derive(Debug)]
 struct Line {
+    asker: Source,
+    acting: Acting,
     envelope: Envelope,
     key: Option<Key>,
     digest: Digest,
+    /// Whether its record was durable before it was asked.
+    known: bool,
     /// The first line of its submission, and whether they happen in their order.
     submission: LineId,
     ordered: bool,
@@ -77,6 +96,10 @@ impl Auditor {
             open: BTreeMap::new(),
             causes: BTreeMap::new(),
             first: BTreeMap::new(),
+            unrepeated: BTreeSet::new(),
+            dispatched: BTreeMap::new(),
+            askers: Askers::default(),
+            sources: BTreeSet::new(),
             passed_over: BTreeSet::new(),
             refusals: Refusals::begin(now),
             version: Coming::default(),
@@ -109,17 +132,19 @@ impl Auditor {
     }
 
     /// Something is asked: the lines of the submission.
-    pub fn asked(&mut self, envelopes: &[Envelope], ordered: bool, now: Timestamp) -> Vec<LineId> {
+    pub fn asked(&mut self, identity: &Identity, envelopes: &[Envelope], ordered: bool, now: Timestamp) -> Vec<LineId> {
         let submission = self.lines.len();
+        let asker = &identity.source;
+        self.sources.insert(asker.clone());
         for envelope in envelopes {
-            let subject = envelope.command.check(OriginKind::Caller).ok();
-            let key = subject.map(|subject| (subject, envelope.id.clone()));
+            let key = Model::key(asker, envelope).ok();
+            let known = key.as_ref().is_some_and(|key| self.model.has_heard(key));
             if let Some(key) = &key {
                 self.open.entry(key.clone()).or_default().push(self.lines.len());
             }
-            let digest = Digest::of(&envelope.command, envelope.occurred_at);
-            let envelope = envelope.clone();
-            self.lines.push(Line { envelope, key, digest, submission, ordered, earliest: now });
+            let (acting, digest) = (identity.acting(envelope.actor.as_ref()), content(asker, envelope));
+            let (asker, envelope) = (asker.clone(), envelope.clone());
+            self.lines.push(Line { asker, acting, envelope, key, digest, known, submission, ordered, earliest: now });
         }
         (submission..self.lines.len()).collect()
     }
@@ -134,16 +159,27 @@ impl Auditor {
         }
         self.last_time = record.time;
         self.refusals.record(record)?;
-        match record.origin {
-            Origin::Caller(_) => self.callers_record(record)?,
+        match &record.origin {
+            Origin::Caller(source) => self.callers_record(source, record)?,
             Origin::Dispatch => {
                 let parts = record.id.as_str().split_once(':').map(|(s, n)| (s.parse().ok(), n.parse::<u64>().ok()));
                 let Some((Some(source), Some(number))) = parts else { return Err(format!("{record:?}")) };
                 if self.model.take_dispatch(source, record.shard, record.time) != number {
                     return Err(format!("a dispatch out of its order: {record:?}"));
                 }
+                let acting = self.dispatched.remove(&(source, record.shard, number)).unwrap_or_default();
+                same("who acted", &Acting::of(record), &acting)?;
+                if acting.on_behalf_of.is_some() {
+                    self.coverage.meet("services", "a dispatch of a principal's for somebody");
+                }
             }
-            Origin::Timer => self.timer(record)?,
+            Origin::Timer => {
+                same("who acted", &Acting::of(record), &Acting::default())?;
+                self.timer(record)?;
+            }
+        }
+        for (dispatch, _) in record.dispatches() {
+            self.dispatched.insert((record.shard, dispatch.target, dispatch.number), Acting::of(record));
         }
         let shard = usize::from(record.shard);
         same("the sequence", &record.sequence, &self.model.sequences[shard])?;
@@ -157,25 +193,50 @@ impl Auditor {
         Ok(())
     }
 
-    fn callers_record(&mut self, record: &Record) -> Result<(), Differs> {
-        let key: Key = (record.subject.clone(), record.id.clone());
+    fn callers_record(&mut self, asker: &Source, record: &Record) -> Result<(), Differs> {
+        let key: Key = (record.subject.clone(), asker.clone(), record.id.clone());
         if self.model.has_heard(&key) {
             return Err(format!("a second record for one id: {record:?}"));
         }
         let open = self.open.get(&key).into_iter().flatten();
-        let causes: Vec<LineId> = open.copied().filter(|line| self.lines[*line].digest == record.digest).collect();
-        let Some(&first) = causes.first() else { return Err(format!("nobody asks for what is in {record:?}")) };
+        let acting = Acting::of(record);
+        let is_it = |line: &Line| line.digest == record.digest && line.acting == acting;
+        let causes: Vec<LineId> = open.copied().filter(|line| is_it(&self.lines[*line])).collect();
+        let Some(&first) = causes.first() else { return Err(format!("nobody asks so for what is in {record:?}")) };
         if let [line] = causes[..] {
             self.check_order(line, record)?;
         }
         let envelope = &self.lines[first].envelope;
-        self.model.hear_record(envelope, record).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
+        self.model.hear_record(asker, envelope, record).map_err(|unheard| format!("{unheard:?} has {record:?}"))?;
         if self.model.has_ended(&key) {
-            let expected = self.model.answer_again(envelope, record.time);
+            let expected = self.model.answer_again(asker, envelope, record.time);
             same("the outcome", &shown(&Answer::of(record)), &Some(expected))?;
         }
+        self.meet_services(&key, first, record);
         self.causes.insert(key, causes);
         Ok(())
+    }
+
+    /// What a record tells about services, made by that line.
+    fn meet_services(&mut self, key: &Key, line: LineId, record: &Record) {
+        let envelope = &self.lines[line].envelope;
+        let (subject, asker, id) = key;
+        let is_open = |source: &Source| {
+            let same_id = (subject.clone(), source.clone(), id.clone());
+            source != asker && self.open.get(&same_id).is_some_and(|lines| !lines.is_empty())
+        };
+        let facts = [
+            ("two ask under one id at once", self.sources.iter().any(is_open)),
+            ("a principal acts", record.actor.is_some() && envelope.actor.is_none()),
+            ("a principal acts for somebody", record.on_behalf_of.is_some()),
+            ("an actor is named without a principal", record.actor.is_some() && record.actor == envelope.actor),
+        ];
+        let facts = facts.into_iter().filter(|(_, is_so)| *is_so).map(|(fact, _)| fact);
+        let named = self.askers.facts_of(key, &envelope.command, record.event().is_some());
+        for fact in facts.chain(named).chain(one_of_two(&self.model, record)) {
+            self.coverage.meet("services", fact);
+        }
+        self.askers.note(key);
     }
 
     /// In an ordered submission, everything before of the same user has ended, or was given up.
@@ -235,7 +296,7 @@ impl Auditor {
     }
 
     fn check_answer(&mut self, line: LineId, answer: &Answer) -> Result<(), Differs> {
-        let Line { envelope, key, earliest, .. } = &self.lines[line];
+        let Line { asker, envelope, key, earliest, .. } = &self.lines[line];
         let kind = match answer {
             Answer::Taken(taken) => taken.event,
             Answer::Refused(refused) => refused.code,
@@ -273,30 +334,58 @@ impl Auditor {
             Answer::Unavailable(_) if heard => Ok(()),
             _ if !heard => Err("there is no durable record of it".to_owned()),
             Answer::Conflict { .. } => {
-                let expected = self.model.answer_again(envelope, self.latest.plus_millis(TOLERANCE_MS));
+                if self.askers.others_have(key) {
+                    self.coverage.meet("services", "a conflict under an id that another service has");
+                }
+                let expected = self.model.answer_again(asker, envelope, self.latest.plus_millis(TOLERANCE_MS));
                 same("the answer", &shown(answer), &Some(expected))
             }
             Answer::Taken(_) | Answer::Refused(_) if !self.model.has_ended(key) => {
                 Err("what follows from it is not durable".to_owned())
             }
             Answer::Taken(_) | Answer::Refused(_) => {
-                let expected = self.model.answer_again(envelope, self.latest.plus_millis(TOLERANCE_MS));
+                let expected = self.model.answer_again(asker, envelope, self.latest.plus_millis(TOLERANCE_MS));
                 same("the answer", &shown(answer), &Some(expected))?;
                 self.check_place(answer)?;
-                match self.first.get(key) {
-                    Some(first) if first != answer => Err(format!("was answered {first:?}")),
-                    Some(_) => {
+                let (key, written) = (key.clone(), Digest::of(&envelope.command, None));
+                self.check_repeated(line, &key, answer.is_repeated())?;
+                match self.first.get(&key) {
+                    Some((_, first)) if first != answer => return Err(format!("was answered {first:?}")),
+                    Some((before, _)) => {
                         self.coverage.meet("answers", "the same again");
-                        Ok(())
+                        if *before != written {
+                            self.coverage.meet("services", "the same again with the own service said, or not");
+                        }
+                        if self.askers.others_have(&key) {
+                            self.coverage.meet("services", "the same again under an id that another service has");
+                        }
                     }
-                    None => {
-                        self.first.insert(key.clone(), answer.clone());
-                        Ok(())
-                    }
+                    None => drop(self.first.insert(key, (written, answer.clone()))),
                 }
+                Ok(())
             }
             Answer::Unavailable(_) | Answer::Malformed { .. } => unreachable!("it was looked at above"),
         }
+    }
+
+    /// An answer is called repeated where the command was known when the line had its turn: one of all is not.
+    fn check_repeated(&mut self, line: LineId, key: &Key, repeated: bool) -> Result<(), Differs> {
+        let causes = self.causes.get(key).map_or(&[][..], Vec::as_slice);
+        let may_be_first = causes.contains(&line);
+        let (must_be, what) = match causes {
+            _ if self.lines[line].known => (Some(true), "of what was durable before it was asked"),
+            _ if !may_be_first => (Some(true), "of what another line has made"),
+            [_] => (Some(false), "of what the line has made"),
+            _ => (None, "of what one of several lines has made"),
+        };
+        if must_be.is_some_and(|must_be| must_be != repeated) {
+            return Err(format!("an answer {what} says that it is repeated: {repeated}"));
+        }
+        if !repeated && !self.unrepeated.insert(key.clone()) {
+            return Err("two answers say that they are not repeated".to_owned());
+        }
+        self.coverage.meet("repeated", what);
+        Ok(())
     }
 
     /// The answer shows the time of the record that it names.

@@ -1,12 +1,13 @@
 //! What clients ask for: valid and invalid commands over a few users, payments, items and orders, so
-//! that they collide. They are made from what the model knows, which is what is durable by now.
+//! that they collide. They are made from what the model knows, which is what is durable by now, and name
+//! everything in full that is not their own: how it is worded is left to [`super::services`].
 
 use std::{fmt::Debug, fmt::Display, str::FromStr};
 
 use schemas::{
     Capture, Change, Chargeback, Client, Coins, Combo, Command, CommandId, Credit, Entity, Envelope, Gift, GiftItem,
     Grant, HandOver, Hold, Money, OrderId, OrderName, OrderRef, PartName, Publish, Query, Recipient, Refund, Reinstate,
-    Release, RollBackRefund, Send, Status, Timestamp, TopUp, Unresolved, UserId,
+    Release, RollBackRefund, Send, Source, Status, Timestamp, TopUp, Unresolved, UserId,
 };
 
 use super::{
@@ -38,8 +39,8 @@ const ITEMS: [Conditions; 6] = [
 #[derive(Debug)]
 pub struct Author {
     dice: Dice,
-    /// Who placed orders, or tried to, by which command.
-    placing: Vec<(UserId, CommandId)>,
+    /// Who placed orders, or tried to, by which command of which service.
+    placing: Vec<(UserId, Source, CommandId)>,
     /// Ids that were used.
     used: Vec<CommandId>,
     /// Whether ids are as long as they can be, and do not compress: so segments fill up.
@@ -132,8 +133,14 @@ impl Author {
         envelopes
     }
 
-    /// The next command of a client.
-    pub fn command(&mut self, client: usize, nth: usize, model: &Model, now: Timestamp) -> Envelope {
+    /// The next command of a client, which belongs to a service.
+    pub fn command(
+        &mut self,
+        (client, source): (usize, &Source),
+        nth: usize,
+        model: &Model,
+        now: Timestamp,
+    ) -> Envelope {
         let reused = !self.used.is_empty() && self.dice.happens(40);
         let name = if reused { self.dice.one_of(&self.used).clone() } else { self.name(client, nth) };
         let mut what = self.dice.weighed(&WEIGHTS);
@@ -149,7 +156,7 @@ impl Author {
         let crowded = self.crowd.as_mut().and_then(|crowd| crowd.group(&user, model));
         let command = crowded.unwrap_or_else(|| self.write(what, &user, None, &name, model, now));
         if let Command::Gift(_) | Command::Hold(_) | Command::Group(_) = command {
-            self.placing.push((command.touches().cloned().unwrap_or(user), name.clone()));
+            self.placing.push((command.touches().cloned().unwrap_or(user), source.clone(), name.clone()));
         }
         self.used.push(name.clone());
         let occurred_at = self.dice.happens(120).then(|| {
@@ -349,6 +356,13 @@ impl Author {
             .filter(|(.., rolled_back)| all || !rolled_back)
             .map(|(order, refund, _)| (order, refund))
             .collect();
+        // Where two services have used one id, that is what may go wrong.
+        let is_one_of_two = |(order, refund): &&(OrderId, PartName)| {
+            let source = refund.source.as_ref().expect("it is named in full");
+            model.orders[order].is_refunded_by_others(source, &refund.command)
+        };
+        let of_two: Vec<(OrderId, PartName)> = refunds.iter().filter(is_one_of_two).cloned().collect();
+        let refunds = if of_two.is_empty() { refunds } else { of_two };
         if refunds.is_empty() {
             let (order, _) = self.order(&[Status::Fulfilled], group, own, model);
             return Command::RollBackRefund(RollBackRefund { order, refund: id::<CommandId>("c0-0").into(), reason });
@@ -381,15 +395,15 @@ impl Author {
         }
         if self.dice.happens(150) {
             // By a command, which may be under way, or may have placed nothing.
-            let theirs: Vec<&(UserId, CommandId)> =
-                self.placing.iter().filter(|(user, _)| group.is_none_or(|group| user == group.user)).collect();
+            let theirs: Vec<&(UserId, Source, CommandId)> =
+                self.placing.iter().filter(|(user, ..)| group.is_none_or(|group| user == group.user)).collect();
             let last = theirs.len().saturating_sub(6);
-            if let Some((user, command)) =
+            if let Some((user, source, command)) =
                 theirs.get(last..).filter(|some| !some.is_empty()).map(|some| *self.dice.one_of(some))
             {
                 let part = self.dice.weighed(&[(4, None), (3, Some(0)), (2, Some(1)), (1, Some(2))]);
-                let name = OrderName::Command(PartName { command: command.clone(), part, source: None });
-                return (OrderRef { user: user.clone(), name }, 50);
+                let name = PartName { command: command.clone(), part, source: Some(source.clone()) };
+                return (OrderRef { user: user.clone(), name: OrderName::Command(name) }, 50);
             }
         }
         let any = self.dice.happens(100);

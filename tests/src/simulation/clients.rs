@@ -1,8 +1,8 @@
 //! Clients: each asks for its own commands, asks again where it got no outcome, repeats old ones, and
-//! sometimes does not wait for its answer.
+//! sometimes does not wait for its answer. Each belongs to a service; now and then one uses an id of another's.
 
-use ledger::{Answer, Caller, Lines, Steps};
-use schemas::{Envelope, Timestamp};
+use ledger::{Answer, Lines, Steps};
+use schemas::{Command, Envelope, OriginKind, Source, Timestamp};
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
 use super::{
@@ -10,17 +10,23 @@ use super::{
     author::Author,
     dice::{Concern, Dice},
     greed::Greed,
+    services::{Identity, Services, in_full},
 };
 use crate::play::Differs;
 
 /// How many submissions a client has under way at most.
 const AT_ONCE: usize = 3;
+/// How often in a thousand new requests an id of another service is used.
+const COPIED: u32 = 90;
+/// So many of the newest commands are under way for the most part.
+const NEW: usize = 8;
 
 /// All clients of a schedule.
 #[derive(Debug)]
 pub struct Clients {
     dice: Dice,
     author: Author,
+    services: Services,
     number: usize,
     /// Everything that was ever asked for.
     commands: Vec<Asked>,
@@ -35,7 +41,11 @@ pub struct Clients {
 #[derive(Debug)]
 struct Asked {
     client: usize,
+    /// Whose command it is, whoever asks for it.
+    source: Source,
     envelope: Envelope,
+    /// Whether it was asked for already.
+    before: bool,
     /// Its last answer, where that is an outcome.
     ended: Option<Ended>,
 }
@@ -69,10 +79,11 @@ struct Waiting {
 
 impl Clients {
     /// Of a schedule.
-    pub fn new(seed: u64, clients: usize, greed: Option<Greed>, traced: bool) -> Self {
+    pub fn new(seed: u64, services: Services, clients: usize, greed: Option<Greed>, traced: bool) -> Self {
         Self {
             dice: Dice::of(seed, Concern::Clients),
             author: Author::new(seed),
+            services,
             number: clients,
             commands: Vec::new(),
             waiting: Vec::new(),
@@ -155,19 +166,66 @@ impl Clients {
             _ if under_way >= AT_ONCE => Ok(format!("client {client} waits")),
             _ => {
                 let count = self.dice.weighed(&[(5, 1), (3, 2), (3, 4), (2, 12)]);
-                let commands = (0..count).map(|_| self.write(client, auditor, now)).collect();
+                let mut commands: Vec<usize> = (0..count).map(|_| self.write(client, auditor, now)).collect();
+                commands.extend(self.copy(client, now));
                 self.ask(steps, auditor, client, commands, lines, now)
             }
         }
     }
 
     fn write(&mut self, client: usize, auditor: &Auditor, now: Timestamp) -> usize {
-        let envelope = self.author.command(client, self.commands.len(), &auditor.model, now);
+        let source = self.services.of(client).clone();
+        let mut envelope = self.author.command((client, &source), self.commands.len(), &auditor.model, now);
+        self.services.word(&mut envelope, &source);
         self.note(client, envelope)
     }
 
+    /// Sometimes a client asks under an id of another service, for the same or for something else; sometimes
+    /// that one asks again at the same time.
+    fn copy(&mut self, client: usize, now: Timestamp) -> Vec<usize> {
+        if !self.services.happens(COPIED) {
+            return Vec::new();
+        }
+        let Some(copied) = self.copied() else { return Vec::new() };
+        let Asked { source, envelope, .. } = &self.commands[copied];
+        let (id, owner) = (envelope.id.clone(), source.clone());
+        let Some(source) = self.services.other(&owner) else { return Vec::new() };
+        let content = if self.services.happens(350) { self.instead_of(copied) } else { copied };
+        let Asked { source: author, envelope, .. } = &self.commands[content];
+        let (author, mut envelope) = (author.clone(), Envelope { id, ..envelope.clone() });
+        if self.services.happens(700) {
+            in_full(&mut envelope.command, &author);
+        }
+        if content == copied && self.services.happens(150) {
+            envelope.occurred_at = Some(now.plus_millis(-1)); // that is other content too
+        }
+        self.commands.push(Asked { client, source, envelope, before: false, ended: None });
+        let copy = self.commands.len() - 1;
+        if self.services.happens(400) { vec![copied, copy] } else { vec![copy] }
+    }
+
+    /// Whose id is used: often a refund's or a group's, of which most can go wrong; mostly a new one's.
+    fn copied(&mut self) -> Option<usize> {
+        let of_many = self.services.happens(450);
+        let is_one =
+            |asked: &Asked| !of_many || matches!(asked.envelope.command, Command::Refund(_) | Command::Group(_));
+        let some: Vec<usize> = (0..self.commands.len()).filter(|nth| is_one(&self.commands[*nth])).collect();
+        let first = if self.services.happens(600) { some.len().saturating_sub(NEW) } else { 0 };
+        (!some.is_empty()).then(|| some[first + self.services.below(some.len() - first)])
+    }
+
+    /// Another command of the same subject, if there is one.
+    fn instead_of(&mut self, command: usize) -> usize {
+        let subject = |command: usize| self.commands[command].envelope.command.check(OriginKind::Caller).ok();
+        let own = subject(command);
+        let others: Vec<usize> =
+            (0..self.commands.len()).filter(|other| *other != command && subject(*other) == own).collect();
+        if others.is_empty() { command } else { others[self.services.below(others.len())] }
+    }
+
     fn note(&mut self, client: usize, envelope: Envelope) -> usize {
-        self.commands.push(Asked { client, envelope, ended: None });
+        let source = self.services.of(client).clone();
+        self.commands.push(Asked { client, source, envelope, before: false, ended: None });
         self.commands.len() - 1
     }
 
@@ -180,11 +238,44 @@ impl Clients {
         lines: Lines,
         now: Timestamp,
     ) -> Result<String, Differs> {
-        let envelopes: Vec<Envelope> = commands.iter().map(|c| self.commands[*c].envelope.clone()).collect();
-        let said =
-            if self.traced { format!("client {client} asks, {lines:?}: {}", shown(&envelopes)) } else { String::new() };
-        let asked = auditor.asked(&envelopes, lines == Lines::InOrder, now);
-        match steps.submit(&Caller::cli(), envelopes, lines) {
+        let mut by_source: Vec<(Source, Vec<usize>)> = Vec::new();
+        for command in commands {
+            let source = &self.commands[command].source;
+            match by_source.iter_mut().find(|(seen, _)| seen == source) {
+                Some((_, some)) => some.push(command),
+                None => by_source.push((source.clone(), vec![command])),
+            }
+        }
+        let mut said = Vec::new();
+        for (source, commands) in by_source {
+            let identity = self.services.identity(client, &source);
+            said.push(self.ask_as(&identity, steps, auditor, client, commands, lines, now)?);
+        }
+        Ok(said.join("; "))
+    }
+
+    /// Asks for commands of one service.
+    #[expect(clippy::too_many_arguments, reason = "who asks whom for what, how and when")]
+    fn ask_as(
+        &mut self,
+        identity: &Identity,
+        steps: &mut Steps,
+        auditor: &mut Auditor,
+        client: usize,
+        commands: Vec<usize>,
+        lines: Lines,
+        now: Timestamp,
+    ) -> Result<String, Differs> {
+        let envelopes: Vec<Envelope> = commands.iter().map(|command| self.said(*command)).collect();
+        let said = if self.traced {
+            let Identity { source, principal } = identity;
+            let principal = principal.as_ref().map(|principal| format!("/{principal}")).unwrap_or_default();
+            format!("client {client} asks as {source}{principal}, {lines:?}: {}", shown(&envelopes))
+        } else {
+            String::new()
+        };
+        let asked = auditor.asked(identity, &envelopes, lines == Lines::InOrder, now);
+        match steps.submit(&identity.caller(), envelopes, lines) {
             Ok(answers) => self.waiting.push(Waiting { client, commands, lines: asked, answers }),
             Err((why, _)) => {
                 auditor.coverage.meet("answers", why.code());
@@ -192,6 +283,16 @@ impl Clients {
             }
         }
         Ok(said)
+    }
+
+    /// A command as it is said this time: again it may be worded otherwise.
+    fn said(&mut self, command: usize) -> Envelope {
+        let Asked { source, envelope, before, .. } = &mut self.commands[command];
+        let mut said = envelope.clone();
+        if std::mem::replace(before, true) {
+            self.services.reword(&mut said, source);
+        }
+        said
     }
 
     /// Asks again, a few dozen commands at once. Says how many.

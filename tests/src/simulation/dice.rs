@@ -35,6 +35,8 @@ pub enum Concern {
     Length = 12,
     /// Which have records as large as they can be.
     Crowd = 13,
+    /// Which services the clients belong to, and what these name of each other.
+    Services = 14,
 }
 
 /// The choices of one concern.

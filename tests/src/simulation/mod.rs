@@ -16,6 +16,7 @@ mod ends;
 pub mod faults;
 pub mod greed;
 pub mod keeping;
+pub mod services;
 mod settling;
 
 use std::{
@@ -45,6 +46,7 @@ use self::{
     faults::{Durable, Rot, Trouble, Troubles},
     greed::Greed,
     keeping::{ByHand, Decay},
+    services::Services,
 };
 use crate::{play::Differs, world::BEGIN};
 
@@ -70,7 +72,22 @@ pub struct Run {
 /// # Panics
 /// If the ledger or the model does.
 pub fn run(seed: u64, trace: Option<fn(&str)>) -> Result<Run, Differs> {
-    let mut simulation = Simulation::new(seed, trace);
+    run_with(seed, |clients| Services::several(seed, clients), trace)
+}
+
+/// The same where one service asks for everything, which is what seeds meant before there were several.
+///
+/// # Errors
+/// The first promise that was not kept.
+///
+/// # Panics
+/// If the ledger or the model does.
+pub fn run_of_one_service(seed: u64, trace: Option<fn(&str)>) -> Result<Run, Differs> {
+    run_with(seed, Services::one, trace)
+}
+
+fn run_with(seed: u64, services: impl FnOnce(usize) -> Services, trace: Option<fn(&str)>) -> Result<Run, Differs> {
+    let mut simulation = Simulation::new(seed, services, trace);
     for _ in 0..simulation.actions {
         simulation.act()?;
     }
@@ -114,7 +131,7 @@ struct Life {
 }
 
 impl Simulation {
-    fn new(seed: u64, trace: Option<fn(&str)>) -> Self {
+    fn new(seed: u64, services: impl FnOnce(usize) -> Services, trace: Option<fn(&str)>) -> Self {
         let mut world = Dice::of(seed, Concern::World);
         let long = keeping::long(seed);
         let mut shards = *world.one_of(&[1, 2, 4, 16]);
@@ -149,7 +166,7 @@ impl Simulation {
             clock: Arc::new(ManualClock::at(begin)),
             options: keeping::options(seed, log),
             queue,
-            clients: Clients::new(seed, clients, greed, trace.is_some()),
+            clients: Clients::new(seed, services(clients), clients, greed, trace.is_some()),
             auditor: Auditor::new(shards, begin),
             life: None,
             durable: Durable::default(),
