@@ -8,6 +8,7 @@ use ledger::{
     snapshot,
 };
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{Order, OrderId, Origin, Record, Shard, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -23,12 +24,13 @@ const AGES: [(&str, i64); 4] = [
 ];
 
 /// How the ledger is.
-#[derive(Debug, Default, clap::Args, Deserialize)]
+#[derive(Debug, Default, clap::Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {}
 
 /// What is known of a ledger from its files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Status")]
 pub struct Answer {
     /// Of this program.
     pub version: &'static str,
@@ -57,7 +59,7 @@ pub struct Answer {
 }
 
 /// The newest record.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LastRecord {
     /// Its place.
     pub record: String,
@@ -67,14 +69,15 @@ pub struct LastRecord {
 }
 
 /// A shard, and its records.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ShardRecords {
     pub shard: Shard,
     pub records: u64,
 }
 
 /// Bytes of files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BytesOnDisk")]
 pub struct Bytes {
     pub log: u64,
     pub index: u64,
@@ -82,7 +85,7 @@ pub struct Bytes {
 }
 
 /// A snapshot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LastSnapshot {
     pub file: String,
     /// How many records it is made of.
@@ -95,19 +98,20 @@ pub struct LastSnapshot {
 }
 
 /// A backup.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LastBackup {
     pub time: Timestamp,
 }
 
 /// Holds of one class of age.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct OpenHolds {
     /// `under_1_min`, `1_to_10_min`, `10_to_60_min`, `over_60_min`.
     pub age: &'static str,
     pub holds: u64,
     /// On hold in them: a sum, so a decimal string.
     #[serde(serialize_with = "schemas::serialize_sum")]
+    #[schemars(with = "String")]
     pub coins: u128,
 }
 
