@@ -108,6 +108,12 @@ impl Problem {
         Self { status, body: Box::new(body), retry_after_s: None }
     }
 
+    /// The status that it comes with.
+    #[cfg(test)]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// What it means for a command: `undecided` where nothing was decided.
     #[must_use]
     pub fn state(self, state: &str) -> Self {
@@ -135,6 +141,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

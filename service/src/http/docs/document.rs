@@ -232,7 +232,7 @@ impl Types {
                 "description": format!("A problem: {}.", codes.join(", ")),
                 "content": { "application/problem+json": { "schema": schema, "examples": examples } },
             });
-            if matches!(status, 429 | 503 | 507) {
+            if matches!(status, 401 | 429 | 503 | 507) {
                 response["headers"] = headers(status, "");
             }
             responses.insert(format!("Problem{status}"), response);
@@ -279,6 +279,7 @@ fn headers(status: u16, path: &str) -> Value {
         (200 | 422, "/v1/commands" | "/v1/outcomes") => {
             json!({ "Idempotent-Replayed": text("`true` where the command was known before.") })
         }
+        (401, _) => json!({ "WWW-Authenticate": text("`Bearer`.") }),
         (200, "/v1/records/{record}") => json!({ "ETag": text("Names the record for ever.") }),
         (202 | 429 | 503 | 507, _) => json!({ "Retry-After": {
             "description": "After how many seconds to ask again.", "schema": { "type": "integer", "minimum": 0 },

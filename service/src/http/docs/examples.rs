@@ -110,7 +110,7 @@ pub fn refused() -> Value {
 /// One whose id stands for another.
 pub fn conflict() -> Value {
     let message = "the id stands for another command, taken as gift_given in 3-17 at 2026-11-21T08:30:00.000000001Z; \
-                   gift.quantity was 1, is 2";
+                   gift.quantity was 1 and is 2";
     json!({ "type": "/docs/problems/conflict", "title": "Conflict", "status": 409, "detail": message,
         "id": "g-1", "state": "conflict", "code": "conflict", "message": message, "position": "3-17",
         "time": "2026-11-21T08:30:00.000000001Z", "first_state": "taken", "first_event": "gift_given",

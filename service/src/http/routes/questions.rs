@@ -89,15 +89,16 @@ fn orders_and_records() -> Vec<Operation> {
         either::<orders::Answer, order::Answer>,
     )]);
     let one = Operation::new(
-        (Method::GET, "/v1/orders/{number}", "order"),
+        (Method::GET, "/v1/orders/{order}", "order"),
         questions::order,
         (Tag::Orders, "One order, and everything that happened to it"),
         "The order as it is, what each recipient of a gift holds of it, and every record that touched it: who, from which \
          client, when.",
     )
     .asks::<order::Fields>()
-    .filled(&["user", "command", "source", "part"])
-    .example("number", "3-17")
+    .filled(&["number", "user", "command", "source", "part"])
+    .path::<schemas::OrderId>("order", "The order's number: the position of the record that placed it, and its part of a group.")
+    .example("order", "3-17")
     .answers(200, "The order.", Content::json::<order::Answer>());
     let record = Operation::new(
         (Method::GET, "/v1/records/{record}", "record"),

@@ -16,7 +16,7 @@ pub const COMMANDS: [Row; 10] = [
          the first one stands and in what they differ.",
         "A retry must repeat the command as it was. If this is a new command, give it an id of its own: an id is unique \
          within (subject, source), so that two users, or two services, may use the same one.",
-        "the id stands for another command, taken as gift_given in 3-17 at 2026-11-21T08:30:00Z; gift.quantity was 1, is 2",
+        "the id stands for another command, taken as gift_given in 3-17 at 2026-11-21T08:30:00Z; gift.quantity was 1 and is 2",
     ),
     row(
         ("malformed", 400, Some("malformed")),

@@ -3,16 +3,19 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ledger::Unavailable;
+use ledger::{Answer, Unavailable};
 use schemas::{Coins, Rejection, Timestamp};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::{pages, problems};
+use super::super::{document, pages, problems};
 use crate::{
     access::denied::Denied,
     feed::{self, Position},
-    http::{feed::error_code, problem::Code},
+    http::{
+        feed::error_code,
+        problem::{Code, Problem, status_of},
+    },
     store,
 };
 
@@ -32,7 +35,7 @@ fn rejections() -> Vec<String> {
     named.filter(|name| name != "member").collect()
 }
 
-fn unavailable() -> Vec<&'static str> {
+fn unavailable() -> Vec<Unavailable> {
     use Unavailable::{Busy, ClockAhead, ClockBehind, DiskFull, EarlierLineUnfinished, OverQuota, Stopped, Unfinished};
     let after = |last| match last {
         None => Some(Busy),
@@ -45,10 +48,10 @@ fn unavailable() -> Vec<&'static str> {
         Some(OverQuota) => Some(Stopped),
         Some(Stopped) => None,
     };
-    all(after).into_iter().map(Unavailable::code).collect()
+    all(after)
 }
 
-fn doors() -> Vec<&'static str> {
+fn doors() -> Vec<Code> {
     let after = |last| match last {
         None => Some(Code::BadRequest),
         Some(Code::BadRequest) => Some(Code::BadQuery),
@@ -64,10 +67,10 @@ fn doors() -> Vec<&'static str> {
         Some(Code::Closing) => Some(Code::Busy),
         Some(Code::Busy) => None,
     };
-    all(after).into_iter().map(Code::code).collect()
+    all(after)
 }
 
-fn denied() -> Vec<&'static str> {
+fn denied() -> Vec<(&'static str, u16)> {
     let (name, at, coins) = (|| "vip".parse().unwrap(), Timestamp::from_nanos(0), Coins::ZERO);
     let retry_after = Duration::ZERO;
     let after = |last: Option<&Denied>| match last {
@@ -84,7 +87,7 @@ fn denied() -> Vec<&'static str> {
             Some(Denied::DailyCoins { name: name(), limit: coins, left: coins, asked: coins, retry_after })
         }
         Some(Denied::DailyCoins { .. }) => {
-            let stopped = store::Error::Ledger(Box::new(ledger::Error::EngineStopped));
+            let stopped = store::Error::Ledger(Box::new(ledger::Error::EngineStopped.into()));
             Some(Denied::Unavailable(Box::new(stopped)))
         }
         Some(Denied::Unavailable(_)) => None,
@@ -92,13 +95,13 @@ fn denied() -> Vec<&'static str> {
     let mut last = after(None);
     let mut codes = Vec::new();
     while let Some(denied) = last {
-        codes.push(denied.code());
+        codes.push((denied.code(), Problem::from(&denied).status().as_u16()));
         last = after(Some(&denied));
     }
     codes
 }
 
-fn feeds() -> Vec<&'static str> {
+fn feeds() -> Vec<(&'static str, u16)> {
     use feed::Error;
     let after = |last: Option<&Error>| match last {
         None => Some(Error::NotACursor { found: String::new(), what: "" }),
@@ -119,8 +122,8 @@ fn feeds() -> Vec<&'static str> {
     let mut last = after(None);
     let mut codes = Vec::new();
     while let Some(error) = last {
-        codes.push(error_code(&error));
         last = after(Some(&error));
+        codes.push((error_code(&error), Problem::from(error).status().as_u16()));
     }
     codes
 }
@@ -129,7 +132,9 @@ fn feeds() -> Vec<&'static str> {
 fn every_code_has_a_row_and_every_row_a_code() {
     let mut given: BTreeSet<String> = rejections().into_iter().collect();
     assert_eq!(given.len(), 22, "{given:?}");
-    given.extend([unavailable(), doors(), denied(), feeds()].concat().into_iter().map(str::to_owned));
+    given.extend(unavailable().into_iter().map(|why| why.code().to_owned()));
+    given.extend(doors().into_iter().map(|code| code.code().to_owned()));
+    given.extend([denied(), feeds()].concat().into_iter().map(|(code, _)| code.to_owned()));
     // Said in one place each: an answer, a ticket, the end of a stream or of a bulk, the door itself.
     for code in ["conflict", "malformed", "ticket_unknown", "stalled", "too_many_lines", "too_many_connections"] {
         given.insert(code.to_owned());
@@ -145,6 +150,16 @@ fn every_code_has_a_row_and_every_row_a_code() {
 fn rows_have_the_states_of_their_codes() {
     for code in rejections() {
         assert_eq!(problems::find(&code).unwrap().state, Some("refused"), "{code}");
+    }
+    let answers = jsonschema::validator_for(&document::answer_schema()).unwrap();
+    for why in unavailable() {
+        let (row, answer) = (problems::find(why.code()).unwrap(), Answer::Unavailable(why));
+        assert_eq!((row.state, row.status), (Some(why.state()), status_of(&answer).as_u16()), "{why:?}");
+        assert!(answers.is_valid(&serde_json::to_value(&answer).unwrap()), "{why:?}");
+    }
+    let doors = doors().into_iter().map(|code| (code.code(), Problem::new(code, "").status().as_u16()));
+    for (code, status) in doors.chain(denied()).chain(feeds()) {
+        assert_eq!(problems::find(code).unwrap().status, status, "{code}");
     }
     for row in problems::rows() {
         let page = pages::one(row);

@@ -71,8 +71,15 @@ async fn http_answers_of_commands_are_those_of_the_document() {
     let lines = format!("{gift}\n{poor}\n{other}\nnonsense\n\n{{\"id\":\"z\"}}\n{}", examples::bulk());
     let bulk = world.ask(Asked::new(POST, "/v1/commands/bulk").body("application/x-ndjson", lines)).await;
     let last: Value = serde_json::from_str(bulk.text.lines().last().unwrap()).unwrap();
+    let answers = jsonschema::validator_for(&document::answer_schema()).unwrap();
+    for line in bulk.text.lines().rev().skip(1) {
+        let mut answer: Value = serde_json::from_str(line).unwrap();
+        assert!(answers.is_valid(&answer), "{line}");
+        answer["state"] = "lost".into();
+        assert!(!answers.is_valid(&answer), "the schema lets everything through");
+    }
     let counted = ["lines", "taken", "refused", "conflict", "malformed"].map(|name| last[name].as_u64().unwrap());
-    assert_eq!(counted, [7, 2, 2, 1, 2], "{}", bulk.text);
+    assert_eq!(counted, [7, 1, 3, 1, 2], "{}", bulk.text);
     for body in ["", "\n\n", "\u{feff}", "{}"] {
         for order in ["", "?order=none", "?order=per_user"] {
             let uri = format!("/v1/commands/bulk{order}");
@@ -367,7 +374,7 @@ fn every_route_is_asked() {
         let is_constant = operation.is_public && !operation.path.contains('{');
         let (good, bad) = (GOOD.iter().find(fits), BAD.iter().find(fits));
         if operation.method == "GET"
-            && !["/v1/orders/{number}", "/v1/records/{record}", "/v1/outcomes"].contains(&operation.path)
+            && !["/v1/orders/{order}", "/v1/records/{record}", "/v1/outcomes"].contains(&operation.path)
         {
             assert!(good.is_some(), "{} is not asked well", operation.path);
             assert!(
