@@ -207,7 +207,7 @@ impl Age {
 
 /// What an age looks like.
 fn age(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": "^[0-9]{1,9}[smhd]$", "examples": ["15m"] })
+    json_schema!({ "type": "string", "pattern": "^[0-9]{1,9}[smhd]$" })
 }
 
 impl FromStr for Age {

@@ -30,7 +30,7 @@ pub struct Question {}
 
 /// What is known of a ledger from its files.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Status")]
+#[schemars(rename = "LedgerStatus")]
 pub struct Answer {
     /// Of this program.
     pub version: &'static str,

@@ -156,7 +156,16 @@ pub fn wallet() -> Value {
         "open_orders": [] })
 }
 
-/// The end of a feed.
+/// A feed of one event.
 pub fn events() -> String {
-    json!({ "end": true, "cursor": "AQGaH9PMeAcI…" }).to_string() + "\n"
+    let record = json!({ "shard": 1, "sequence": 3, "time": "2026-11-21T08:30:00.000000001Z", "occurred_at": null,
+        "subject": "user:u1", "origin": { "caller": "http" }, "id": "b-1", "digest": "37d454aa729b194b9ee250f1d3d181bf",
+        "actor": null, "on_behalf_of": null, "client": null,
+        "body": { "event": { "granted": { "coins": 300, "expires": null, "reason": "newcomer" } } },
+        "moved": [] });
+    let entry = json!({ "specversion": "1.0", "id": "1-3", "source": "/giftledger/01a1fd3c-7c90-708e-af3d-cd80014c9144",
+        "type": "giftledger.granted", "subject": "user:u1", "time": "2026-11-21T08:30:00.000000001Z",
+        "datacontenttype": "application/json", "dataschema": "/v1/schemas/record.json", "shard": 1,
+        "sequence": "0000000000000003", "recordedtime": "2026-11-21T08:30:00.000000001Z", "data": record });
+    format!("{entry}\n{}\n", json!({ "end": true, "cursor": "AQGaH9PMeAcIAQID" }))
 }

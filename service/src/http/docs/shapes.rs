@@ -15,7 +15,7 @@ impl JsonSchema for Position {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string", "pattern": "^(0|[1-9][0-9]{0,4})-[1-9][0-9]{0,14}$",
-            "description": "Where a record stands: <shard>-<sequence>.", "examples": ["3-17"],
+            "description": "Where a record stands: <shard>-<sequence>, such as 3-17.",
         })
     }
 }
