@@ -5,8 +5,9 @@
 //! platform is minus; in books, plus is a credit and minus a debit. Every record's postings sum to
 //! zero per asset.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{ChannelId, Currency, OrderId, ProviderId, Shard, StreamerId, UserId, ids::TextVisitor};
@@ -171,6 +172,20 @@ impl Serialize for Account {
 impl<'de> Deserialize<'de> for Account {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextVisitor { expected: "an account such as user:<id>", parse: str::parse })
+    }
+}
+
+impl JsonSchema for Account {
+    fn schema_name() -> Cow<'static, str> {
+        "Account".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(user|held|streamer|provider|channel|platform|transit):[^\\s]+$",
+            "description": "An account: user:<id>, held:<order>, streamer:<id>:turnover, provider:<id>:payable, \
+                            channel:<id>:receivable, platform:<purpose> or transit:<shard>:<shard>.",
+        })
     }
 }
 

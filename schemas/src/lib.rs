@@ -44,7 +44,7 @@ pub use ids::{
     ActivityId, ActorId, ChannelId, CommandId, GuildId, Id, IdError, ItemId, LotId, MAX_ID_BYTES, OrderId, ProviderId,
     ReasonCode, RoomId, Shard, Source, StreamerId, TransactionId, UserId,
 };
-pub use json::{Unread, json_schemas, read_json};
+pub use json::{Unread, json_schemas, read_json, schema_settings};
 pub use malformed::{Malformed, nearest};
 pub use money::{Coins, Currency, Money, MoneyError, Share, split_by_largest_remainder};
 pub use names::{OrderName, PartName};

@@ -227,6 +227,19 @@ pub struct Month {
     month: u32,
 }
 
+impl JsonSchema for Month {
+    fn schema_name() -> Cow<'static, str> {
+        "Month".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$",
+            "description": "A calendar month, such as 2026-11.",
+        })
+    }
+}
+
 impl Month {
     /// The first instant of the month in `zone`, and the first one after it.
     pub fn bounds(self, zone: Tz) -> (Timestamp, Timestamp) {

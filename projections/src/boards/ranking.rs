@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use hashbrown::HashMap;
+use schemars::JsonSchema;
 use schemas::Timestamp;
 use serde::Serialize;
 
@@ -16,14 +17,17 @@ pub struct Ranking {
 }
 
 /// A place on a board.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Rank")]
 pub struct Row {
     /// From 1; no two members share one.
     pub rank: u64,
     /// Who.
+    #[schemars(with = "String")]
     pub member: Member,
     /// Recipient value or coins charged.
     #[serde(serialize_with = "schemas::serialize_sum")]
+    #[schemars(with = "String")]
     pub score: i128,
     /// When the last standing increase was made.
     pub reached_at: Timestamp,

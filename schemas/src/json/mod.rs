@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 
 use crate::{CommandId, Envelope, Malformed, Record};
 
-pub use schema::json_schemas;
 pub(crate) use schema::{group_members, one_or_more};
+pub use schema::{json_schemas, schema_settings};
 
 /// A line that is no command.
 #[derive(Debug, Clone, PartialEq, Eq)]

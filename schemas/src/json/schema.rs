@@ -22,8 +22,12 @@ pub fn json_schemas() -> [(&'static str, Schema); 3] {
 }
 
 fn generated<T: JsonSchema>() -> Schema {
-    let settings = SchemaSettings::draft2020_12().with_transform(with_maximum as fn(&mut Schema));
-    settings.into_generator().into_root_schema_for::<T>()
+    schema_settings().into_generator().into_root_schema_for::<T>()
+}
+
+/// How every published schema is made.
+pub fn schema_settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with_transform(with_maximum as fn(&mut Schema))
 }
 
 /// A whole number's limit: its format alone says it to few readers.

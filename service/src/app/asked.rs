@@ -1,10 +1,13 @@
 //! Questions as a query string asks them: names and texts, read by the rules by which the command line reads them.
 
 use std::{
+    borrow::Cow,
     fmt::{self, Display},
     str::FromStr,
 };
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemas::Timestamp;
 use serde::{
     Deserializer,
     de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor},
@@ -12,6 +15,24 @@ use serde::{
 };
 
 use super::{Error, Result};
+
+/// What a moment looks like in a schema: [`replay::AsOf`] is read from it.
+pub struct Moment;
+
+impl JsonSchema for Moment {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let position = json_schema!({
+            "type": "string", "pattern": "^(0|[1-9][0-9]{0,3})-[1-9][0-9]{0,14}$", "description": "A record's position.",
+        });
+        json_schema!({ "anyOf": [generator.subschema_for::<Timestamp>(), position] })
+    }
+}
 
 /// Reads a question from its fields. What a path names is a field as any other.
 ///

@@ -17,6 +17,7 @@ use ledger::{
     log::{Locator, Reader},
     state::State,
 };
+use schemars::JsonSchema;
 use schemas::{Event, Order, OrderId, Record, Timestamp};
 use serde::Serialize;
 use tokio::{runtime::Builder, sync::Notify, time::sleep};
@@ -32,13 +33,14 @@ const REST: u32 = 3;
 const TURN: Duration = Duration::from_millis(20);
 
 /// Holds of one class of age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Class {
     /// `under_1_min`, `1_to_10_min`, `10_to_60_min`, `over_60_min`.
     pub age: &'static str,
     pub holds: u64,
     /// On hold in them: a sum, so a decimal string.
     #[serde(serialize_with = "schemas::serialize_sum")]
+    #[schemars(with = "String")]
     pub coins: u128,
 }
 

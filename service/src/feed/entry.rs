@@ -13,6 +13,7 @@
 //! | `data` | the record, as everywhere |
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use schemas::{Body, Record, Shard, Subject, Timestamp, write_json};
 use serde::Serialize;
 
@@ -35,20 +36,30 @@ pub struct Entry {
     pub json: Bytes,
 }
 
-#[derive(Serialize)]
-struct CloudEvent<'a> {
+/// A record as a `CloudEvent` 1.0.
+#[derive(Serialize, JsonSchema)]
+pub struct CloudEvent<'a> {
     specversion: &'a str,
+    /// `<shard>-<sequence>`: with `source` it names the record for ever.
     id: String,
+    /// Names the ledger: `/giftledger/<lineage>`.
     source: &'a str,
+    /// `giftledger.` and the kind of event, `group` for several, `refused` for a refusal. New kinds may come.
     #[serde(rename = "type")]
     kind: String,
+    /// Whose state it changed: `user:u1`.
     subject: &'a Subject,
+    /// When it happened.
     time: Timestamp,
     datacontenttype: &'a str,
+    /// Where the schema of `data` is.
     dataschema: &'a str,
     shard: Shard,
+    /// Its place in the shard, as 16 digits.
     sequence: String,
+    /// When it was recorded.
     recordedtime: Timestamp,
+    /// The record.
     data: &'a Record,
 }
 

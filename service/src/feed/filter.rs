@@ -11,6 +11,7 @@
 //! | `shards` | it stands in one of them: `3`, `0-3`, `0,2,8-15` |
 
 use ledger::each_posting;
+use schemars::JsonSchema;
 use schemas::{Account, Body, Event, Record, Shard, Subject, UserId, nearest, visible};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ pub(super) const REFUSED: &str = "refused";
 const MOST_VALUES: usize = 100;
 
 /// A filter as it was written: each name's values, which commas may part too, except for subjects.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Words {
     /// `kind`

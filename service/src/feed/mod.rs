@@ -56,7 +56,7 @@ use tokio::{
 use uuid::Uuid;
 
 pub use cursor::{After, Cursor};
-pub use entry::Entry;
+pub use entry::{CloudEvent, Entry};
 pub use error::{Error, Result};
 pub use filter::{Filter, Words};
 pub use follower::{Batch, Follower};

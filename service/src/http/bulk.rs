@@ -13,12 +13,13 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use ledger::{Answer, Unavailable};
+use schemars::JsonSchema;
 use schemas::{Command, CommandId, Envelope, Unread, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -31,13 +32,15 @@ use super::{
     body::{self, Arriving},
     commands::{makes_nothing, told},
     door::Door,
+    extract::Fields,
     lines::{Line, Lines, MAX_LINE_BYTES},
     metrics::Tally,
-    problem::{Code, Problem},
+    problem::Problem,
     spool::{self, spool},
 };
 use crate::{
     access::{daily::Reserved, denied::Denied, gate::Token},
+    app::asked,
     config::size,
 };
 
@@ -53,8 +56,9 @@ const RATED_AT_ONCE: u32 = 256;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Whether a user's lines happen in their order.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BulkOrder")]
 pub enum Order {
     /// They do.
     #[default]
@@ -64,16 +68,18 @@ pub enum Order {
 }
 
 /// How a bulk is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct How {
+    /// Whether the lines of one user happen in their order, or are independent.
     #[serde(default)]
     order: Order,
 }
 
 /// The last line of the answers.
-#[derive(Debug, Default, Serialize)]
-struct End {
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "BulkEnd")]
+pub struct End {
     #[serde(rename = "end")]
     is_last: bool,
     lines: u64,
@@ -90,8 +96,10 @@ struct End {
 }
 
 /// Why a bulk was not read to its end.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BulkCut")]
 struct Cut {
+    /// `too_many_lines` or `body_too_large`.
     code: &'static str,
     message: String,
 }
@@ -100,11 +108,11 @@ struct Cut {
 pub async fn append(
     State(door): State<Door>,
     asker: Asker,
-    how: Result<Query<How>, QueryRejection>,
+    Fields(fields): Fields,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Query(How { order }) = how.map_err(|error| Problem::new(Code::BadQuery, error.body_text()))?;
+    let How { order } = asked::question(fields)?;
     body::check_media_type(&headers, &["application/x-ndjson", "application/ndjson", "application/jsonl"])?;
     body::refuse_larger(&headers, size(door.limits.bulk_bytes))?;
     let mut body = Arriving::new(body, &door.limits);

@@ -3,11 +3,12 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use ledger::{Answer, Checked, Lines, Outcome, Unavailable};
+use schemars::JsonSchema;
 use schemas::{CommandId, Envelope, OrderId, Source, Subject, Unread};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,10 +17,11 @@ use super::{
     asker::Asker,
     body,
     door::Door,
+    extract::Fields,
     metrics::Tally,
     problem::{Code, Problem, respond},
 };
-use crate::{access::roles::Right, config::size};
+use crate::{access::roles::Right, app::asked, config::size};
 
 /// Appends one command, or an atomic group.
 pub async fn append(
@@ -99,23 +101,21 @@ pub async fn check(
 }
 
 /// Which command is asked about.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
+    /// Whose command it is: `user:u1`; of a top-up the transaction, `claim:transaction:apple/t1`.
     subject: Subject,
+    /// The service that sent it; the one that asks where absent.
     #[serde(default)]
     source: Option<Source>,
+    /// The command's id.
     id: CommandId,
 }
 
 /// What became of a command.
-pub async fn outcome(
-    State(door): State<Door>,
-    asker: Asker,
-    named: Result<Query<Named>, axum::extract::rejection::QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(Named { subject, source, id }) =
-        named.map_err(|error| Problem::new(Code::BadQuery, error.body_text()))?;
+pub async fn outcome(State(door): State<Door>, asker: Asker, Fields(fields): Fields) -> Result<Response, Problem> {
+    let Named { subject, source, id } = asked::question(fields)?;
     let source = source.unwrap_or_else(|| asker.caller.source().clone());
     // What became of its own commands anybody may ask.
     if source != *asker.caller.source() {

@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Json,
     body::Body,
-    extract::{Query, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -22,6 +22,7 @@ use tokio::{sync::mpsc, time::timeout};
 use super::{
     asker::Asker,
     door::Door,
+    extract::Fields,
     problem::{Code, Problem},
     tickets::LIFE,
 };
@@ -47,11 +48,7 @@ pub async fn ticket(State(door): State<Door>, asker: Asker) -> Result<Response, 
 }
 
 /// The events behind a cursor.
-pub async fn events(
-    State(door): State<Door>,
-    Query(fields): Query<Vec<(String, String)>>,
-    request: Request,
-) -> Result<Response, Problem> {
+pub async fn events(State(door): State<Door>, Fields(fields): Fields, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let asker = match fields.iter().find(|(name, _)| name == "ticket") {
         Some((_, ticket)) => {
@@ -259,7 +256,7 @@ impl hyper::body::Body for Stream {
     }
 }
 
-fn error_code(error: &feed::Error) -> &'static str {
+pub fn error_code(error: &feed::Error) -> &'static str {
     match error {
         feed::Error::NotACursor { .. } | feed::Error::OtherShards { .. } => "bad_cursor",
         feed::Error::OtherLineage { .. } => "other_lineage",

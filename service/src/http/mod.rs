@@ -5,14 +5,18 @@ mod asker;
 mod body;
 mod bulk;
 mod commands;
+mod docs;
 mod door;
+mod extract;
 mod feed;
 mod lines;
 mod metrics;
+mod operation;
 mod patience;
 mod problem;
 mod questions;
 mod reference;
+mod routes;
 mod run;
 mod serve;
 mod spool;
@@ -27,7 +31,6 @@ use axum::{
     Router,
     http::{Method, Uri},
     middleware,
-    routing::{get, post, put},
 };
 
 pub use door::{Door, Running};
@@ -42,41 +45,9 @@ use problem::{Code, Problem};
 
 /// All that can be asked for.
 pub fn router(door: Door) -> Router {
-    Router::new()
-        .route("/v1/commands", post(commands::append))
-        .route("/v1/commands/bulk", post(bulk::append))
-        .route("/v1/commands/check", post(commands::check))
-        .route("/v1/outcomes", get(commands::outcome))
-        .route("/v1/reference", get(questions::reference).post(reference::apply))
-        .route("/v1/users/{user}", get(questions::user))
-        .route("/v1/users/{user}/lots", get(questions::lots))
-        .route("/v1/users/{user}/history", get(questions::history))
-        .route("/v1/orders", get(questions::orders))
-        .route("/v1/orders/{order}", get(questions::order))
-        .route("/v1/accounts/{account}", get(questions::account))
-        .route("/v1/accounts/{account}/history", get(questions::account_history))
-        .route("/v1/accounts/{account}/why", get(questions::account_why))
-        .route("/v1/records", get(questions::records))
-        .route("/v1/records/{record}", get(questions::record))
-        .route("/v1/boards/{board}", get(questions::board))
-        .route("/v1/settlements/{month}", get(questions::settlement))
-        .route("/v1/find", get(questions::find))
-        .route("/v1/status", get(questions::status))
-        .route("/v1/events", get(feed::events))
-        .route("/v1/subscriptions", get(subscriptions::list))
-        .route(
-            "/v1/subscriptions/{name}",
-            put(subscriptions::put).get(subscriptions::get).delete(subscriptions::delete),
-        )
-        .route("/v1/subscriptions/{name}/pull", post(subscriptions::pull))
-        .route("/v1/subscriptions/{name}/ack", post(subscriptions::ack))
-        .route("/v1/subscriptions/{name}/nack", post(subscriptions::nack))
-        .route("/v1/subscriptions/{name}/parked", get(subscriptions::parked))
-        .route("/v1/subscriptions/{name}/parked/replay", post(subscriptions::replay))
-        .route("/v1/stream-tickets", post(feed::ticket))
-        .route("/metrics", get(watch::metrics))
-        .route("/healthz", get(watch::healthz))
-        .route("/readyz", get(watch::readyz))
+    let routes = routes::all().into_iter();
+    routes
+        .fold(docs::page(), |router, operation| router.route(operation.path, operation.route))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_like_this)
         .layer(middleware::from_fn_with_state(door.clone(), around::around))

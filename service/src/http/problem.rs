@@ -12,6 +12,7 @@ use schemas::CommandId;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::docs::problems;
 use crate::app;
 
 /// Problems of this door.
@@ -97,6 +98,7 @@ impl Problem {
 
     /// With a status and a code of another part.
     pub fn with(status: StatusCode, code: &str, detail: impl Display) -> Self {
+        debug_assert!(problems::find(code).is_some(), "{code} has no page: add a row to http/docs/problems");
         let mut body = Map::new();
         body.insert("type".into(), page(code).into());
         body.insert("title".into(), title(code).into());
@@ -104,6 +106,12 @@ impl Problem {
         body.insert("detail".into(), detail.to_string().into());
         body.insert("code".into(), code.into());
         Self { status, body: Box::new(body), retry_after_s: None }
+    }
+
+    /// The status that it comes with.
+    #[cfg(test)]
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// What it means for a command: `undecided` where nothing was decided.
@@ -134,6 +142,9 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }
@@ -141,8 +152,15 @@ impl IntoResponse for Problem {
 impl From<app::Error> for Problem {
     fn from(error: app::Error) -> Self {
         match &error {
-            app::Error::NotFound(_) => Self::new(Code::NotFound, &error),
-            app::Error::Ledger(ledger::Error::EngineStopped) => Self::new(Code::Closing, &error),
+            // A place that somebody named as a moment.
+            app::Error::NotFound(_) | app::Error::Ledger(ledger::Error::NoRecord { .. }) => {
+                Self::new(Code::NotFound, &error)
+            }
+            app::Error::Ledger(ledger::Error::EngineStopped) | app::Error::Interrupted(_) => {
+                Self::new(Code::Closing, &error).retry_after(2)
+            }
+            // Here nobody asks about files of their own.
+            app::Error::Io { .. } | app::Error::NoLedger(_) => Self::new(Code::Fault, &error),
             app::Error::Refused { doing, why } => {
                 Self::with(StatusCode::UNPROCESSABLE_ENTITY, why.code(), format!("{doing}: {why}")).state("refused")
             }
@@ -182,7 +200,7 @@ pub fn page(code: &str) -> String {
 }
 
 /// A code in words.
-fn title(code: &str) -> String {
+pub fn title(code: &str) -> String {
     let words = code.replace('_', " ");
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     asker::Asker,
     door::Door,
+    extract::{Fields, Named},
     problem::{Code, Problem},
 };
 use crate::{
@@ -28,14 +30,11 @@ use crate::{
 /// The longest that a question waits for a record.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// The fields of a query.
-pub type Fields = Vec<(String, String)>;
-
 /// A question of the app, put with these fields.
 struct Put {
     door: Door,
     asker: Asker,
-    fields: Fields,
+    fields: Vec<(String, String)>,
 }
 
 impl Put {
@@ -101,8 +100,8 @@ impl Put {
 pub async fn user(
     State(door): State<Door>,
     asker: Asker,
-    Path(user): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(user): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     Put { door, asker, fields }.with("user", &user).ask(wallet::Question::ask).await
 }
@@ -111,8 +110,8 @@ pub async fn user(
 pub async fn lots(
     State(door): State<Door>,
     asker: Asker,
-    Path(user): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(user): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     let lots = |question: &wallet::Question, ledger: &Ledger| Ok(question.ask(ledger)?.into_lots());
     Put { door, asker, fields }.with("user", &user).ask(lots).await
@@ -122,14 +121,14 @@ pub async fn lots(
 pub async fn history(
     State(door): State<Door>,
     asker: Asker,
-    Path(user): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(user): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     Put { door, asker, fields }.with("account", &format!("user:{user}")).fold(accounts::History::answer).await
 }
 
 /// Orders by what is known of them, or the one that a command placed.
-pub async fn orders(State(door): State<Door>, asker: Asker, Query(fields): Query<Fields>) -> Result<Response, Problem> {
+pub async fn orders(State(door): State<Door>, asker: Asker, Fields(fields): Fields) -> Result<Response, Problem> {
     let named = |name: &str| fields.iter().any(|(field, _)| field == name);
     if !named("command") {
         return Put { door, asker, fields }.fold(orders::Question::ask).await;
@@ -150,8 +149,8 @@ pub async fn orders(State(door): State<Door>, asker: Asker, Query(fields): Query
 pub async fn order(
     State(door): State<Door>,
     asker: Asker,
-    Path(number): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(number): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     Put { door, asker, fields }.with("number", &number).ask(order::Question::ask).await
 }
@@ -160,8 +159,8 @@ pub async fn order(
 pub async fn account(
     State(door): State<Door>,
     asker: Asker,
-    Path(account): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(account): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     Put { door, asker, fields }.with("accounts", &account).fold(accounts::Balances::ask).await
 }
@@ -170,8 +169,8 @@ pub async fn account(
 pub async fn account_history(
     State(door): State<Door>,
     asker: Asker,
-    Path(account): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(account): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     Put { door, asker, fields }.with("account", &account).fold(accounts::History::answer).await
 }
@@ -180,8 +179,8 @@ pub async fn account_history(
 pub async fn account_why(
     State(door): State<Door>,
     asker: Asker,
-    Path(account): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(account): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     Put { door, asker, fields }.with("account", &account).fold(why::Question::ask).await
 }
@@ -190,8 +189,8 @@ pub async fn account_why(
 pub async fn record(
     State(door): State<Door>,
     asker: Asker,
-    Path(record): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(record): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     let tag = format!("\"{}-{record}\"", door.feed.lineage());
     let mut response = Put { door, asker, fields }.with("record", &record).ask(record::Question::ask).await?;
@@ -204,11 +203,7 @@ pub async fn record(
 }
 
 /// Records, page by page.
-pub async fn records(
-    State(door): State<Door>,
-    asker: Asker,
-    Query(fields): Query<Fields>,
-) -> Result<Response, Problem> {
+pub async fn records(State(door): State<Door>, asker: Asker, Fields(fields): Fields) -> Result<Response, Problem> {
     Put { door, asker, fields }.fold(events::Question::ask).await
 }
 
@@ -216,8 +211,8 @@ pub async fn records(
 pub async fn board(
     State(door): State<Door>,
     asker: Asker,
-    Path(window): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(window): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     let (field, value) = match window.as_str() {
         "all_time" => ("all_time", "true"),
@@ -231,27 +226,27 @@ pub async fn board(
 pub async fn settlement(
     State(door): State<Door>,
     asker: Asker,
-    Path(month): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(month): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     Put { door, asker, fields }.with("month", &month).fold(settlement::Question::ask).await
 }
 
 /// The reference data that holds.
-pub async fn reference(
-    State(door): State<Door>,
-    asker: Asker,
-    Query(fields): Query<Fields>,
-) -> Result<Response, Problem> {
+pub async fn reference(State(door): State<Door>, asker: Asker, Fields(fields): Fields) -> Result<Response, Problem> {
     Put { door, asker, fields }.fold(reference::Question::ask).await
 }
 
+/// How an id is asked for: `id` by another name.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct Sought {
+    /// The id.
+    q: String,
+}
+
 /// Whatever has an id.
-pub async fn find(
-    State(door): State<Door>,
-    asker: Asker,
-    Query(mut fields): Query<Fields>,
-) -> Result<Response, Problem> {
+pub async fn find(State(door): State<Door>, asker: Asker, Fields(mut fields): Fields) -> Result<Response, Problem> {
     match fields.iter_mut().find(|(name, _)| name == "q") {
         Some((name, _)) => "id".clone_into(name),
         None => return Err(Problem::new(Code::BadQuery, "q is missing: the id that is to be found")),
@@ -260,7 +255,7 @@ pub async fn find(
 }
 
 /// How the ledger is.
-pub async fn status(State(door): State<Door>, asker: Asker, Query(fields): Query<Fields>) -> Result<Response, Problem> {
+pub async fn status(State(door): State<Door>, asker: Asker, Fields(fields): Fields) -> Result<Response, Problem> {
     asker.has(&door, Right::Operate)?;
     Put { door, asker, fields }.fold(status::Question::ask).await
 }

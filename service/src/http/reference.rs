@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
@@ -12,8 +12,8 @@ use super::{
     asker::Asker,
     body,
     door::Door,
+    extract::Fields,
     problem::{Code, Problem},
-    questions::Fields,
 };
 use crate::{
     access::roles::Right,
@@ -31,7 +31,7 @@ const MAX_BYTES: usize = 32 << 20;
 pub async fn apply(
     State(door): State<Door>,
     asker: Asker,
-    Query(fields): Query<Fields>,
+    Fields(fields): Fields,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {

@@ -10,7 +10,7 @@ use super::{Door, Listening, Running, Tls, serve};
 use crate::{
     access::{gate::Access, refused::Refusals},
     app::{self, OpenHolds},
-    config::{Config, size},
+    config::{Config, Limits, size},
     feed::Feed,
     ledger_dir::LedgerDir,
     output::complain,
@@ -51,28 +51,20 @@ async fn serve_until_asked(
     ready: impl AsyncFnOnce(&str, &Door) -> Result<()>,
 ) -> Result<()> {
     let tls = config.tls().map(|(certificate, key)| Tls::open(certificate, key)).transpose()?;
-    let store = Store::open(ledger).await?;
-    let access = Access::open(store.clone(), Arc::new(SystemClock)).await?;
-    let (listen, limits) = (config.listen, config.limits);
-    if !listen.ip().is_loopback() && !access.needs_tokens().await? {
+    let door = door(ledger, engine, config.limits).await?;
+    let listen = config.listen;
+    if !listen.ip().is_loopback() && !door.access.needs_tokens().await? {
         bail!(
             "{listen} can be reached from other machines, and no token was made: whoever reaches it could do anything. Make \
              one first: {}",
             ledger.typed("token create --name NAME --role admin --person YOU")
         );
     }
-    let refusals = Refusals::start(store.clone());
-    let feed = Feed::new(engine.reader(), size(limits.followers)).context("starting the feed")?;
-    let subscriptions = Subscriptions::open(store.clone(), Arc::clone(&feed), Arc::new(SystemClock)).await?;
-    let holds = OpenHolds::start(engine).context("following open holds")?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let listening = Listening::on(listen, tls.map(Arc::new)).await.with_context(|| format!("listening on {listen}"))?;
     if scheme == "http" && !listen.ip().is_loopback() {
         complain(&"tokens come in unencrypted: set tls.certificate and tls.key, unless a proxy before this speaks TLS");
     }
-    let asked = app::Ledger::running(ledger, Arc::clone(engine)).with_open_holds(holds);
-    let running = Running::new(Arc::clone(engine), asked, (feed, subscriptions), (store, access, refusals), limits);
-    let door = Door::new(running);
     ready(&format!("{scheme}://{}", listening.address), &door).await?;
     serve(listening, &door, signals::asked_to_end()).await;
     if let Some(running) = door.alone(LAST_READS).await {
@@ -81,4 +73,20 @@ async fn serve_until_asked(
         running.store.close().await;
     }
     Ok(())
+}
+
+/// All that runs beside an engine, and answers for it.
+///
+/// # Errors
+/// If some of it cannot start.
+pub async fn door(ledger: &LedgerDir, engine: &Arc<Engine>, limits: Limits) -> Result<Door> {
+    let store = Store::open(ledger).await?;
+    let access = Access::open(store.clone(), Arc::new(SystemClock)).await?;
+    let refusals = Refusals::start(store.clone());
+    let feed = Feed::new(engine.reader(), size(limits.followers)).context("starting the feed")?;
+    let subscriptions = Subscriptions::open(store.clone(), Arc::clone(&feed), Arc::new(SystemClock)).await?;
+    let holds = OpenHolds::start(engine).context("following open holds")?;
+    let asked = app::Ledger::running(ledger, Arc::clone(engine)).with_open_holds(holds);
+    let parts = (store, access, refusals);
+    Ok(Door::new(Running::new(Arc::clone(engine), asked, (feed, subscriptions), parts, limits)))
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use axum::{
     Json,
     body::Body,
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use schemas::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{json, value::RawValue};
@@ -17,8 +18,8 @@ use super::{
     asker::Asker,
     body,
     door::Door,
+    extract::{Fields, Named},
     problem::{Code, Problem},
-    questions::Fields,
 };
 use crate::{
     access::roles::Right,
@@ -39,7 +40,7 @@ const USUAL_PAGE: u32 = 50;
 pub async fn put(
     State(door): State<Door>,
     asker: Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -66,22 +67,22 @@ pub async fn list(State(door): State<Door>, asker: Asker) -> Result<Response, Pr
 }
 
 /// One, and how far it is.
-pub async fn get(State(door): State<Door>, asker: Asker, Path(name): Path<String>) -> Result<Response, Problem> {
+pub async fn get(State(door): State<Door>, asker: Asker, Named(name): Named) -> Result<Response, Problem> {
     asker.has(&door, Right::Subscribe)?;
     Ok(Json(door.subscriptions.get(&named(&name)?).await?).into_response())
 }
 
 /// Ends one: what it had not delivered is not delivered.
-pub async fn delete(State(door): State<Door>, asker: Asker, Path(name): Path<String>) -> Result<Response, Problem> {
+pub async fn delete(State(door): State<Door>, asker: Asker, Named(name): Named) -> Result<Response, Problem> {
     asker.has(&door, Right::Subscribe)?;
     door.subscriptions.delete(&named(&name)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// How entries are taken.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Pull {
+pub struct Pull {
     #[serde(default)]
     max: Option<usize>,
     /// How long to wait for the first one.
@@ -123,7 +124,7 @@ struct Taken<'a> {
 pub async fn pull(
     State(door): State<Door>,
     asker: Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -141,9 +142,9 @@ pub async fn pull(
 }
 
 /// Entries that were worked on, by what they were taken with.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Ids {
+pub struct Ids {
     ids: Vec<String>,
 }
 
@@ -151,7 +152,7 @@ struct Ids {
 pub async fn ack(
     State(door): State<Door>,
     asker: Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -162,9 +163,9 @@ pub async fn ack(
 }
 
 /// Entries that could not be worked on.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Failed {
+pub struct Failed {
     ids: Vec<String>,
     #[serde(default)]
     delay_s: Option<u64>,
@@ -176,7 +177,7 @@ struct Failed {
 pub async fn nack(
     State(door): State<Door>,
     asker: Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -188,10 +189,11 @@ pub async fn nack(
 }
 
 /// Which of the parked entries are listed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Page {
+pub struct Page {
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<String>")]
     after: Option<Position>,
     #[serde(default, deserialize_with = "asked::optional")]
     limit: Option<u32>,
@@ -201,8 +203,8 @@ struct Page {
 pub async fn parked(
     State(door): State<Door>,
     asker: Asker,
-    Path(name): Path<String>,
-    Query(fields): Query<Fields>,
+    Named(name): Named,
+    Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     asker.has(&door, Right::Subscribe)?;
     let Page { after, limit } = asked::question(fields)?;
@@ -228,9 +230,9 @@ pub async fn parked(
 }
 
 /// Which parked entries are given again.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Again {
+pub struct Again {
     /// All of them where absent.
     #[serde(default)]
     positions: Option<Vec<String>>,
@@ -240,7 +242,7 @@ struct Again {
 pub async fn replay(
     State(door): State<Door>,
     asker: Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {

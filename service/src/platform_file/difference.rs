@@ -7,6 +7,7 @@ use std::{
 
 use chrono::NaiveDate;
 use projections::Reference;
+use schemars::JsonSchema;
 use schemas::{
     Change, Entity, GiftItem, GuildId, GuildTerms, ItemId, Membership, StreamerId, StreamerTerms, Timestamp,
 };
@@ -73,7 +74,8 @@ impl Current {
 
 /// What applying a file changes. Prints as one line a change: `+` new, `~` replaced, `-` withdrawn;
 /// then, after `!`, what a person should know.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ReferenceDifference")]
 pub struct Difference {
     /// The changes, in the file's order, withdrawals last.
     pub changes: Vec<Change>,

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use schemas::{
     Change, Coins, Entity, GiftItem, GuildTerms, ItemId, Malformed, Membership, StreamerTerms, Timestamp, read_json,
 };
 use serde::Deserialize;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Sections {
+#[schemars(rename = "PlatformFile")]
+pub struct Sections {
     entity: Option<Entity>,
     #[serde(default)]
     item: Vec<Item>,
@@ -21,8 +23,9 @@ struct Sections {
     membership: Vec<Membership>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PlatformItem")]
 struct Item {
     #[serde(rename = "item")]
     id: ItemId,

@@ -40,6 +40,6 @@ mod parsing;
 mod publishing;
 
 pub use difference::{Current, Difference, Unnamed, difference};
-pub use json::changes as read_json;
+pub use json::{Sections, changes as read_json};
 pub use parsing::read_toml;
 pub use publishing::{Applied, Parts, Published, publish};

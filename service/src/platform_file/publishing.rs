@@ -10,6 +10,7 @@ use std::time::Duration;
 use ledger::{Answer, Caller, Clock, Engine, Lines, SystemClock};
 use projections::Reference;
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{
     ActorId, Chain, Change, Command, CommandId, Envelope, Event, MAX_CHANGES_A_PART, Publish, Record, Timestamp,
 };
@@ -100,7 +101,8 @@ impl Published {
 }
 
 /// What was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ReferenceVersion")]
 pub struct Applied {
     /// The version that holds now.
     pub version: u64,
@@ -117,7 +119,8 @@ pub struct Applied {
 }
 
 /// A version that was begun by another file, and begins anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "VersionGivenUp")]
 pub struct GivenUp {
     /// How many parts it had.
     pub parts: u32,

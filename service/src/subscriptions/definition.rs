@@ -4,6 +4,7 @@ use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use data_encoding::BASE64;
 use rand::TryRng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -19,7 +20,7 @@ const MAX_TRIES: RangeInclusive<u32> = 1..=1_000;
 const FROM: &str = "now";
 
 /// What somebody asks for with `PUT`. What is not named is as usual, except for `from` of one that exists.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Wanted {
     /// Which records: the words of the feed's filter.
@@ -37,7 +38,7 @@ pub struct Wanted {
 }
 
 /// Where to push.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WantedPush {
     /// An `http` or `https` address.

@@ -10,6 +10,7 @@
 use std::{fs, path::Path};
 
 use ledger::{Caller, Engine};
+use schemars::JsonSchema;
 use schemas::Change;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ pub enum Form {
 }
 
 /// How a platform file is taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct How {
     /// Only say what would change.
@@ -40,7 +41,8 @@ pub struct How {
 }
 
 /// What a platform file changes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReferenceApplied")]
 pub struct Answer {
     /// What differed.
     pub difference: Difference,

@@ -2,18 +2,20 @@
 
 use projections::{AccountHistory, Accounts};
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{Account, Asset, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::app::{Error, Ledger, Result, asked};
 
 /// Balances: plus is what is owed to the account's holder, minus what the account has put in or owes.
-#[derive(Debug, clap::Args, Deserialize)]
+#[derive(Debug, clap::Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Balances {
     /// Accounts such as user:u1, streamer:s1:turnover, channel:apple:receivable, platform:issued. One that nothing was
     /// posted to holds no coins.
     #[serde(default, deserialize_with = "read_accounts")]
+    #[schemars(with = "Option<String>")]
     pub accounts: Vec<Account>,
     /// All accounts that are not zero.
     #[arg(long, conflicts_with = "accounts")]
@@ -27,6 +29,7 @@ pub struct Balances {
     /// it happened.
     #[arg(long, value_name = "MOMENT")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
 }
 
@@ -37,7 +40,8 @@ fn read_accounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Accou
 }
 
 /// The balances that were asked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Balances")]
 pub struct Held {
     /// The clock of the answer.
     pub as_of: Timestamp,
@@ -45,7 +49,8 @@ pub struct Held {
 }
 
 /// A balance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AccountBalance")]
 pub struct Line {
     pub account: Account,
     pub asset: String,
@@ -89,18 +94,20 @@ fn held(accounts: &Accounts, account: &Account) -> Vec<(Account, Asset, i128)> {
 }
 
 /// Every change of an account, in the order of recording.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct History {
     /// Whose.
     pub account: Account,
     /// By what was recorded by then.
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
 }
 
 /// The changes of an account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AccountHistory")]
 pub struct Changes {
     pub account: Account,
     /// In the order of recording.
@@ -108,7 +115,8 @@ pub struct Changes {
 }
 
 /// A change of an account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AccountChange")]
 pub struct Change {
     /// When it was recorded, which `as_of` goes by.
     pub time: Timestamp,

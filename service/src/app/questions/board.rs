@@ -4,19 +4,21 @@ use chrono_tz::Tz;
 use clap::ArgGroup;
 use projections::{Board, BoardKey, Members, Row, Window};
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{ActivityId, Month, Timestamp, Zone};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{Error, Ledger, Result, asked};
 
 /// A leaderboard: ties go to who reached the score first.
-#[derive(Debug, clap::Args, Deserialize)]
+#[derive(Debug, clap::Args, Deserialize, JsonSchema)]
 #[command(group(ArgGroup::new("window").required(true).args(["month", "activity", "all_time"])))]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// The gifts of a month, such as 2026-11.
     #[arg(long)]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<Month>")]
     pub month: Option<Month>,
     /// Those of a campaign.
     #[arg(long, value_name = "ID")]
@@ -39,12 +41,14 @@ pub struct Question {
     /// As of a time or a position `<shard>-<sequence>`.
     #[arg(long, value_name = "MOMENT")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
 }
 
 /// Who competes, as it is asked for.
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BoardMembers")]
 pub enum Who {
     /// By recipient value.
     #[default]
@@ -58,7 +62,8 @@ fn ranks() -> usize {
 }
 
 /// The first ranks of a board.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Board")]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,

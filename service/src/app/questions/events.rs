@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use ledger::log::{Check, Frame, Frames, Reader};
 use replay::{AsOf, as_of::Cut};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use schemas::{Body, Event, Record, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ const MOST: u64 = 1_000;
 const REFUSED: &str = "refused";
 
 /// Records in the order in which they were recorded.
-#[derive(Debug, clap::Args, Deserialize)]
+#[derive(Debug, clap::Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Only this subject's, such as `user:u1` or `claim:transaction:apple/t1`.
@@ -33,22 +34,32 @@ pub struct Question {
     pub subject: Option<Subject>,
     /// Only this kind.
     #[arg(long, value_parser = PossibleValuesParser::new(Event::KINDS.into_iter().chain([REFUSED])))]
+    #[schemars(schema_with = "kinds")]
     pub kind: Option<String>,
     /// Only what was recorded later than this time of recording, or behind this position `<shard>-<sequence>`.
     #[arg(long, value_name = "TIME|POSITION")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub after: Option<AsOf>,
     /// Up to a time of recording or a position `<shard>-<sequence>`, with it.
     #[arg(long, value_name = "MOMENT")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
     /// At most so many.
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
 }
 
+/// The kinds that there are.
+fn kinds(_: &mut SchemaGenerator) -> Schema {
+    let kinds: Vec<&str> = Event::KINDS.into_iter().chain([REFUSED]).collect();
+    json_schema!({ "type": "string", "enum": kinds })
+}
+
 /// Records, and where to go on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RecordPage")]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,

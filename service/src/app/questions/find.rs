@@ -1,6 +1,7 @@
 //! Whatever has an id: what somebody reads from a screenshot, and what became of it.
 
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{ChannelId, OrderId, Record, Subject, Timestamp, TransactionId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use crate::app::{Error, Ledger, Result, asked};
 
 /// Every record that an id names: as its command, as its own place, as an order, as a channel's transaction or a
 /// user.
-#[derive(Debug, clap::Args, Deserialize)]
+#[derive(Debug, clap::Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// The id.
@@ -21,12 +22,14 @@ pub struct Question {
     /// As of a time or a position `<shard>-<sequence>`.
     #[arg(long, value_name = "MOMENT")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
 }
 
 /// What an id names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "NamedAs")]
 pub enum Named {
     /// The command that made the record.
     Command,
@@ -39,7 +42,8 @@ pub enum Named {
 }
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Findings")]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,
@@ -52,7 +56,8 @@ pub struct Answer {
 }
 
 /// A record that an id names.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FoundRecord")]
 pub struct Found {
     pub named: Named,
     pub record: Record,

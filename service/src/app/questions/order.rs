@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ledger::{Clock, Engine, SystemClock};
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{CommandId, Key, OrderId, Origin, Record, ShareHeld, Source, Subject, Timestamp, UserId, visible};
 use serde::{Deserialize, Serialize};
 
@@ -23,15 +24,22 @@ pub struct Question {
 }
 
 /// The question without layers, as a query string has it.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+pub struct Fields {
+    /// The order's number, such as 3-17.
     number: Option<OrderId>,
+    /// Whose order it is, where the command names it.
     user: Option<UserId>,
+    /// The command of that user which placed it.
     command: Option<CommandId>,
+    /// The service whose command it is. Where absent: the one that asks, or the only one that has such a command.
     source: Option<Source>,
+    /// Which order of the command's group: its place there, from 0; the first that it placed where absent.
     part: Option<u8>,
+    /// As of a time or a position `<shard>-<sequence>`.
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     as_of: Option<AsOf>,
 }
 
@@ -63,7 +71,8 @@ pub struct Which {
 }
 
 /// An order with its records.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OrderStory")]
 pub struct Answer {
     pub order: schemas::Order,
     pub user: Option<UserId>,

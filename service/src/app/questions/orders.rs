@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use replay::AsOf;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use schemas::{Coins, ItemId, Order, OrderId, OrderKind, ProviderId, Record, RoomId, Status, Timestamp, UserId};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -10,7 +11,7 @@ use super::{most, wallet::is_past_deadline};
 use crate::app::{Error, Ledger, Result, asked};
 
 /// Which orders. Each condition narrows the answer.
-#[derive(Debug, clap::Args, Deserialize)]
+#[derive(Debug, clap::Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Whose.
@@ -37,14 +38,17 @@ pub struct Question {
     /// Nothing has happened to them for so long: 90s, 15m, 2h, 3d.
     #[arg(long, value_name = "AGE")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(schema_with = "age")]
     pub idle: Option<Age>,
     /// Charged at least so many coins.
     #[arg(long, value_name = "COINS", value_parser = parse_coins)]
     #[serde(default, deserialize_with = "read_coins")]
+    #[schemars(with = "Option<Coins>")]
     pub at_least: Option<Coins>,
     /// Charged at most so many coins.
     #[arg(long, value_name = "COINS", value_parser = parse_coins)]
     #[serde(default, deserialize_with = "read_coins")]
+    #[schemars(with = "Option<Coins>")]
     pub at_most: Option<Coins>,
     /// At most so many, the newest first.
     #[arg(long, value_name = "N", default_value_t = most())]
@@ -53,12 +57,14 @@ pub struct Question {
     /// As of a time or a position `<shard>-<sequence>`.
     #[arg(long, value_name = "MOMENT")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
 }
 
 /// How far an order has come, as it is asked for.
-#[derive(Debug, Clone, Copy, clap::ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "OrderState")]
 pub enum State {
     /// Coins are on hold: held, sent, unknown or with a person.
     Open,
@@ -94,7 +100,8 @@ impl State {
 }
 
 /// The orders that were asked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OrderList")]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,
@@ -105,7 +112,8 @@ pub struct Answer {
 }
 
 /// An order that was found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "FoundOrder")]
 pub struct Found {
     #[serde(flatten)]
     pub order: Order,
@@ -195,6 +203,11 @@ impl Age {
     pub fn millis(self) -> i64 {
         self.0
     }
+}
+
+/// What an age looks like.
+fn age(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-9]{1,9}[smhd]$" })
 }
 
 impl FromStr for Age {

@@ -1,12 +1,13 @@
 //! One record, by its place.
 
+use schemars::JsonSchema;
 use schemas::{OrderId, Record};
 use serde::Deserialize;
 
 use crate::app::{Error, Ledger, Result};
 
 /// The record at a place.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Its place, such as 3-17.

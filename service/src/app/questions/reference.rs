@@ -1,22 +1,25 @@
 //! The reference data that holds: catalogue, entity, terms and memberships, by which version.
 
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{Entity, GiftItem, GuildTerms, Membership, StreamerTerms, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{Ledger, Result, asked};
 
 /// What holds now, or held then.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// As of a time or a position `<shard>-<sequence>`.
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
 }
 
 /// What holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReferenceData")]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,

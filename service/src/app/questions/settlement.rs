@@ -3,21 +3,24 @@
 use ledger::log::{Head, ShardHead};
 use projections::{Payout, Reference, Tallies, payout};
 use replay::AsOf;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use schemas::{Hash, Month, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::app::{Error, Ledger, Result, asked};
 
 /// What a month pays to streamers and guilds; nothing is recorded.
-#[derive(Debug, clap::Args, Deserialize)]
+#[derive(Debug, clap::Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// The month, such as 2026-11, in the entity's zone.
     #[serde(deserialize_with = "read_month")]
+    #[schemars(with = "Month")]
     pub month: Month,
     /// As of a time or a position `<shard>-<sequence>`: with the terms and tallies of then.
     #[arg(long, value_name = "MOMENT")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
 }
 
@@ -26,7 +29,8 @@ fn read_month<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Month, D::Er
 }
 
 /// A payout, and what it was calculated from.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Settlement")]
 pub struct Answer {
     #[serde(flatten)]
     pub payout: Payout,
@@ -34,7 +38,23 @@ pub struct Answer {
     /// The instant whose terms were used: asked as of it, the same comes out again.
     pub as_of: Timestamp,
     /// How far each shard was read for it.
+    #[schemars(schema_with = "position")]
     pub position: Head,
+}
+
+/// [`Head`] as a schema.
+fn position(generator: &mut SchemaGenerator) -> Schema {
+    let hash = generator.subschema_for::<Hash>();
+    json_schema!({
+        "type": "object", "required": ["lineage", "shards"],
+        "properties": {
+            "lineage": { "type": "string", "format": "uuid" },
+            "shards": { "type": "array", "items": {
+                "type": "object", "required": ["sequence", "hash"],
+                "properties": { "sequence": { "type": "integer", "minimum": 0 }, "hash": hash },
+            } },
+        },
+    })
 }
 
 impl Question {

@@ -8,18 +8,20 @@ use ledger::{
     snapshot,
 };
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{Origin, Record, Shard, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{Class, Error, Holds, Ledger, Result};
 
 /// How the ledger is.
-#[derive(Debug, Default, clap::Args, Deserialize)]
+#[derive(Debug, Default, clap::Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {}
 
 /// What is known of a ledger from its files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LedgerStatus")]
 pub struct Answer {
     /// Of this program.
     pub version: &'static str,
@@ -48,7 +50,7 @@ pub struct Answer {
 }
 
 /// The newest record.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LastRecord {
     /// Its place.
     pub record: String,
@@ -58,14 +60,15 @@ pub struct LastRecord {
 }
 
 /// A shard, and its records.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ShardRecords {
     pub shard: Shard,
     pub records: u64,
 }
 
 /// Bytes of files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BytesOnDisk")]
 pub struct Bytes {
     pub log: u64,
     pub index: u64,
@@ -73,7 +76,7 @@ pub struct Bytes {
 }
 
 /// A snapshot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LastSnapshot {
     pub file: String,
     /// How many records it is made of.
@@ -86,7 +89,7 @@ pub struct LastSnapshot {
 }
 
 /// A backup.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LastBackup {
     pub time: Timestamp,
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use ledger::{Clock, Engine, State, SystemClock, state::User};
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{Event, Lot, LotId, Order, OrderKind, Record, Status, Subject, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use crate::app::{Ledger, Result, asked};
 /// What a user holds, owes and has on hold. What is due by the time of the answer counts as due: coins that
 /// have lapsed cannot be spent, and a hold past its deadline comes back, whether a writer has recorded it yet
 /// or not.
-#[derive(Debug, clap::Args, Deserialize)]
+#[derive(Debug, clap::Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Whose.
@@ -20,22 +21,27 @@ pub struct Question {
     /// As of a time or a position `<shard>-<sequence>`.
     #[arg(long, value_name = "MOMENT")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
 }
 
 /// A wallet.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Wallet")]
 pub struct Answer {
     pub user: UserId,
     /// The clock of the answer.
     pub as_of: Timestamp,
     /// What the account holds by what is recorded, lapsed lots included.
     #[serde(serialize_with = "schemas::serialize_sum")]
+    #[schemars(with = "String")]
     pub balance: i128,
     #[serde(serialize_with = "schemas::serialize_sum")]
+    #[schemars(with = "String")]
     pub debt: u128,
     /// What could be spent at that time.
     #[serde(serialize_with = "schemas::serialize_sum")]
+    #[schemars(with = "String")]
     pub spendable: u128,
     /// In burn order.
     pub lots: Vec<KnownLot>,
@@ -43,7 +49,7 @@ pub struct Answer {
 }
 
 /// A lot, and what is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct KnownLot {
     #[serde(flatten)]
     pub lot: Lot,
@@ -53,7 +59,7 @@ pub struct KnownLot {
 }
 
 /// An order whose coins are on hold.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct OpenOrder {
     #[serde(flatten)]
     pub order: Order,
@@ -62,8 +68,9 @@ pub struct OpenOrder {
 }
 
 /// Where a lot came from.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "LotOrigin")]
 pub enum Origin {
     /// A payment.
     TopUp { channel: schemas::ChannelId, transaction: schemas::TransactionId },
@@ -72,7 +79,8 @@ pub enum Origin {
 }
 
 /// A user's lots.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LotsOfUser")]
 pub struct LotsOf {
     pub user: UserId,
     /// The clock of the answer.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use chrono_tz::Tz;
 use ledger::postings_of;
 use replay::AsOf;
+use schemars::JsonSchema;
 use schemas::{Account, ActorId, Asset, CommandId, Event, OrderId, Origin, Record, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// The last changes of an account: how much, what made them, and what was left.
-#[derive(Debug, clap::Args, Deserialize)]
+#[derive(Debug, clap::Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Such as user:u1, streamer:s1:turnover, channel:apple:receivable, platform:issued.
@@ -26,6 +27,7 @@ pub struct Question {
     /// As of a time of recording or a position `<shard>-<sequence>`.
     #[arg(long, value_name = "MOMENT")]
     #[serde(default, deserialize_with = "asked::optional")]
+    #[schemars(with = "Option<asked::Moment>")]
     pub as_of: Option<AsOf>,
 }
 
@@ -35,7 +37,8 @@ fn few() -> usize {
 }
 
 /// What an account holds, and its last changes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AccountExplained")]
 pub struct Answer {
     pub account: Account,
     /// The clock of the answer.
@@ -49,7 +52,8 @@ pub struct Answer {
 }
 
 /// What an account holds of one asset.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AssetBalance")]
 pub struct Balance {
     pub asset: String,
     /// A sum: a decimal string, whatever the asset.
@@ -57,7 +61,8 @@ pub struct Balance {
 }
 
 /// What one event did to the account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExplainedChange")]
 pub struct Change {
     /// Where it is recorded.
     pub record: String,

@@ -18,15 +18,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Door, Listening, Running, Tls, serve};
-use crate::{
-    access::{gate::Access, refused::Refusals},
-    app::{self, OpenHolds},
-    config::{Limits, size},
-    feed::Feed,
-    ledger_dir::LedgerDir,
-    store::Store,
-};
+use super::{Door, Listening, Tls, serve};
+use crate::{config::Limits, ledger_dir::LedgerDir};
 
 /// Longer than anything here takes on a machine that is busy.
 const LONG: Duration = Duration::from_secs(30);
@@ -49,13 +42,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let ledger = LedgerDir::new(&folder.path().join("ledger"));
         let engine = Arc::new(ledger.make(Some(2)).unwrap());
-        let store = Store::open(&ledger).await.unwrap();
-        let access = Access::open(store.clone(), Arc::new(SystemClock)).await.unwrap();
-        let refusals = Refusals::start(store.clone());
-        let feed = Feed::new(engine.reader(), size(limits.followers)).unwrap();
-        let holds = OpenHolds::start(&engine).unwrap();
-        let asked = app::Ledger::running(&ledger, Arc::clone(&engine)).with_open_holds(holds);
-        let door = Door::new(Running::new(engine, asked, feed, (store, access, refusals), limits));
+        let door = crate::http::run::door(&ledger, &engine, limits).await.unwrap();
         let listening = Listening::on(([127, 0, 0, 1], 0).into(), tls).await.unwrap();
         let (ends, asked_to) = oneshot::channel();
         let (address, own) = (listening.address, door.clone());
