@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 use schemas::{Currency, Entity, GuildId, Hash, Money, Month, Share, StreamerId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, InForce, Result, Tallies};
 use arithmetic::{Kept, sum_of};
@@ -21,13 +21,13 @@ pub use arithmetic::{claw_back_candidate, share_towards_zero, worth_floor};
 pub use debts::{Debt, Debts};
 
 /// What a month pays, by the records and terms that it was calculated from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payout {
     /// The month.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub month: Month,
     /// Whose months.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub zone: Tz,
     /// What is paid out in.
     pub currency: Currency,
@@ -48,12 +48,12 @@ pub struct Payout {
 }
 
 /// What a streamer is paid. One who had two shares in the month has two lines; one without a base has none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamerLine {
     /// Who.
     pub streamer: StreamerId,
     /// Coins that pay out; negative where more was refunded than given.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub base: i128,
     /// The streamer's share of it.
     pub share: Share,
@@ -62,12 +62,12 @@ pub struct StreamerLine {
 }
 
 /// What a guild is paid. One that had two shares in the month has two lines; one without a base has none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuildLine {
     /// Which.
     pub guild: GuildId,
     /// Coins that pay out, of its streamers; negative where more was refunded than given.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub base: i128,
     /// The guild's share of it.
     pub share: Share,
@@ -76,10 +76,10 @@ pub struct GuildLine {
 }
 
 /// The gifts that name no streamer, which nobody is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct House {
     /// Coins that would pay out.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub base: i128,
     /// Their worth, to the minor unit downwards; part of what stays with the platform.
     pub worth: Money,
@@ -88,10 +88,10 @@ pub struct House {
 /// The check line: streamers + guilds + platform = worth. The platform's part is summed up from what
 /// each line leaves, the worth is taken from the whole base at once, so a gift that got lost on the
 /// way to the lines shows as a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// All coins that pay out in the month, the house's included.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub base: i128,
     /// Their worth, to the minor unit downwards.
     pub worth: Money,

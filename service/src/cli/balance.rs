@@ -63,7 +63,7 @@ impl Balance {
             let rows = changes.iter().map(|change| {
                 let (recorded, happened) = (local(change.time, zone), local(change.occurred_at, zone));
                 let (amount, balance) = (thousands(&change.amount), thousands(&change.balance));
-                vec![recorded, happened, change.record.clone(), words::event(change.event), amount, balance]
+                vec![recorded, happened, change.record.clone(), words::event(&change.event), amount, balance]
             });
             let header = [&*titled("recorded", zone), "happened", "record", "event", "change", "balance"];
             writeln!(out, "{}", table(&header, &[4, 5], rows))?;

@@ -44,7 +44,7 @@ impl Board {
 /// The ranks, with times in a zone.
 pub fn print(board: &Answer, zone: Tz) -> Result<()> {
     let rows = board.ranks.iter().map(|row| {
-        let member = row.member.as_str().to_owned();
+        let member = row.member.clone();
         vec![row.rank.to_string(), member, thousands(row.score), local(row.reached_at, zone)]
     });
     let mut out = stdout();

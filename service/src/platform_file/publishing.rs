@@ -13,7 +13,7 @@ use replay::AsOf;
 use schemas::{
     ActorId, Chain, Change, Command, CommandId, Envelope, Event, MAX_CHANGES_A_PART, Publish, Record, Timestamp,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Current;
 use crate::{
@@ -100,7 +100,7 @@ impl Published {
 }
 
 /// What was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// The version that holds now.
     pub version: u64,
@@ -117,7 +117,7 @@ pub struct Applied {
 }
 
 /// A version that was begun by another file, and begins anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenUp {
     /// How many parts it had.
     pub parts: u32,

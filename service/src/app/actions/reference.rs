@@ -40,7 +40,7 @@ pub struct How {
 }
 
 /// What a platform file changes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// What differed.
     pub difference: Difference,

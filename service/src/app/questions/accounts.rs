@@ -1,5 +1,7 @@
 //! What accounts hold, and how that came about.
 
+use std::borrow::Cow;
+
 use projections::{AccountHistory, Accounts};
 use replay::AsOf;
 use schemas::{Account, Asset, Timestamp};
@@ -37,7 +39,7 @@ fn read_accounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Accou
 }
 
 /// The balances that were asked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Held {
     /// The clock of the answer.
     pub as_of: Timestamp,
@@ -45,7 +47,7 @@ pub struct Held {
 }
 
 /// A balance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Line {
     pub account: Account,
     pub asset: String,
@@ -100,7 +102,7 @@ pub struct History {
 }
 
 /// The changes of an account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Changes {
     pub account: Account,
     /// In the order of recording.
@@ -108,14 +110,14 @@ pub struct Changes {
 }
 
 /// A change of an account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Change {
     /// When it was recorded, which `as_of` goes by.
     pub time: Timestamp,
     /// When it happened, which months and books go by.
     pub occurred_at: Timestamp,
     pub record: String,
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
     pub asset: String,
     pub amount: String,
     pub balance: String,
@@ -132,7 +134,7 @@ impl History {
             time: line.time,
             occurred_at: line.happened_at,
             record: format!("{}-{}", line.shard, line.sequence),
-            event: line.event,
+            event: line.event.into(),
             asset: line.asset.to_string(),
             amount: line.asset.show(line.amount),
             balance: line.asset.show(line.balance),

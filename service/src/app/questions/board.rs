@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 use clap::ArgGroup;
-use projections::{Board, BoardKey, Members, Row, Window};
+use projections::{Board, BoardKey, Members, Window};
 use replay::AsOf;
 use schemas::{ActivityId, Month, Timestamp, Zone};
 use serde::{Deserialize, Serialize};
@@ -58,16 +58,37 @@ fn ranks() -> usize {
 }
 
 /// The first ranks of a board.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,
     /// Where the month begins and ends; absent where no month is asked for.
     pub zone: Option<Zone>,
     /// From the first rank on.
-    pub ranks: Vec<Row>,
+    pub ranks: Vec<Rank>,
     /// How many more members there are.
     pub more: usize,
+}
+
+/// A place on a board.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Rank {
+    /// From 1; no two members share one.
+    pub rank: u64,
+    /// The id of who it is.
+    pub member: String,
+    /// Recipient value or coins charged: a sum, so a decimal string.
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
+    pub score: i128,
+    /// When the last standing increase was made.
+    pub reached_at: Timestamp,
+}
+
+impl Rank {
+    fn of(row: &projections::Row) -> Self {
+        let (rank, member, score, reached_at) = (row.rank, row.member.to_string(), row.score, row.reached_at);
+        Self { rank, member, score, reached_at }
+    }
 }
 
 impl Question {
@@ -101,7 +122,7 @@ impl Question {
             board.apply(record);
         })?;
         let ranking = board.ranking();
-        let ranks: Vec<Row> = ranking.rows().iter().take(self.top).cloned().collect();
+        let ranks: Vec<Rank> = ranking.rows().iter().take(self.top).map(Rank::of).collect();
         let more = ranking.rows().len() - ranks.len();
         Ok(Answer { as_of: clock, zone, ranks, more })
     }

@@ -48,7 +48,7 @@ pub struct Question {
 }
 
 /// Records, and where to go on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,

@@ -25,7 +25,7 @@ pub struct Question {
 }
 
 /// What an id names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Named {
     /// The command that made the record.
@@ -39,7 +39,7 @@ pub enum Named {
 }
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,
@@ -52,7 +52,7 @@ pub struct Answer {
 }
 
 /// A record that an id names.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Found {
     pub named: Named,
     pub record: Record,

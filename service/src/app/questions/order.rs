@@ -63,7 +63,7 @@ pub struct Which {
 }
 
 /// An order with its records.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     pub order: schemas::Order,
     pub user: Option<UserId>,

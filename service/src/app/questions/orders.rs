@@ -1,6 +1,6 @@
 //! Orders, by what support knows of them.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use replay::AsOf;
 use schemas::{Coins, ItemId, Order, OrderId, OrderKind, ProviderId, Record, RoomId, Status, Timestamp, UserId};
@@ -94,7 +94,7 @@ impl State {
 }
 
 /// The orders that were asked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,
@@ -105,7 +105,7 @@ pub struct Answer {
 }
 
 /// An order that was found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Found {
     #[serde(flatten)]
     pub order: Order,
@@ -194,6 +194,13 @@ impl Age {
     /// In milliseconds.
     pub fn millis(self) -> i64 {
         self.0
+    }
+}
+
+/// In seconds, as it is asked for.
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s", self.0 / 1_000)
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Question {
 }
 
 /// What holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// The clock of the answer.
     pub as_of: Timestamp,

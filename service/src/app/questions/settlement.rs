@@ -26,7 +26,7 @@ fn read_month<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Month, D::Er
 }
 
 /// A payout, and what it was calculated from.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     #[serde(flatten)]
     pub payout: Payout,

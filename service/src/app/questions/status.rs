@@ -1,6 +1,6 @@
 //! How a ledger is: how large, how far, and what hangs in it.
 
-use std::{collections::BTreeMap, fs, io, path::Path, time::UNIX_EPOCH};
+use std::{borrow::Cow, collections::BTreeMap, fs, io, path::Path, time::UNIX_EPOCH};
 
 use ledger::{
     Clock, SystemClock,
@@ -28,10 +28,10 @@ const AGES: [(&str, i64); 4] = [
 pub struct Question {}
 
 /// What is known of a ledger from its files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// Of this program.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// Names the ledger.
     pub lineage: String,
     /// Whether a writer has it open.
@@ -57,7 +57,7 @@ pub struct Answer {
 }
 
 /// The newest record.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LastRecord {
     /// Its place.
     pub record: String,
@@ -67,14 +67,14 @@ pub struct LastRecord {
 }
 
 /// A shard, and its records.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ShardRecords {
     pub shard: Shard,
     pub records: u64,
 }
 
 /// Bytes of files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Bytes {
     pub log: u64,
     pub index: u64,
@@ -82,7 +82,7 @@ pub struct Bytes {
 }
 
 /// A snapshot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LastSnapshot {
     pub file: String,
     /// How many records it is made of.
@@ -95,19 +95,19 @@ pub struct LastSnapshot {
 }
 
 /// A backup.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LastBackup {
     pub time: Timestamp,
 }
 
 /// Holds of one class of age.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct OpenHolds {
     /// `under_1_min`, `1_to_10_min`, `10_to_60_min`, `over_60_min`.
-    pub age: &'static str,
+    pub age: Cow<'static, str>,
     pub holds: u64,
     /// On hold in them: a sum, so a decimal string.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub coins: u128,
 }
 
@@ -130,7 +130,7 @@ impl Question {
         let records = shards.iter().map(|shard| shard.records).sum();
         let bytes = |folder: &str| bytes_in(&*disk, folder).map_err(looking);
         Ok(Answer {
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
             lineage: head.lineage.to_string(),
             is_open: disk.is_locked().map_err(looking)?,
             clock,
@@ -181,7 +181,7 @@ impl Hanging {
     }
 
     fn by_age(&self, clock: Timestamp) -> Vec<OpenHolds> {
-        let mut classes: Vec<OpenHolds> = AGES.map(|(age, _)| OpenHolds { age, holds: 0, coins: 0 }).into();
+        let mut classes: Vec<OpenHolds> = AGES.map(|(age, _)| OpenHolds { age: age.into(), holds: 0, coins: 0 }).into();
         for (placed_at, coins) in self.holds.values() {
             let age = clock.nanos().saturating_sub(placed_at.nanos());
             let class = AGES.iter().position(|(_, until)| age < *until).unwrap_or(AGES.len() - 1);
@@ -231,8 +231,9 @@ mod tests {
             (OrderId { shard: 0, sequence, part: 0 }, (placed_at, 5))
         };
         let hanging = Hanging { holds: (1..).zip(&minutes_ago).map(place).collect(), ..Hanging::default() };
-        let classes = hanging.by_age(clock).into_iter().map(|class| (class.age, class.holds, class.coins));
-        let expected = [("under_1_min", 1, 5), ("1_to_10_min", 2, 10), ("10_to_60_min", 2, 10), ("over_60_min", 2, 10)];
+        let classes = hanging.by_age(clock).into_iter().map(|class| (class.age.into_owned(), class.holds, class.coins));
+        let expected = [("under_1_min", 1, 5), ("1_to_10_min", 2, 10), ("10_to_60_min", 2, 10), ("over_60_min", 2, 10)]
+            .map(|(age, holds, coins)| (age.to_owned(), holds, coins));
         assert_eq!(classes.collect::<Vec<_>>(), expected);
     }
 }

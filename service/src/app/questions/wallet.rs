@@ -24,18 +24,18 @@ pub struct Question {
 }
 
 /// A wallet.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     pub user: UserId,
     /// The clock of the answer.
     pub as_of: Timestamp,
     /// What the account holds by what is recorded, lapsed lots included.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub balance: i128,
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub debt: u128,
     /// What could be spent at that time.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     pub spendable: u128,
     /// In burn order.
     pub lots: Vec<KnownLot>,
@@ -43,7 +43,7 @@ pub struct Answer {
 }
 
 /// A lot, and what is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct KnownLot {
     #[serde(flatten)]
     pub lot: Lot,
@@ -53,7 +53,7 @@ pub struct KnownLot {
 }
 
 /// An order whose coins are on hold.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct OpenOrder {
     #[serde(flatten)]
     pub order: Order,
@@ -62,7 +62,7 @@ pub struct OpenOrder {
 }
 
 /// Where a lot came from.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// A payment.
@@ -72,7 +72,7 @@ pub enum Origin {
 }
 
 /// A user's lots.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LotsOf {
     pub user: UserId,
     /// The clock of the answer.

@@ -1,6 +1,6 @@
 //! Why an account holds what it holds.
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 use chrono_tz::Tz;
 use ledger::postings_of;
@@ -35,7 +35,7 @@ fn few() -> usize {
 }
 
 /// What an account holds, and its last changes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     pub account: Account,
     /// The clock of the answer.
@@ -49,7 +49,7 @@ pub struct Answer {
 }
 
 /// What an account holds of one asset.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Balance {
     pub asset: String,
     /// A sum: a decimal string, whatever the asset.
@@ -57,7 +57,7 @@ pub struct Balance {
 }
 
 /// What one event did to the account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Change {
     /// Where it is recorded.
     pub record: String,
@@ -65,7 +65,7 @@ pub struct Change {
     pub time: Timestamp,
     /// When it happened.
     pub occurred_at: Timestamp,
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
     pub asset: String,
     /// Plus is what the platform owes to the account's holder.
     pub amount: String,
@@ -114,7 +114,7 @@ impl Question {
                 record: words::place(record),
                 time: record.time,
                 occurred_at: record.happened_at(),
-                event: event.kind(),
+                event: event.kind().into(),
                 asset: asset.to_string(),
                 amount: asset.show(amount),
                 balance: asset.show(balance),
