@@ -4,6 +4,7 @@
 mod access;
 mod app;
 mod cli;
+mod client;
 mod feed;
 mod files;
 mod http;
@@ -23,7 +24,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Warnings and errors, unless `GIFTLEDGER_LOG` asks for more or less.
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read();
     match cli.run() {
         Ok(cli::Ended::Well) => ExitCode::SUCCESS,
         Ok(cli::Ended::WithFault) => ExitCode::from(1),
@@ -68,17 +68,21 @@ fn run() -> ExitCode {
             output::complain(&schemas::visible_lines(&format!("{error:#}")));
             let interrupted = match error.downcast_ref::<app::Error>() {
                 Some(error) => error.interrupted(),
-                None => error.downcast_ref::<signals::Interrupted>(),
+                None => error.chain().find_map(|cause| cause.downcast_ref::<signals::Interrupted>()),
             };
             if let Some(interrupted) = interrupted {
                 return ExitCode::from(interrupted.exit_code());
             }
             // What the ledger found wrong or refused is a fault; the rest is a matter of how it was called.
-            ExitCode::from(if error.chain().any(app::is_fault) { 1 } else { 2 })
+            ExitCode::from(if error.chain().any(|cause| app::is_fault(cause) || client::is_fault(cause)) {
+                1
+            } else {
+                2
+            })
         }
     }
 }
 
 fn is_unanswered(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(app::Error::Unanswered { .. }))
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(app::Error::Unanswered { .. })))
 }

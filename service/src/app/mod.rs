@@ -6,9 +6,11 @@ pub mod asked;
 mod error;
 mod ledger;
 pub mod questions;
+mod said;
 mod watch;
 
 pub use error::{Error, Result, is_fault};
 pub use ledger::Ledger;
 pub use questions::orders::{Age, parse_coins};
+pub use said::Said;
 pub use watch::{Told, Unit, Unwatched, Watch, Work};

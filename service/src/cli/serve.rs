@@ -38,7 +38,7 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger().accepting_clock(self.accept_clock);
+        let ledger = global.ledger()?.accepting_clock(self.accept_clock);
         let engine = Arc::new(ledger.start_or_make(self.shards)?);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the server")?;

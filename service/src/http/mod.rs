@@ -43,6 +43,7 @@ pub fn router(door: Door) -> Router {
         .route("/v1/users/{user}/history", get(questions::history))
         .route("/v1/orders", get(questions::orders))
         .route("/v1/orders/{order}", get(questions::order))
+        .route("/v1/accounts", get(questions::accounts))
         .route("/v1/accounts/{account}", get(questions::account))
         .route("/v1/accounts/{account}/history", get(questions::account_history))
         .route("/v1/accounts/{account}/why", get(questions::account_why))

@@ -25,7 +25,7 @@ const MOST: u64 = 1_000;
 const REFUSED: &str = "refused";
 
 /// Records in the order in which they were recorded.
-#[derive(Debug, clap::Args, Deserialize)]
+#[derive(Debug, Clone, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Only this subject's, such as `user:u1` or `claim:transaction:apple/t1`.
