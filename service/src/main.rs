@@ -66,10 +66,9 @@ fn run() -> ExitCode {
         Err(error) if output::is_closed_pipe(&error) && !is_unanswered(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&schemas::visible_lines(&format!("{error:#}")));
-            let interrupted = match error.downcast_ref::<app::Error>() {
-                Some(error) => error.interrupted(),
-                None => error.chain().find_map(|cause| cause.downcast_ref::<signals::Interrupted>()),
-            };
+            let of_app = error.downcast_ref::<app::Error>().and_then(app::Error::interrupted);
+            let of_client = error.downcast_ref::<client::Error>().and_then(client::Error::interrupted);
+            let interrupted = of_app.or(of_client).or_else(|| error.downcast_ref::<signals::Interrupted>());
             if let Some(interrupted) = interrupted {
                 return ExitCode::from(interrupted.exit_code());
             }
@@ -84,5 +83,6 @@ fn run() -> ExitCode {
 }
 
 fn is_unanswered(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(app::Error::Unanswered { .. })))
+    let of_client = error.downcast_ref().is_some_and(client::Error::is_unanswered);
+    of_client || matches!(error.downcast_ref(), Some(app::Error::Unanswered { .. }))
 }

@@ -187,6 +187,20 @@ impl Error {
         }
     }
 
+    /// What asked it to end, if that is why it did.
+    pub fn interrupted(&self) -> Option<&Interrupted> {
+        match self {
+            Self::Interrupted(interrupted) => Some(interrupted),
+            Self::App(error) => error.interrupted(),
+            _ => None,
+        }
+    }
+
+    /// Whether nobody took the answers.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::App(app::Error::Unanswered { .. }))
+    }
+
     /// Whether there is no such thing.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Problem(problem) if problem.status == StatusCode::NOT_FOUND)
