@@ -87,34 +87,32 @@ pub struct Global {
 struct Called {
     /// Its name.
     command: String,
-    /// What was typed, not taken from the environment.
-    data: bool,
-    server: bool,
-    token: bool,
-    token_file: bool,
-    /// Whether the environment names a folder.
-    data_set: bool,
+    /// What was typed of where the ledger is and who asks.
+    typed: Vec<&'static str>,
+    /// What of it the environment says.
+    set: Vec<&'static str>,
 }
 
 impl Called {
     fn of(matches: &ArgMatches) -> Self {
-        let from = |name: &str, source| matches.value_source(name) == Some(source);
-        let typed = |name: &str| from(name, ValueSource::CommandLine);
-        Self {
-            command: matches.subcommand_name().unwrap_or_default().to_owned(),
-            data: typed("data"),
-            server: typed("server"),
-            token: typed("token"),
-            token_file: typed("token_file"),
-            data_set: from("data", ValueSource::EnvVariable),
-        }
+        let from = |source| {
+            let names = ["data", "server", "token", "token_file"].into_iter();
+            names.filter(|name| matches.value_source(name) == Some(source)).collect()
+        };
+        let command = matches.subcommand_name().unwrap_or_default().to_owned();
+        Self { command, typed: from(ValueSource::CommandLine), set: from(ValueSource::EnvVariable) }
+    }
+
+    fn is_typed(&self, name: &str) -> bool {
+        self.typed.contains(&name)
     }
 }
 
 impl Global {
     /// The server, where the ledger is behind one. What is typed goes before what is set.
     fn chosen_server(&self) -> Result<Option<&str>> {
-        let Called { data, server, data_set, .. } = self.called;
+        let (data, server) = (self.called.is_typed("data"), self.called.is_typed("server"));
+        let data_set = self.called.set.contains(&"data");
         match (&self.server, server, data) {
             (Some(_), true, true) => bail!("--data names a folder and --server a server: name one of them"),
             (Some(_), false, false) if data_set => {
@@ -127,7 +125,7 @@ impl Global {
 
     /// The server that was typed.
     fn typed_server(&self) -> Option<&str> {
-        self.server.as_deref().filter(|_| self.called.server)
+        self.server.as_deref().filter(|_| self.called.is_typed("server"))
     }
 
     /// Where the ledger is, for what can be asked and done in both places.
@@ -147,7 +145,7 @@ impl Global {
 
     /// The token; what is typed goes before what is set.
     fn token(&self) -> Result<Option<String>> {
-        let Called { token, token_file, .. } = self.called;
+        let (token, token_file) = (self.called.is_typed("token"), self.called.is_typed("token_file"));
         match (&self.token, &self.token_file) {
             (Some(_), Some(_)) if token == token_file => {
                 bail!(
@@ -170,7 +168,7 @@ impl Global {
                 schemas::visible(server)
             );
         }
-        if self.called.token || self.called.token_file {
+        if self.called.is_typed("token") || self.called.is_typed("token_file") {
             bail!("a token is for a server: name it with --server URL, or leave the token out");
         }
         Ok(LedgerDir::new(&self.data))

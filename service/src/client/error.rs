@@ -167,15 +167,11 @@ impl Error {
         body: &[u8],
     ) -> Self {
         let read = |body| Ok::<_, serde_json::Error>((serde_json::from_slice(body)?, serde_json::from_slice(body)?));
-        match read(body) {
-            Ok((Fields { detail, code }, said)) => {
-                Box::new(Problem { status, code, detail, retry_after, server: server.clone(), said }).into()
-            }
-            Err(_) => {
-                let media_type = "a problem without a code".to_owned();
-                Self::Stranger { server: server.to_string(), status, media_type }
-            }
+        if let Ok((Fields { detail, code }, said)) = read(body) {
+            return Box::new(Problem { status, code, detail, retry_after, server: server.clone(), said }).into();
         }
+        let media_type = "a problem without a code".to_owned();
+        Self::Stranger { server: server.to_string(), status, media_type }
     }
 
     /// When it may help to ask again, if it may: what broke off, and what the server says is for a while.

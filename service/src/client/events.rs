@@ -92,7 +92,7 @@ impl Server {
             }
             left = left.map(|left| left.saturating_sub(answer.records.len() as u64));
             let Some(last) = answer.last.filter(|_| answer.more) else { break };
-            page.after = Some(last.parse::<AsOf>().map_err(|error| Error::Unusable(error.to_string()))?);
+            page.after = Some(last.parse::<AsOf>().map_err(Error::Unusable)?);
             // All pages end where the first one did, unless a moment was named.
             page.as_of = page.as_of.or(Some(AsOf::Time(answer.as_of)));
         }

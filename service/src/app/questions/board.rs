@@ -65,14 +65,14 @@ pub struct Answer {
     /// Where the month begins and ends; absent where no month is asked for.
     pub zone: Option<Zone>,
     /// From the first rank on.
-    pub ranks: Vec<Rank>,
+    pub ranks: Vec<Place>,
     /// How many more members there are.
     pub more: usize,
 }
 
 /// A place on a board.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Rank {
+pub struct Place {
     /// From 1; no two members share one.
     pub rank: u64,
     /// The id of who it is.
@@ -84,7 +84,7 @@ pub struct Rank {
     pub reached_at: Timestamp,
 }
 
-impl Rank {
+impl Place {
     fn of(row: &projections::Row) -> Self {
         let (rank, member, score, reached_at) = (row.rank, row.member.to_string(), row.score, row.reached_at);
         Self { rank, member, score, reached_at }
@@ -122,7 +122,7 @@ impl Question {
             board.apply(record);
         })?;
         let ranking = board.ranking();
-        let ranks: Vec<Rank> = ranking.rows().iter().take(self.top).map(Rank::of).collect();
+        let ranks: Vec<Place> = ranking.rows().iter().take(self.top).map(Place::of).collect();
         let more = ranking.rows().len() - ranks.len();
         Ok(Answer { as_of: clock, zone, ranks, more })
     }
