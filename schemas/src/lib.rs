@@ -54,6 +54,6 @@ pub use reference::{Change, Entity, GiftItem, GuildTerms, Membership, StreamerTe
 pub use rejection::Rejection;
 pub use shares::{CoinsChange, FirstShare, ShareHeld, ShareMoved, held_shares, shares_between};
 pub use subject::Subject;
-pub use sum::serialize_sum;
+pub use sum::{deserialize_sum, serialize_sum};
 pub use text::{visible, visible_lines, write_json};
 pub use time::{Month, TimeError, Timestamp, parse_zone};

@@ -4,9 +4,9 @@
 //! no such bound, so a field that holds sums holds decimal strings, small ones too: readers never meet
 //! two kinds of value in one field.
 
-use std::fmt::Display;
+use std::{fmt::Display, str::FromStr};
 
-use serde::Serializer;
+use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 /// A sum as a decimal string, for `#[serde(serialize_with = "…")]`.
 ///
@@ -14,4 +14,12 @@ use serde::Serializer;
 /// What the serializer says.
 pub fn serialize_sum<S: Serializer>(sum: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(sum)
+}
+
+/// The same read back, for `#[serde(deserialize_with = "…")]`.
+///
+/// # Errors
+/// What the deserializer says; what is wrong with the text.
+pub fn deserialize_sum<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }

@@ -4,6 +4,7 @@
 mod access;
 mod app;
 mod cli;
+mod client;
 mod config;
 mod feed;
 mod files;
@@ -25,8 +26,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
-
 /// A mistake of ours ends a command with a sentence, not with the inside of the program.
 fn say_whose_mistake(panic: &PanicHookInfo<'_>) {
     if ledger::is_catching() {
@@ -47,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read();
     match cli.run() {
         Ok(cli::Ended::Well) => ExitCode::SUCCESS,
         Ok(cli::Ended::WithFault) => ExitCode::from(1),
@@ -55,19 +54,23 @@ fn run() -> ExitCode {
         Err(error) if output::is_closed_pipe(&error) && !is_unanswered(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&schemas::visible_lines(&format!("{error:#}")));
-            let interrupted = match error.downcast_ref::<app::Error>() {
-                Some(error) => error.interrupted(),
-                None => error.downcast_ref::<signals::Interrupted>(),
-            };
+            let of_app = error.downcast_ref::<app::Error>().and_then(app::Error::interrupted);
+            let of_client = error.downcast_ref::<client::Error>().and_then(client::Error::interrupted);
+            let interrupted = of_app.or(of_client).or_else(|| error.downcast_ref::<signals::Interrupted>());
             if let Some(interrupted) = interrupted {
                 return ExitCode::from(interrupted.exit_code());
             }
             // What the ledger found wrong or refused is a fault; the rest is a matter of how it was called.
-            ExitCode::from(if error.chain().any(app::is_fault) { 1 } else { 2 })
+            ExitCode::from(if error.chain().any(|cause| app::is_fault(cause) || client::is_fault(cause)) {
+                1
+            } else {
+                2
+            })
         }
     }
 }
 
 fn is_unanswered(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(app::Error::Unanswered { .. }))
+    let of_client = error.downcast_ref().is_some_and(client::Error::is_unanswered);
+    of_client || matches!(error.downcast_ref(), Some(app::Error::Unanswered { .. }))
 }

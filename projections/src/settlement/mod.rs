@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use chrono_tz::Tz;
 use schemars::JsonSchema;
 use schemas::{Currency, Entity, GuildId, Hash, Money, Month, Share, StreamerId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, InForce, Result, Tallies};
 use arithmetic::{Kept, sum_of};
@@ -22,14 +22,14 @@ pub use arithmetic::{claw_back_candidate, share_towards_zero, worth_floor};
 pub use debts::{Debt, Debts};
 
 /// What a month pays, by the records and terms that it was calculated from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Payout {
     /// The month.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "Month")]
     pub month: Month,
     /// Whose months.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "String")]
     pub zone: Tz,
     /// What is paid out in.
@@ -51,12 +51,12 @@ pub struct Payout {
 }
 
 /// What a streamer is paid. One who had two shares in the month has two lines; one without a base has none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema, Deserialize)]
 pub struct StreamerLine {
     /// Who.
     pub streamer: StreamerId,
     /// Coins that pay out; negative where more was refunded than given.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "String")]
     pub base: i128,
     /// The streamer's share of it.
@@ -66,12 +66,12 @@ pub struct StreamerLine {
 }
 
 /// What a guild is paid. One that had two shares in the month has two lines; one without a base has none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema, Deserialize)]
 pub struct GuildLine {
     /// Which.
     pub guild: GuildId,
     /// Coins that pay out, of its streamers; negative where more was refunded than given.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "String")]
     pub base: i128,
     /// The guild's share of it.
@@ -81,11 +81,11 @@ pub struct GuildLine {
 }
 
 /// The gifts that name no streamer, which nobody is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "HouseLine")]
 pub struct House {
     /// Coins that would pay out.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "String")]
     pub base: i128,
     /// Their worth, to the minor unit downwards; part of what stays with the platform.
@@ -95,11 +95,11 @@ pub struct House {
 /// The check line: streamers + guilds + platform = worth. The platform's part is summed up from what
 /// each line leaves, the worth is taken from the whole base at once, so a gift that got lost on the
 /// way to the lines shows as a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "SettlementCheck")]
 pub struct Check {
     /// All coins that pay out in the month, the house's included.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "String")]
     pub base: i128,
     /// Their worth, to the minor unit downwards.

@@ -7,10 +7,12 @@ mod error;
 mod ledger;
 mod open_holds;
 pub mod questions;
+mod said;
 mod watch;
 
 pub use error::{Error, Result, is_fault};
 pub use ledger::Ledger;
 pub use open_holds::{Class, Holds, OpenHolds};
 pub use questions::orders::{Age, parse_coins};
+pub use said::Said;
 pub use watch::{Told, Unit, Unwatched, Watch, Work};

@@ -2,6 +2,7 @@
 //! of all users, then it follows the log, so that nobody who asks makes the decider wait.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     io,
     sync::{
@@ -19,7 +20,7 @@ use ledger::{
 };
 use schemars::JsonSchema;
 use schemas::{Event, Order, OrderId, Record, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::{runtime::Builder, sync::Notify, time::sleep};
 
 const SECOND_NANOS: i64 = 1_000_000_000;
@@ -33,13 +34,13 @@ const REST: u32 = 3;
 const TURN: Duration = Duration::from_millis(20);
 
 /// Holds of one class of age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Class {
     /// `under_1_min`, `1_to_10_min`, `10_to_60_min`, `over_60_min`.
-    pub age: &'static str,
+    pub age: Cow<'static, str>,
     pub holds: u64,
     /// On hold in them: a sum, so a decimal string.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "String")]
     pub coins: u128,
 }
@@ -92,7 +93,7 @@ impl Holds {
     /// How many there are of each age, to the second.
     pub fn by_age(&self, clock: Timestamp) -> [Class; AGES.len()] {
         let now = clock.nanos().div_euclid(SECOND_NANOS);
-        let mut classes = AGES.map(|(age, _)| Class { age, holds: 0, coins: 0 });
+        let mut classes = AGES.map(|(age, _)| Class { age: age.into(), holds: 0, coins: 0 });
         let [young @ .., old] = &mut classes;
         let mut rest = (self.orders.len() as u64, self.coins);
         // The youngest first, as they stand last. What is older than an hour is what is left.
@@ -259,14 +260,16 @@ mod tests {
         for (sequence, minutes) in (1..).zip([0, 1, 9, 10, 59, 60, 100]) {
             holds.note_order(&order(sequence, placed(minutes), 5, Status::Held));
         }
-        let classes = |holds: &Holds| holds.by_age(clock).map(|class| (class.age, class.holds, class.coins));
+        let classes =
+            |holds: &Holds| holds.by_age(clock).map(|class| (class.age.into_owned(), class.holds, class.coins));
+        let owned = |(age, holds, coins): (&str, u64, u128)| (age.to_owned(), holds, coins);
         let expected = [("under_1_min", 1, 5), ("1_to_10_min", 2, 10), ("10_to_60_min", 2, 10), ("over_60_min", 2, 10)];
-        assert_eq!(classes(&holds), expected);
+        assert_eq!(classes(&holds), expected.map(owned));
         holds.note_order(&order(2, placed(1), 3, Status::Unknown));
         holds.note_order(&order(6, placed(60), 5, Status::Released));
         holds.note_order(&order(9, placed(60), 5, Status::Fulfilled));
         let expected = [("under_1_min", 1, 5), ("1_to_10_min", 2, 8), ("10_to_60_min", 2, 10), ("over_60_min", 1, 5)];
-        assert_eq!(classes(&holds), expected);
+        assert_eq!(classes(&holds), expected.map(owned));
         let before = Timestamp::from_nanos(0);
         assert_eq!(holds.by_age(before)[0].holds, 6, "a clock that is behind finds them young");
     }

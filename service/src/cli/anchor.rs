@@ -43,7 +43,7 @@ impl Anchor {
                 let key = SecretKey::parse(&files::read_secret(&file)?).with_context(|| {
                     format!("{} is no key: one is made with: giftledger anchor --new-key FILE", file.display())
                 })?;
-                let head = global.ledger_to_read().read()?.head();
+                let head = global.ledger_to_read()?.read()?.head();
                 let anchor = Statement::sign(&head, SystemClock.now(), &key);
                 match self.out {
                     None => print_json(&anchor)?,

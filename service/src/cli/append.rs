@@ -2,19 +2,15 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 use ledger::Lines;
 
-use super::{Ended, Global, ToWrite};
-use crate::{
-    app::actions::append::{Answered, append},
-    ledger_dir::working,
-    output::{json_line, stdout},
-};
+use super::{Ended, Global, Start, ToWrite};
+use crate::output::stdout;
 
 /// Append commands: NDJSON in, an answer line each out.
 ///
@@ -35,14 +31,9 @@ impl Append {
     pub fn run(self, global: &Global) -> Result<Ended> {
         let input = open(self.file.as_deref())?;
         let order = if self.unordered { Lines::Independent } else { Lines::InOrder };
-        let engine = global.ledger_to_write(&self.to_write).start(None)?;
-        let caller = self.to_write.caller();
-        let mut out = stdout();
-        let print = |answers: &[Answered]| -> Result<()> {
-            answers.iter().try_for_each(|answered| json_line(&mut out, answered))?;
-            Ok(out.flush()?)
-        };
-        let appended = working(engine, |engine| Ok(append(engine, &caller, input, order, print)?))?;
+        let home = global.home()?;
+        let appended =
+            home.write(&self.to_write, Start::Existing, |ledger| ledger.append(input, order, &mut stdout()))?;
         Ok(Ended::with(appended.taken == appended.lines))
     }
 }

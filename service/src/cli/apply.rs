@@ -6,15 +6,14 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use ledger::{Caller, Engine};
-use schemas::{Change, Shard};
+use schemas::Shard;
 
-use super::{Ended, Global, ToWrite, watched};
+use super::{Ended, Global, Start, ToWrite};
 use crate::{
     app::actions::reference,
-    ledger_dir::{LedgerDir, shell_quoted, working},
+    ledger_dir::shell_quoted,
     output::{ask, print_json, say},
-    platform_file::{Applied, Difference, Published},
+    platform_file::Difference,
 };
 
 /// Withdrawn items that a question names; the difference above it names all.
@@ -58,7 +57,7 @@ impl Pruning {
     }
 
     /// Asks whether items shall be withdrawn, if any are; `typed` is the command that says so itself.
-    fn confirm(self, difference: &Difference, typed: &str) -> Result<()> {
+    pub fn confirm(self, difference: &Difference, typed: &str) -> Result<()> {
         let withdrawn: Vec<&str> = difference.withdrawn().map(schemas::ItemId::as_str).collect();
         if withdrawn.is_empty() || self.yes {
             return Ok(());
@@ -80,11 +79,10 @@ impl Pruning {
 
 impl Apply {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let wanted = reference::read_file(&self.file)?;
-        let ledger = global.ledger_to_write(&self.to_write);
+        let file = reference::read_file(&self.file)?;
+        let home = global.home()?;
         if self.dry_run {
-            let published = if ledger.exists()? { Published::read(&watched(&ledger))? } else { Published::default() };
-            let difference = reference::preview(&published, &wanted, self.pruning.prune)?;
+            let difference = home.difference(&file, self.pruning.is_asked())?;
             if global.json {
                 difference.changes.iter().try_for_each(print_json)?;
             } else {
@@ -92,10 +90,14 @@ impl Apply {
             }
             return Ok(Ended::Well);
         }
-        let typed = ledger.typed(&format!("apply -f {} --prune --yes", shell_quoted(&self.file.display().to_string())));
-        let show = |difference: &Difference| if global.json { Ok(()) } else { say(difference) };
-        let applied = working(ledger.start_or_make(self.shards)?, |engine| {
-            apply(engine, &ledger, &wanted, self.pruning, &typed, show)
+        let typed = home.typed(&format!("apply -f {} --prune --yes", shell_quoted(&self.file.display().to_string())));
+        let applied = home.write(&self.to_write, Start::OrMake(self.shards), |ledger| {
+            ledger.publish(&file, self.pruning.is_asked(), |difference| {
+                if !global.json {
+                    say(difference)?;
+                }
+                self.pruning.confirm(difference, &typed)
+            })
         })?;
         if global.json {
             print_json(&applied)?;
@@ -104,21 +106,4 @@ impl Apply {
         }
         Ok(Ended::Well)
     }
-}
-
-/// Shows what differs, asks where items would be withdrawn, and publishes it. `typed` is the command that withdraws
-/// without asking.
-pub fn apply(
-    engine: &Engine,
-    ledger: &LedgerDir,
-    wanted: &[Change],
-    pruning: Pruning,
-    typed: &str,
-    show: impl FnOnce(&Difference) -> Result<()>,
-) -> Result<Applied> {
-    let published = Published::read(&watched(ledger))?;
-    let difference = reference::preview(&published, wanted, pruning.prune)?;
-    show(&difference)?;
-    pruning.confirm(&difference, typed)?;
-    Ok(reference::publish(engine, &Caller::cli(), &published, &difference)?)
 }

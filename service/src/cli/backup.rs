@@ -43,7 +43,7 @@ impl Backup {
             });
         }
         let folder = self.to.unwrap_or_default();
-        let ledger = global.ledger();
+        let ledger = global.ledger()?;
         ledger.must_exist()?;
         let mut step = Progress::of_bytes("copying");
         let disk: Arc<dyn Disk> = ledger.disk();

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use anyhow::{Result, bail};
-use replay::AsOf;
 
 use super::{Ended, Global};
 use crate::{
@@ -30,8 +29,8 @@ impl Balance {
         if self.history {
             return self.history(global);
         }
-        let ledger = global.ledger_to_read();
-        let held = self.question.ask(&ledger)?;
+        let home = global.home()?;
+        let held = home.ask(&self.question)?;
         let mut out = stdout();
         if global.json {
             held.balances.iter().try_for_each(|balance| json_line(&mut out, balance))?;
@@ -42,7 +41,7 @@ impl Balance {
                 .map(|held| vec![held.account.to_string(), thousands(&held.balance), held.asset.clone()]);
             writeln!(out, "{}", table(&["account", "balance", "asset"], &[1], rows))?;
             if let Some(as_of) = self.question.as_of {
-                let zone = ledger.shown_zone(as_of)?;
+                let zone = home.shown_zone(Some(as_of))?;
                 writeln!(out, "as of {} ({}), by when it was recorded", local(held.as_of, zone), zone.name())?;
             }
         }
@@ -53,17 +52,17 @@ impl Balance {
     fn history(&self, global: &Global) -> Result<Ended> {
         let Balances { accounts, as_of, .. } = &self.question;
         let [account] = &accounts[..] else { bail!("--history is of one account") };
-        let ledger = global.ledger_to_read();
-        let changes = History { account: account.clone(), as_of: *as_of }.ask(&ledger)?;
+        let home = global.home()?;
+        let changes = home.ask(&History { account: account.clone(), as_of: *as_of })?.changes;
         let mut out = stdout();
         if global.json {
             changes.iter().try_for_each(|change| json_line(&mut out, change))?;
         } else {
-            let zone = ledger.shown_zone(as_of.unwrap_or(AsOf::End))?;
+            let zone = home.shown_zone(*as_of)?;
             let rows = changes.iter().map(|change| {
                 let (recorded, happened) = (local(change.time, zone), local(change.occurred_at, zone));
                 let (amount, balance) = (thousands(&change.amount), thousands(&change.balance));
-                vec![recorded, happened, change.record.clone(), words::event(change.event), amount, balance]
+                vec![recorded, happened, change.record.clone(), words::event(&change.event), amount, balance]
             });
             let header = [&*titled("recorded", zone), "happened", "record", "event", "change", "balance"];
             writeln!(out, "{}", table(&header, &[4, 5], rows))?;

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use anyhow::Result;
 use chrono_tz::Tz;
-use replay::AsOf;
 
 use super::{Ended, Global};
 use crate::{
@@ -24,8 +23,8 @@ pub struct Board {
 
 impl Board {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger_to_read();
-        let answer = self.question.ask(&ledger)?;
+        let home = global.home()?;
+        let answer = home.ask(&self.question)?;
         if global.json {
             let mut out = stdout();
             answer.ranks.iter().try_for_each(|row| json_line(&mut out, row))?;
@@ -34,7 +33,7 @@ impl Board {
         }
         let zone = match answer.zone {
             Some(month) => month.0,
-            None => ledger.shown_zone(self.question.as_of.unwrap_or(AsOf::End))?,
+            None => home.shown_zone(self.question.as_of)?,
         };
         print(&answer, zone)?;
         Ok(Ended::Well)
@@ -44,7 +43,7 @@ impl Board {
 /// The ranks, with times in a zone.
 pub fn print(board: &Answer, zone: Tz) -> Result<()> {
     let rows = board.ranks.iter().map(|row| {
-        let member = row.member.as_str().to_owned();
+        let member = row.member.clone();
         vec![row.rank.to_string(), member, thousands(row.score), local(row.reached_at, zone)]
     });
     let mut out = stdout();

@@ -63,7 +63,7 @@ impl Given {
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub fn load(&self, global: &Global) -> Result<Loaded, config::Error> {
+    pub fn load(&self, global: &Global) -> Result<Loaded> {
         let set = self.set.iter().map(|(key, value)| ("--set", key.clone(), value.clone()));
         let named = [
             ("--listen", "listen", self.listen.map(|address| address.to_string())),
@@ -77,7 +77,7 @@ impl Given {
         let typed = Typed { file: self.config.clone(), settings: set.chain(named).collect() };
         let readable =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        config::load(&typed, global.ledger().path(), readable)
+        Ok(config::load(&typed, global.ledger()?.path(), readable)?)
     }
 }
 

@@ -4,7 +4,6 @@ use std::io::{BufWriter, StdoutLock, Write};
 
 use anyhow::Result;
 use chrono_tz::Tz;
-use replay::AsOf;
 use schemas::Record;
 
 use super::{Ended, Global};
@@ -30,17 +29,16 @@ pub struct Events {
 
 impl Events {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger_to_read();
-        let as_of = self.question.as_of.unwrap_or(AsOf::End);
-        let zone = if global.json { Tz::UTC } else { ledger.shown_zone(as_of)? };
+        let home = global.home()?;
+        let zone = if global.json { Tz::UTC } else { home.shown_zone(self.question.as_of)? };
         let mut printed = Printed::new(global.json, zone);
         if self.follow {
-            self.question.follow(&ledger, |seen| match seen {
+            home.follow(&self.question, |seen| match seen {
                 Seen::Record(record) => printed.record(record),
                 Seen::CaughtUp => printed.show(),
             })?;
         } else {
-            self.question.each(&ledger, |record| printed.record(record))?;
+            home.each(&self.question, |record| printed.record(record))?;
         }
         printed.show()?;
         Ok(Ended::Well)

@@ -51,7 +51,7 @@ impl Export {
     }
 
     fn write(&self, global: &Global, out: impl Write) -> Result<()> {
-        let (ledger, as_of) = (global.ledger_to_read(), self.as_of.unwrap_or(AsOf::End));
+        let (ledger, as_of) = (global.ledger_to_read()?, self.as_of.unwrap_or(AsOf::End));
         let zone = match (self.format, &self.zone) {
             (Format::Ndjson, None) if self.year.is_none() => chrono_tz::UTC, // has no dates of its own
             (_, zone) => ledger.zone(zone.as_deref(), as_of)?,

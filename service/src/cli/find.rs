@@ -27,10 +27,10 @@ pub struct Find {
 
 impl Find {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger_to_read();
-        let answer = self.question.ask(&ledger)?;
-        let wallet = |user: &UserId| global.ledger().typed(&format!("wallet {}", shell_quoted(user.as_str())));
-        show(global, &ledger, (&answer, self.question.as_of), |out, answer, zone| {
+        let home = global.home()?;
+        let answer = home.ask(&self.question)?;
+        let wallet = |user: &UserId| home.typed(&format!("wallet {}", shell_quoted(user.as_str())));
+        show(global, &home, (&answer, self.question.as_of), |out, answer, zone| {
             print(out, answer, zone)?;
             if let Some(user) = &answer.user {
                 writeln!(out, "it is a user: {}", wallet(user))?;

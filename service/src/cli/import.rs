@@ -5,11 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use schemas::Shard;
 
-use super::{
-    Ended, Global, ToWrite,
-    apply::{Pruning, apply},
-    watched,
-};
+use super::{Ended, Global, ToWrite, Writing, apply::Pruning, watched};
 use crate::{
     app::actions::{
         import::{self, Begin, Imported},
@@ -64,15 +60,18 @@ impl Import {
             bail!("--prune is about the items that a platform file does not name; name the file with --platform");
         }
         let wanted = self.platform.as_deref().map(reference::read_file).transpose()?;
-        let ledger = global.ledger_to_write(&self.to_write);
+        let ledger = global.ledger_to_write(&self.to_write)?;
         let engine = if wanted.is_some() { ledger.start_or_make(self.shards)? } else { ledger.start(self.shards)? };
+        let asked = watched(&ledger);
         let begin = Begin { from_start: self.from_start, anew: self.typed(&ledger, " --from-start") };
         let import::Ended { imported, stopped } = working(engine, |engine| {
             if let Some(wanted) = &wanted {
                 let typed = self.typed(&ledger, " --prune --yes");
-                apply(engine, &ledger, wanted, self.pruning, &typed, |_| Ok(()))?;
+                let writing = Writing::Engine { engine, ledger: &asked, caller: self.to_write.caller() };
+                writing
+                    .publish(wanted, self.pruning.is_asked(), |difference| self.pruning.confirm(difference, &typed))?;
             }
-            Ok(import.run(engine, &watched(&ledger), &begin)?)
+            Ok(import.run(engine, &asked, &begin)?)
         })?;
         print(&imported, false, global.json)?;
         if let Some(stopped) = stopped {

@@ -27,7 +27,7 @@ struct Made {
 
 impl Init {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger();
+        let ledger = global.ledger()?;
         let engine = ledger.make(self.shards)?;
         let shards = engine.shards();
         let head = engine.close()?;

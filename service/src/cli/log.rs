@@ -38,8 +38,8 @@ pub enum Log {
 
 impl Log {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        global.ledger().must_exist()?;
-        let disk = global.ledger().disk();
+        global.ledger()?.must_exist()?;
+        let disk = global.ledger()?.disk();
         match self {
             Self::Inspect { segment: Some(name) } => frames(global, &*disk, &name),
             Self::Inspect { segment: None } => inspect(global, &log::inspect(&*disk)?),
@@ -111,7 +111,7 @@ fn inspect(global: &Global, found: &Inspection) -> Result<Ended> {
         writeln!(out, "DAMAGE: {} at byte {}: {}", problem.file, problem.offset, problem.what)?;
     }
     if !found.problems.is_empty() {
-        writeln!(out, "What can be done about it: {}", global.ledger().typed("log repair"))?;
+        writeln!(out, "What can be done about it: {}", global.ledger()?.typed("log repair"))?;
     }
     out.flush()?;
     Ok(Ended::with(found.problems.is_empty()))
@@ -179,7 +179,7 @@ fn explain(global: &Global, found: &Diagnosis, applied: bool, from: Option<&Path
     // Whole, so that whoever types it does what was shown and nothing else.
     let from_backup =
         from.map_or_else(String::new, |from| format!(" --from {}", shell_quoted(&from.to_string_lossy())));
-    let apply = global.ledger().typed(&format!("log repair --apply{from_backup}"));
+    let apply = global.ledger()?.typed(&format!("log repair --apply{from_backup}"));
     if global.json {
         let next = (!applied && !found.is_sound()).then_some(&apply);
         json_line(&mut out, &json!({ "applied": applied && !found.is_sound(), "diagnosis": found, "next": next }))?;
@@ -210,7 +210,7 @@ fn explain(global: &Global, found: &Diagnosis, applied: bool, from: Option<&Path
             found.lineage
         )?;
         if from.is_none() && !applied {
-            let with = global.ledger().typed("log repair --from BACKUP");
+            let with = global.ledger()?.typed("log repair --from BACKUP");
             writeln!(out, "A backup may have what is missing: {with}")?;
         }
     }

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use anyhow::Result;
 use chrono_tz::Tz;
-use replay::AsOf;
 use schemas::OrderKind;
 
 use super::{Ended, Global};
@@ -27,8 +26,8 @@ pub struct Orders {
 
 impl Orders {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger_to_read();
-        let answer = self.question.ask(&ledger)?;
+        let home = global.home()?;
+        let answer = home.ask(&self.question)?;
         let mut out = stdout();
         if global.json {
             answer.orders.iter().try_for_each(|order| json_line(&mut out, order))?;
@@ -36,7 +35,7 @@ impl Orders {
                 complain(&format_args!("and {} older ones: raise --limit", thousands(answer.more)));
             }
         } else {
-            print(&mut out, &answer, ledger.shown_zone(self.question.as_of.unwrap_or(AsOf::End))?)?;
+            print(&mut out, &answer, home.shown_zone(self.question.as_of)?)?;
         }
         out.flush()?;
         Ok(Ended::Well)

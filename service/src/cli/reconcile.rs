@@ -52,7 +52,7 @@ impl Gifts {
             FileColumns { id: self.id, amount: self.amount, decimals: self.decimals, id_prefix: self.id_prefix };
         let (source, _) = open_source(&self.file)?;
         let mut comparison = Comparison::with_file(source, &self.file.display().to_string(), &columns)?;
-        global.ledger_to_read().fold(AsOf::End, |record| {
+        global.ledger_to_read()?.fold(AsOf::End, |record| {
             comparison.take_record(record);
         })?;
         let report = comparison.finish();

@@ -35,7 +35,7 @@ pub struct Restore {
 
 impl Restore {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger();
+        let ledger = global.ledger()?;
         // Before anything is made: what is restored half could be opened by anybody.
         copies::check(&self.from)?;
         let old = self.in_place_of.as_ref().filter(|_| !self.new_lineage).map(OsDisk::new);

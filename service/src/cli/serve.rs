@@ -32,7 +32,7 @@ impl Serve {
                 config.limits.connections
             ));
         }
-        let ledger = global.ledger().accepting_clock(config.accept_clock);
+        let ledger = global.ledger()?.accepting_clock(config.accept_clock);
         let engine = ledger.start_or_make(config.shards)?;
         http::run(&config, &ledger, engine, async |address, _| {
             if global.json {

@@ -27,7 +27,7 @@ pub struct Settle {
 
 impl Settle {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let answer = self.question.ask(&global.ledger_to_read())?;
+        let answer = global.home()?.ask(&self.question)?;
         let Answer { payout, position, as_of, .. } = &answer;
         if global.json {
             print_json(&answer)?;

@@ -44,7 +44,7 @@ struct ShownShard {
 impl Snapshot {
     #[expect(clippy::unused_self, reason = "every command runs as itself; this one has no options yet")]
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let reader = global.ledger_to_read().read()?;
+        let reader = global.ledger_to_read()?.read()?;
         let made = fold(&reader, &Plan::NOW, &AtomicBool::new(false))?;
         let written = made.is_some();
         let newest = match made {

@@ -23,9 +23,9 @@ pub struct Status {
 
 impl Status {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger_to_read();
-        let answer = self.question.ask(&ledger)?;
-        show(global, &ledger, (&answer, None), print)
+        let home = global.home()?;
+        let answer = home.ask(&self.question)?;
+        show(global, &home, (&answer, None), print)
     }
 }
 

@@ -4,20 +4,20 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Result, bail};
 use chrono_tz::Tz;
-use ledger::{Answer, Checked, Engine};
-use replay::AsOf;
 use schemas::{ActorId, Coins, CommandId, Envelope, PartName, ReasonCode, Record, Source, Timestamp, UserId, visible};
+use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Ended, Global, ToWrite};
+use super::{Ended, Global, Start, ToWrite, Writing};
 use crate::{
     app::{
-        actions::support::{self, Deed},
+        Said,
+        actions::support::{self, Deed, Preview},
         parse_coins,
         questions::order::Which,
     },
-    ledger_dir::{shell_quoted, working},
+    ledger_dir::shell_quoted,
     output::{ask, complain, print_json, stdout, thousands},
     words,
 };
@@ -166,21 +166,21 @@ impl Grant {
 
 impl How {
     fn run(self, global: &Global, deed: Deed) -> Result<Ended> {
-        let zone = if global.json { Tz::UTC } else { global.ledger_to_read().shown_zone(AsOf::End)? };
-        let engine = global.ledger_to_write(&self.to_write).start(None)?;
-        working(engine, |engine| self.act(global, engine, deed, zone))
+        let home = global.home()?;
+        let zone = if global.json { Tz::UTC } else { home.shown_zone(None)? };
+        let to_write = self.to_write.clone();
+        home.write(&to_write, Start::Existing, |ledger| self.act(global, ledger, deed, zone))
     }
 
-    fn act(self, global: &Global, engine: &Engine, deed: Deed, zone: Tz) -> Result<Ended> {
+    fn act(self, global: &Global, ledger: &Writing<'_>, deed: Deed, zone: Tz) -> Result<Ended> {
         let id = self.id.map_or_else(|| Uuid::now_v7().to_string().parse(), Ok)?;
-        let caller = self.to_write.caller();
-        let envelope = support::envelope(engine, deed, id.clone(), self.actor)?;
+        let envelope = support::envelope(deed, (id.clone(), self.actor), |place| ledger.record(place))?;
         if !self.yes {
-            let preview = support::preview(engine, &caller, &envelope)?;
+            let preview = ledger.preview(&envelope)?;
             let (is_new, is_taken) = match &preview {
-                Checked::New(record) => (true, record.event().is_some()),
-                Checked::Known(record) => (false, record.event().is_some()),
-                Checked::Nothing(_) => (false, false),
+                Preview::New(record) => (true, record.event().is_some()),
+                Preview::Known(record) => (false, record.event().is_some()),
+                Preview::Nothing(_) => (false, false),
             };
             show(global, &envelope, &preview, zone)?;
             if self.dry_run || !is_new {
@@ -202,25 +202,25 @@ impl How {
             "this is command {}; with --id it is not done twice",
             visible(&shell_quoted(id.as_str()))
         ));
-        let answer = support::carry_out(engine, &caller, envelope);
+        let answer = ledger.carry_out(envelope)?;
         tell(global, &id, &answer)
     }
 }
 
 /// What would happen, in words or as the record that would be made.
-fn show(global: &Global, envelope: &Envelope, preview: &Checked, zone: Tz) -> Result<()> {
+fn show(global: &Global, envelope: &Envelope, preview: &Preview, zone: Tz) -> Result<()> {
     let mut out = stdout();
     match (preview, global.json) {
-        (Checked::New(record), true) => print_json(&json!({ "id": envelope.id, "would_be": &**record }))?,
-        (Checked::Known(record), true) => print_json(&json!({ "id": envelope.id, "is": &**record }))?,
-        (Checked::Nothing(answer), _) => return tell(global, &envelope.id, answer).map(drop),
-        (Checked::New(record), false) => {
+        (Preview::New(record), true) => print_json(&json!({ "id": envelope.id, "would_be": &**record }))?,
+        (Preview::Known(record), true) => print_json(&json!({ "id": envelope.id, "is": &**record }))?,
+        (Preview::Nothing(answer), _) => return tell(global, &envelope.id, answer).map(drop),
+        (Preview::New(record), false) => {
             for what in words::sentences(record, zone, |_, _| true) {
                 writeln!(out, "would be: {}", visible(&what))?;
             }
             print_orders(&mut out, record, zone)?;
         }
-        (Checked::Known(record), false) => {
+        (Preview::Known(record), false) => {
             let id = visible(envelope.id.as_str());
             writeln!(out, "command {id} was decided before, in record {}:", words::place(record))?;
             for what in words::sentences(record, zone, |_, _| true) {
@@ -243,41 +243,41 @@ fn print_orders(out: &mut impl Write, record: &Record, zone: Tz) -> Result<()> {
     Ok(())
 }
 
-fn tell(global: &Global, id: &CommandId, answer: &Answer) -> Result<Ended> {
-    let well = matches!(answer, Answer::Taken(_));
+fn tell(global: &Global, id: &CommandId, answer: &Said) -> Result<Ended> {
+    let ended = Ended::with(answer.is_taken());
     if global.json {
-        let mut line = json!({ "id": id });
-        if let (Some(line), serde_json::Value::Object(answer)) = (line.as_object_mut(), serde_json::to_value(answer)?) {
-            line.extend(answer);
-        }
-        print_json(&line)?;
-        return Ok(Ended::with(well));
+        let whole = Named { id, answer };
+        print_json(&whole)?;
+        return Ok(ended);
     }
     let mut out = stdout();
     let id = shell_quoted(id.as_str());
     let id = visible(&id);
-    match answer {
-        Answer::Taken(taken) => {
-            let short = taken.shortfall.filter(|coins| !coins.is_zero());
+    let said = |name: &str| visible(answer.text(name).unwrap_or("?")).into_owned();
+    let (position, message) = (said("position"), said("message"));
+    match answer.state() {
+        "taken" => {
+            let short = answer.number("shortfall").filter(|coins| *coins > 0);
             let short = short.map(|coins| format!(", {} coins were not there", thousands(coins))).unwrap_or_default();
-            writeln!(out, "done: {}{short}, record {}-{}", words::event(taken.event), taken.shard, taken.sequence)?;
+            writeln!(out, "done: {}{short}, record {position}", words::event(&said("event")))?;
         }
-        Answer::Refused(refused) => writeln!(
+        "refused" => writeln!(out, "refused: {message} ({}), recorded as {position}", said("code"))?,
+        "conflict" => writeln!(
             out,
-            "refused: {} ({}), recorded as {}-{}",
-            visible(&refused.message),
-            refused.code,
-            refused.shard,
-            refused.sequence
+            "the id {id} stands for another command, which was {} in record {position}",
+            said("first_state")
         )?,
-        Answer::Conflict(conflict) => writeln!(
-            out,
-            "the id {id} stands for another command, which was {} in record {}-{}",
-            conflict.outcome, conflict.shard, conflict.sequence
-        )?,
-        Answer::Malformed(malformed) => writeln!(out, "it cannot be asked for: {}", visible(&malformed.message))?,
-        Answer::Unavailable(why) => writeln!(out, "it could not be decided: {why}; ask again with --id {id}")?,
+        "malformed" => writeln!(out, "it cannot be asked for: {message}")?,
+        _ => writeln!(out, "it could not be decided: {message}; ask again with --id {id}")?,
     }
     out.flush()?;
-    Ok(Ended::with(well))
+    Ok(ended)
+}
+
+/// An answer with the id of its command.
+#[derive(Serialize)]
+struct Named<'a> {
+    id: &'a CommandId,
+    #[serde(flatten)]
+    answer: &'a Said,
 }

@@ -8,7 +8,7 @@ use ledger::{Clock, SystemClock};
 use schemas::{ActorId, ChannelId, Coins, ProviderId, Source, Timestamp};
 use serde::Serialize;
 
-use super::{Ended, Global, parse_source, show};
+use super::{Ended, Global, Home, parse_source, show};
 use crate::{
     access::{
         kinds::Kind,
@@ -145,7 +145,7 @@ impl Create {
         let name = self.name.clone();
         let terms = self.terms()?;
         let secret =
-            with_store(&global.ledger(), async |store| tokens::create(store, &name, &terms, SystemClock.now()).await)?;
+            with_store(&global.ledger()?, async |store| tokens::create(store, &name, &terms, SystemClock.now()).await)?;
         if global.json {
             return show_once(&name, &secret, Some(&terms), None);
         }
@@ -195,7 +195,7 @@ impl Create {
 impl List {
     fn run(&self, global: &Global) -> Result<Ended> {
         let now = SystemClock.now();
-        let mut listed = with_store(&global.ledger(), async |store| tokens::list(store, now).await)?;
+        let mut listed = with_store(&global.ledger()?, async |store| tokens::list(store, now).await)?;
         let all = listed.len();
         if !self.all {
             listed.retain(|token| token.revoked.is_none() && token.terms.expires.is_none_or(|at| at > now));
@@ -207,14 +207,16 @@ impl List {
             return Ok(Ended::Well);
         }
         let hidden = all - listed.len();
-        show(global, &global.ledger_to_read(), (&listed, None), |out, listed, zone| print(out, listed, hidden, zone))
+        show(global, &Home::Folder(global.ledger_to_read()?), (&listed, None), |out, listed, zone| {
+            print(out, listed, hidden, zone)
+        })
     }
 }
 
 impl Rotate {
     fn run(self, global: &Global) -> Result<Ended> {
         let now = SystemClock.now();
-        let secret = with_store(&global.ledger(), async |store| {
+        let secret = with_store(&global.ledger()?, async |store| {
             tokens::rotate(store, &self.name, self.grace.millis(), now).await
         })?;
         let until = now.plus_millis(self.grace.millis());
@@ -234,7 +236,7 @@ impl Rotate {
 impl Revoke {
     fn run(self, global: &Global) -> Result<Ended> {
         let now = SystemClock.now();
-        with_store(&global.ledger(), async |store| tokens::revoke(store, &self.name, now).await)?;
+        with_store(&global.ledger()?, async |store| tokens::revoke(store, &self.name, now).await)?;
         if global.json {
             print_json(&serde_json::json!({ "name": self.name, "revoked": now }))?;
         } else {
@@ -246,7 +248,7 @@ impl Revoke {
 
 impl Refused {
     fn run(&self, global: &Global) -> Result<Ended> {
-        let newest = with_store(&global.ledger(), async |store| Ok(refused::newest(store, self.limit).await?))?;
+        let newest = with_store(&global.ledger()?, async |store| Ok(refused::newest(store, self.limit).await?))?;
         if global.json {
             let mut out = stdout();
             newest.iter().try_for_each(|attempt| json_line(&mut out, attempt))?;
@@ -254,7 +256,7 @@ impl Refused {
             return Ok(Ended::Well);
         }
         let limit = self.limit as usize;
-        show(global, &global.ledger_to_read(), (&newest, None), |out, newest, zone| {
+        show(global, &Home::Folder(global.ledger_to_read()?), (&newest, None), |out, newest, zone| {
             print_refused(out, newest, zone)?;
             if newest.len() == limit {
                 writeln!(out, "there may be older ones: raise --limit")?;

@@ -41,7 +41,7 @@ pub struct Verify {
 
 impl Verify {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger();
+        let ledger = global.ledger()?;
         let key = self.public_key.as_deref().map(public_key).transpose()?;
         let mut lines = Vec::new();
         for path in &self.anchor {

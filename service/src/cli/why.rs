@@ -24,9 +24,9 @@ pub struct Why {
 
 impl Why {
     pub fn run(self, global: &Global) -> Result<Ended> {
-        let ledger = global.ledger_to_read();
-        let answer = self.question.ask(&ledger)?;
-        show(global, &ledger, (&answer, self.question.as_of), print)
+        let home = global.home()?;
+        let answer = home.ask(&self.question)?;
+        show(global, &home, (&answer, self.question.as_of), print)
     }
 }
 

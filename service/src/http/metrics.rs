@@ -66,7 +66,7 @@ struct OfRequest {
 /// The class of age of a hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfAge {
-    age: &'static str,
+    age: String,
 }
 
 /// A view that follows the log.
@@ -223,7 +223,7 @@ fn describe(registry: &mut Registry, health: &Health, others: &Others) {
     if let Some((classes, known)) = &others.open_holds {
         let (holds, coins, lag) = (Family::default(), Family::default(), Family::default());
         for class in classes {
-            let of = OfAge { age: class.age };
+            let of = OfAge { age: class.age.to_string() };
             gauge_of(&holds, &of).set(class.holds as f64);
             gauge_of(&coins, &of).set(class.coins as f64);
         }

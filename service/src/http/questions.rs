@@ -155,6 +155,11 @@ pub async fn order(
     Put { door, asker, fields }.with("number", &number).ask(order::Question::ask).await
 }
 
+/// What several accounts hold, or all.
+pub async fn accounts(State(door): State<Door>, asker: Asker, Fields(fields): Fields) -> Result<Response, Problem> {
+    Put { door, asker, fields }.fold(accounts::Balances::ask).await
+}
+
 /// What an account holds.
 pub async fn account(
     State(door): State<Door>,

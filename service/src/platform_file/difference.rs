@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use schemas::{
     Change, Entity, GiftItem, GuildId, GuildTerms, ItemId, Membership, StreamerId, StreamerTerms, Timestamp,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The reference data that holds: a fold of its changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Current {
 
 /// What applying a file changes. Prints as one line a change: `+` new, `~` replaced, `-` withdrawn;
 /// then, after `!`, what a person should know.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ReferenceDifference")]
 pub struct Difference {
     /// The changes, in the file's order, withdrawals last.

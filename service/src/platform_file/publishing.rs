@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use schemas::{
     ActorId, Chain, Change, Command, CommandId, Envelope, Event, MAX_CHANGES_A_PART, Publish, Record, Timestamp,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Current;
 use crate::{
@@ -101,7 +101,7 @@ impl Published {
 }
 
 /// What was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ReferenceVersion")]
 pub struct Applied {
     /// The version that holds now.
@@ -119,7 +119,7 @@ pub struct Applied {
 }
 
 /// A version that was begun by another file, and begins anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "VersionGivenUp")]
 pub struct GivenUp {
     /// How many parts it had.

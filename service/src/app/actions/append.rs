@@ -32,6 +32,15 @@ pub struct Line {
     pub command: Result<Envelope, Box<Unread>>,
 }
 
+/// A line as it stands.
+#[derive(Debug)]
+pub struct Text<'a> {
+    /// Its number, from 1.
+    pub number: u64,
+    /// What it says, without its end and a byte-order mark; why not, where it is too long.
+    pub text: Result<&'a [u8], Box<Unread>>,
+}
+
 /// The answer to a line.
 #[derive(Debug, Serialize)]
 pub struct Answered {
@@ -134,8 +143,11 @@ impl<R: BufRead> Reading<R> {
         Self { input, bytes: Vec::new(), number: 0, ended: false }
     }
 
-    /// The next line that says something; nothing at the end.
-    fn next_line(&mut self) -> io::Result<Option<Line>> {
+    /// The next line that says something, as it stands; nothing at the end.
+    ///
+    /// # Errors
+    /// As the lines themselves.
+    pub fn next_text(&mut self) -> io::Result<Option<Text<'_>>> {
         loop {
             self.bytes.clear();
             if self.input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut self.bytes)? == 0 {
@@ -152,17 +164,21 @@ impl<R: BufRead> Reading<R> {
                 ));
             }
             let whole = self.bytes.last() == Some(&b'\n') || (self.bytes.len() as u64) < MAX_LINE_BYTES;
-            let text = self.bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.bytes).trim_ascii_end();
-            let command = if !whole {
+            if !whole {
                 self.input.skip_until(b'\n')?;
-                Err(Box::new(Unread::too_long(text, MAX_LINE_BYTES)))
-            } else if text.trim_ascii().is_empty() {
+            } else if is_empty(&self.bytes) {
                 continue;
-            } else {
-                Envelope::read(text)
-            };
-            return Ok(Some(Line { number: self.number, command }));
+            }
+            let text = self.bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.bytes).trim_ascii_end();
+            let text = if whole { Ok(text) } else { Err(Box::new(Unread::too_long(text, MAX_LINE_BYTES))) };
+            return Ok(Some(Text { number: self.number, text }));
         }
+    }
+
+    /// The next line that says something; nothing at the end.
+    fn next_line(&mut self) -> io::Result<Option<Line>> {
+        let line = self.next_text()?;
+        Ok(line.map(|Text { number, text }| Line { number, command: text.and_then(Envelope::read) }))
     }
 }
 
@@ -180,6 +196,10 @@ impl<R: BufRead> Iterator for Reading<R> {
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+fn is_empty(line: &[u8]) -> bool {
+    line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii().is_empty()
+}
 
 /// Which other encoding the beginning of an input betrays: by its mark, or by the zeros that ASCII has there.
 pub fn other_encoding(start: &[u8]) -> Option<&'static str> {

@@ -28,6 +28,17 @@ pub enum Form {
     Json,
 }
 
+/// A platform file that was read.
+#[derive(Debug)]
+pub struct PlatformFile {
+    /// As it stands.
+    pub text: String,
+    /// How it is written.
+    pub form: Form,
+    /// All that it says.
+    pub wanted: Vec<Change>,
+}
+
 /// How a platform file is taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -41,7 +52,7 @@ pub struct How {
 }
 
 /// What a platform file changes.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ReferenceApplied")]
 pub struct Answer {
     /// What differed.
@@ -65,15 +76,16 @@ pub fn read(text: &str, form: Form, name: &str) -> Result<Vec<Change>> {
 ///
 /// # Errors
 /// [`Error::Io`] if there is none; as [`read`].
-pub fn read_file(path: &Path) -> Result<Vec<Change>> {
+pub fn read_file(path: &Path) -> Result<PlatformFile> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|source| Error::Io { doing: format!("reading {name}"), source })?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let read = read(&text, if is_json { Form::Json } else { Form::Toml }, &name);
-    read.map_err(|error| match error {
+    let form = if is_json { Form::Json } else { Form::Toml };
+    let wanted = read(&text, form, &name).map_err(|error| match error {
         Error::Malformed(malformed) => Error::File(anyhow::anyhow!("{name}: {malformed}")),
         other => other,
-    })
+    })?;
+    Ok(PlatformFile { text, form, wanted })
 }
 
 /// What would have to change so that `wanted`, all of a file, holds.
@@ -169,8 +181,8 @@ mod tests {
             fs::write(&path, text).unwrap();
             read_file(&path)
         };
-        let toml = file("p.toml", "[[item]]\nitem = 'rose'\nprice = 5\n").unwrap();
-        assert_eq!(file("p.json", r#"{"item": [{"item": "rose", "price": 5}]}"#).unwrap(), toml);
+        let toml = file("p.toml", "[[item]]\nitem = 'rose'\nprice = 5\n").unwrap().wanted;
+        assert_eq!(file("p.json", r#"{"item": [{"item": "rose", "price": 5}]}"#).unwrap().wanted, toml);
         let wrong = file("q.json", r#"{"item": [{"item": "rose"}]}"#).unwrap_err().to_string();
         assert!(wrong.contains("q.json: item[0].price is missing"), "{wrong}");
         let none = anyhow::Error::from(read_file(Path::new("no/such.toml")).unwrap_err());

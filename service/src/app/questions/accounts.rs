@@ -1,5 +1,7 @@
 //! What accounts hold, and how that came about.
 
+use std::borrow::Cow;
+
 use projections::{AccountHistory, Accounts};
 use replay::AsOf;
 use schemars::JsonSchema;
@@ -40,7 +42,7 @@ fn read_accounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Accou
 }
 
 /// The balances that were asked for.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Balances")]
 pub struct Held {
     /// The clock of the answer.
@@ -49,7 +51,7 @@ pub struct Held {
 }
 
 /// A balance.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "AccountBalance")]
 pub struct Line {
     pub account: Account,
@@ -106,7 +108,7 @@ pub struct History {
 }
 
 /// The changes of an account.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "AccountHistory")]
 pub struct Changes {
     pub account: Account,
@@ -115,7 +117,7 @@ pub struct Changes {
 }
 
 /// A change of an account.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "AccountChange")]
 pub struct Change {
     /// When it was recorded, which `as_of` goes by.
@@ -123,7 +125,7 @@ pub struct Change {
     /// When it happened, which months and books go by.
     pub occurred_at: Timestamp,
     pub record: String,
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
     pub asset: String,
     pub amount: String,
     pub balance: String,
@@ -140,7 +142,7 @@ impl History {
             time: line.time,
             occurred_at: line.happened_at,
             record: format!("{}-{}", line.shard, line.sequence),
-            event: line.event,
+            event: line.event.into(),
             asset: line.asset.to_string(),
             amount: line.asset.show(line.amount),
             balance: line.asset.show(line.balance),

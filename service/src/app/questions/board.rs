@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 use clap::ArgGroup;
-use projections::{Board, BoardKey, Members, Row, Window};
+use projections::{Board, BoardKey, Members, Window};
 use replay::AsOf;
 use schemars::JsonSchema;
 use schemas::{ActivityId, Month, Timestamp, Zone};
@@ -62,7 +62,7 @@ fn ranks() -> usize {
 }
 
 /// The first ranks of a board.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Board")]
 pub struct Answer {
     /// The clock of the answer.
@@ -70,9 +70,32 @@ pub struct Answer {
     /// Where the month begins and ends; absent where no month is asked for.
     pub zone: Option<Zone>,
     /// From the first rank on.
-    pub ranks: Vec<Row>,
+    pub ranks: Vec<Place>,
     /// How many more members there are.
     pub more: usize,
+}
+
+/// A place on a board.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "BoardPlace")]
+pub struct Place {
+    /// From 1; no two members share one.
+    pub rank: u64,
+    /// The id of who it is.
+    pub member: String,
+    /// Recipient value or coins charged: a sum, so a decimal string.
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
+    #[schemars(with = "String")]
+    pub score: i128,
+    /// When the last standing increase was made.
+    pub reached_at: Timestamp,
+}
+
+impl Place {
+    fn of(row: &projections::Row) -> Self {
+        let (rank, member, score, reached_at) = (row.rank, row.member.to_string(), row.score, row.reached_at);
+        Self { rank, member, score, reached_at }
+    }
 }
 
 impl Question {
@@ -106,7 +129,7 @@ impl Question {
             board.apply(record);
         })?;
         let ranking = board.ranking();
-        let ranks: Vec<Row> = ranking.rows().iter().take(self.top).cloned().collect();
+        let ranks: Vec<Place> = ranking.rows().iter().take(self.top).map(Place::of).collect();
         let more = ranking.rows().len() - ranks.len();
         Ok(Answer { as_of: clock, zone, ranks, more })
     }

@@ -26,7 +26,7 @@ const MOST: u64 = 1_000;
 const REFUSED: &str = "refused";
 
 /// Records in the order in which they were recorded.
-#[derive(Debug, clap::Args, Deserialize, JsonSchema)]
+#[derive(Debug, clap::Args, Deserialize, JsonSchema, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Only this subject's, such as `user:u1` or `claim:transaction:apple/t1`.
@@ -58,7 +58,7 @@ fn kinds(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Records, and where to go on.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "RecordPage")]
 pub struct Answer {
     /// The clock of the answer.

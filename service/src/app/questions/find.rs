@@ -27,7 +27,7 @@ pub struct Question {
 }
 
 /// What an id names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "NamedAs")]
 pub enum Named {
@@ -42,7 +42,7 @@ pub enum Named {
 }
 
 /// What was found.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Findings")]
 pub struct Answer {
     /// The clock of the answer.
@@ -56,7 +56,7 @@ pub struct Answer {
 }
 
 /// A record that an id names.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "FoundRecord")]
 pub struct Found {
     pub named: Named,

@@ -2,6 +2,7 @@
 //! read the same fields.
 
 pub mod accounts;
+mod address;
 pub mod board;
 pub mod events;
 pub mod find;
@@ -13,6 +14,8 @@ pub mod settlement;
 pub mod status;
 pub mod wallet;
 pub mod why;
+
+pub use address::{Address, Asked};
 
 /// How many entries of a list are shown where nobody says: as many as a person reads.
 fn most() -> usize {

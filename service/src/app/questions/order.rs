@@ -71,7 +71,7 @@ pub struct Which {
 }
 
 /// An order with its records.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OrderStory")]
 pub struct Answer {
     pub order: schemas::Order,

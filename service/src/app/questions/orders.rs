@@ -1,6 +1,6 @@
 //! Orders, by what support knows of them.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use replay::AsOf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -100,7 +100,7 @@ impl State {
 }
 
 /// The orders that were asked for.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OrderList")]
 pub struct Answer {
     /// The clock of the answer.
@@ -112,7 +112,7 @@ pub struct Answer {
 }
 
 /// An order that was found.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "FoundOrder")]
 pub struct Found {
     #[serde(flatten)]
@@ -208,6 +208,13 @@ impl Age {
 /// What an age looks like.
 fn age(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "pattern": "^[0-9]{1,9}[smhd]$" })
+}
+
+/// In seconds, as it is asked for.
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s", self.0 / 1_000)
+    }
 }
 
 impl FromStr for Age {

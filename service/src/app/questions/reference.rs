@@ -18,7 +18,7 @@ pub struct Question {
 }
 
 /// What holds.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ReferenceData")]
 pub struct Answer {
     /// The clock of the answer.

@@ -29,7 +29,7 @@ fn read_month<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Month, D::Er
 }
 
 /// A payout, and what it was calculated from.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Settlement")]
 pub struct Answer {
     #[serde(flatten)]

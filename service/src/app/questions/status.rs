@@ -1,6 +1,6 @@
 //! How a ledger is: how large, how far, and what hangs in it.
 
-use std::{fs, io, path::Path, time::UNIX_EPOCH};
+use std::{borrow::Cow, fs, io, path::Path, time::UNIX_EPOCH};
 
 use ledger::{
     Clock, SystemClock,
@@ -20,11 +20,11 @@ use crate::app::{Class, Error, Holds, Ledger, Result};
 pub struct Question {}
 
 /// What is known of a ledger from its files.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "LedgerStatus")]
 pub struct Answer {
     /// Of this program.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// Names the ledger.
     pub lineage: String,
     /// Whether a writer has it open.
@@ -50,7 +50,7 @@ pub struct Answer {
 }
 
 /// The newest record.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema, Deserialize)]
 pub struct LastRecord {
     /// Its place.
     pub record: String,
@@ -60,14 +60,14 @@ pub struct LastRecord {
 }
 
 /// A shard, and its records.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema, Deserialize)]
 pub struct ShardRecords {
     pub shard: Shard,
     pub records: u64,
 }
 
 /// Bytes of files.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "BytesOnDisk")]
 pub struct Bytes {
     pub log: u64,
@@ -76,7 +76,7 @@ pub struct Bytes {
 }
 
 /// A snapshot.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema, Deserialize)]
 pub struct LastSnapshot {
     pub file: String,
     /// How many records it is made of.
@@ -89,7 +89,7 @@ pub struct LastSnapshot {
 }
 
 /// A backup.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema, Deserialize)]
 pub struct LastBackup {
     pub time: Timestamp,
 }
@@ -118,7 +118,7 @@ impl Question {
         let records = shards.iter().map(|shard| shard.records).sum();
         let bytes = |folder: &str| bytes_in(&*disk, folder).map_err(looking);
         Ok(Answer {
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
             lineage: head.lineage.to_string(),
             is_open: disk.is_locked().map_err(looking)?,
             clock,

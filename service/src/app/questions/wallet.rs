@@ -26,21 +26,21 @@ pub struct Question {
 }
 
 /// A wallet.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Wallet")]
 pub struct Answer {
     pub user: UserId,
     /// The clock of the answer.
     pub as_of: Timestamp,
     /// What the account holds by what is recorded, lapsed lots included.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "String")]
     pub balance: i128,
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "String")]
     pub debt: u128,
     /// What could be spent at that time.
-    #[serde(serialize_with = "schemas::serialize_sum")]
+    #[serde(serialize_with = "schemas::serialize_sum", deserialize_with = "schemas::deserialize_sum")]
     #[schemars(with = "String")]
     pub spendable: u128,
     /// In burn order.
@@ -49,7 +49,7 @@ pub struct Answer {
 }
 
 /// A lot, and what is known of it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema, Deserialize)]
 pub struct KnownLot {
     #[serde(flatten)]
     pub lot: Lot,
@@ -59,7 +59,7 @@ pub struct KnownLot {
 }
 
 /// An order whose coins are on hold.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema, Deserialize)]
 pub struct OpenOrder {
     #[serde(flatten)]
     pub order: Order,
@@ -68,7 +68,7 @@ pub struct OpenOrder {
 }
 
 /// Where a lot came from.
-#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "LotOrigin")]
 pub enum Origin {
@@ -79,7 +79,7 @@ pub enum Origin {
 }
 
 /// A user's lots.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "LotsOfUser")]
 pub struct LotsOf {
     pub user: UserId,

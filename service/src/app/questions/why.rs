@@ -1,6 +1,6 @@
 //! Why an account holds what it holds.
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 use chrono_tz::Tz;
 use ledger::postings_of;
@@ -37,7 +37,7 @@ fn few() -> usize {
 }
 
 /// What an account holds, and its last changes.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "AccountExplained")]
 pub struct Answer {
     pub account: Account,
@@ -52,7 +52,7 @@ pub struct Answer {
 }
 
 /// What an account holds of one asset.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "AssetBalance")]
 pub struct Balance {
     pub asset: String,
@@ -61,7 +61,7 @@ pub struct Balance {
 }
 
 /// What one event did to the account.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ExplainedChange")]
 pub struct Change {
     /// Where it is recorded.
@@ -70,7 +70,7 @@ pub struct Change {
     pub time: Timestamp,
     /// When it happened.
     pub occurred_at: Timestamp,
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
     pub asset: String,
     /// Plus is what the platform owes to the account's holder.
     pub amount: String,
@@ -119,7 +119,7 @@ impl Question {
                 record: words::place(record),
                 time: record.time,
                 occurred_at: record.happened_at(),
-                event: event.kind(),
+                event: event.kind().into(),
                 asset: asset.to_string(),
                 amount: asset.show(amount),
                 balance: asset.show(balance),

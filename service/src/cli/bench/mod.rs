@@ -47,15 +47,15 @@ use crate::{
 /// Measure what this machine does.
 ///
 /// Durable gifts go to a server over HTTP, or through the engine in process, in a folder of its own beside the
-/// ledger's.
+/// ledger's. With --server it is one that runs; its catalogue needs an item `rose` of one coin, or none.
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     /// In process, without a network.
     #[arg(long)]
     engine: bool,
-    /// A server that runs, instead of one of its own; its catalogue needs an item `rose` of one coin, or none.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["engine", "soak", "storm", "costs", "shards"])]
+    /// The server that --server names, where it does.
+    #[arg(skip)]
     server: Option<Url>,
     /// So many follow the feed, each one streamer, while gifts are given at a steady --rate.
     #[arg(long, value_name = "N", conflicts_with_all = ["engine", "batch", "callers", "unordered"])]
@@ -126,12 +126,17 @@ struct Figures {
 }
 
 impl Bench {
-    pub fn run(self, global: &Global) -> Result<Ended> {
+    pub fn run(mut self, global: &Global) -> Result<Ended> {
+        self.server = global.typed_server().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
+        ensure!(
+            self.server.is_none() || !self.engine,
+            "--engine measures in this process, and --server a server: name one of them"
+        );
         ensure!(
             self.count() > 0 && self.batch > 0 && self.callers > 0 && self.accounts() > 0 && self.duplicates > 0,
             "every number is at least 1"
         );
-        let folder = Folder::beside(global.ledger().path(), self.keep)?;
+        let folder = Folder::beside(&global.data, self.keep)?;
         if self.soak {
             return self.soak(&folder.path, global.json);
         }

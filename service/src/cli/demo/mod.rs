@@ -83,7 +83,7 @@ struct Summary {
 impl Demo {
     pub fn run(self, global: &Global) -> Result<Ended> {
         ensure!(self.users >= FEWEST_USERS, "--users is {}, and {FEWEST_USERS} are the fewest", self.users);
-        let ledger = global.ledger();
+        let ledger = global.ledger()?;
         let (summary, examples) = self.play(&ledger)?;
         if global.json {
             print_json(&summary)?;

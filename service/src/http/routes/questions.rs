@@ -135,6 +135,14 @@ fn orders_and_records() -> Vec<Operation> {
 }
 
 fn books() -> Vec<Operation> {
+    let several = Operation::new(
+        (Method::GET, "/v1/accounts", "accounts"),
+        questions::accounts,
+        (Tag::Accounts, "What several accounts hold, or all"),
+        "`accounts` with commas between them, or `all=true`, which leaves out those at zero unless `zeros=true`.",
+    )
+    .asks::<accounts::Balances>()
+    .answers(200, "The balances.", Content::json::<accounts::Held>());
     let account = Operation::new(
         (Method::GET, "/v1/accounts/{account}", "account"),
         questions::account,
@@ -195,5 +203,5 @@ fn books() -> Vec<Operation> {
     )
     .asks::<status::Question>()
     .answers(200, "How it is.", Content::json::<status::Answer>());
-    [account, history, why, board, settlement, status].map(asked).into()
+    [several, account, history, why, board, settlement, status].map(asked).into()
 }
