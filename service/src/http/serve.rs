@@ -124,6 +124,7 @@ pub async fn serve(listening: Listening, door: &Door, ends: impl Future<Output =
     let all = async { while under_way.join_next().await.is_some() {} };
     if timeout(Duration::from_millis(limits.end_timeout_ms), all).await.is_err() {
         tracing::warn!("some requests did not end in time; their connections are closed");
+        under_way.shutdown().await;
     }
     if let Some(reading) = reading_again {
         reading.abort();

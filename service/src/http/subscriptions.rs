@@ -61,8 +61,9 @@ pub async fn put(
 }
 
 /// All of them.
-pub async fn list(State(door): State<Door>, asker: Asker) -> Result<Response, Problem> {
+pub async fn list(State(door): State<Door>, asker: Asker, Fields(fields): Fields) -> Result<Response, Problem> {
     asker.has(&door, Right::Subscribe)?;
+    let Nothing {} = asked::question(fields)?;
     Ok(Json(json!({ "subscriptions": door.subscriptions.list().await? })).into_response())
 }
 
@@ -78,6 +79,11 @@ pub async fn delete(State(door): State<Door>, asker: Asker, Named(name): Named) 
     door.subscriptions.delete(&named(&name)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
+
+/// A question without fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 /// How entries are taken.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

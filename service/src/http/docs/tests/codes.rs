@@ -128,6 +128,22 @@ fn feeds() -> Vec<(&'static str, u16)> {
     codes
 }
 
+/// The codes of `subscriptions::Error`.
+const SUBSCRIPTIONS: [&str; 12] = [
+    "subscription_not_found",
+    "subscription_differs",
+    "subscription_broken",
+    "subscription_pushes",
+    "bad_filter",
+    "bad_from",
+    "bad_setting",
+    "too_many_subscriptions",
+    "no_randomness",
+    "feed_unavailable",
+    "subscriptions_unavailable",
+    "stopping",
+];
+
 #[test]
 fn every_code_has_a_row_and_every_row_a_code() {
     let mut given: BTreeSet<String> = rejections().into_iter().collect();
@@ -139,6 +155,7 @@ fn every_code_has_a_row_and_every_row_a_code() {
     for code in ["conflict", "malformed", "ticket_unknown", "stalled", "too_many_lines", "too_many_connections"] {
         given.insert(code.to_owned());
     }
+    given.extend(SUBSCRIPTIONS.map(str::to_owned));
     let rows: Vec<&str> = problems::rows().map(|row| row.code).collect();
     let known: BTreeSet<String> = rows.iter().map(|code| (*code).to_owned()).collect();
     assert_eq!(rows.len(), known.len(), "a code has two rows");

@@ -108,6 +108,10 @@ const GOOD: &[&str] = &[
     "/v1/orders?item=rose&at_least=1&at_most=5000&idle=0s",
     "/v1/orders?user=u1&command=g-1",
     "/v1/orders?user=u1&command=x-1&part=1&source=http",
+    "/v1/subscriptions",
+    "/v1/subscriptions/s1",
+    "/v1/subscriptions/s1/parked",
+    "/v1/subscriptions/s1/parked?limit=2",
     "/v1/accounts?all=true",
     "/v1/accounts/user:u1",
     "/v1/accounts/user:u1,platform:issued,streamer:s1:turnover",
@@ -174,6 +178,11 @@ const BAD: &[&str] = &[
     "/v1/orders/0-0",
     "/v1/orders/%ff",
     "/v1/orders/65535-1.255",
+    "/v1/subscriptions?x=1",
+    "/v1/subscriptions/none",
+    "/v1/subscriptions/%ff",
+    "/v1/subscriptions/none/parked",
+    "/v1/subscriptions/s1/parked?after=x",
     "/v1/accounts",
     "/v1/accounts/nobody",
     "/v1/accounts/%ff",
@@ -224,6 +233,8 @@ const BAD: &[&str] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn http_questions_are_answered_as_the_document_says() {
     let world = lived_in().await;
+    let made = Asked::new("PUT", "/v1/subscriptions/s1").body("application/json", "{}");
+    assert_eq!(world.ask(made).await.status, 201);
     let (mut asked, mut order, mut record) = (BTreeSet::new(), String::new(), String::new());
     for path in GOOD {
         let accept = if path.starts_with("/docs") { "application/json" } else { "*/*" };
