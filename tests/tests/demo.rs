@@ -12,7 +12,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn demo(data: &str, more: &[&str]) -> Output {
-    let demo = giftledger().args(["demo", "--users", "120", "--data", data]).args(more).output().unwrap();
+    let demo = giftledger().args(["demo", "--once", "--users", "120", "--data", data]).args(more).output().unwrap();
     assert_eq!(demo.status.code(), Some(0), "{}{}", text(&demo.stdout), text(&demo.stderr));
     demo
 }

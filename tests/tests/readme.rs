@@ -105,6 +105,31 @@ fn the_first_commands_are_taken() {
     }
 }
 
+/// A port of loopback that nobody has.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The server is asked as printed, on a port of its own; then support does what it does, on the folder.
+#[test]
+fn the_server_answers_and_support_acts_as_printed() {
+    let place = Place::new();
+    let port = free_port();
+    let script = typed(&block_with("giftledger serve ")).replace("8040", &port.to_string());
+    let script = format!("set -m\nexport GIFTLEDGER_LISTEN=127.0.0.1:{port}\n{script}wait\n");
+    let done = place.types(&script);
+    let (out, errors) = (text(&done.stdout), text(&done.stderr));
+    let answers: Vec<&str> = out.lines().flat_map(|line| line.split_inclusive('}')).collect();
+    assert!(out.matches(r#""state":"taken""#).count() == 2, "{script}\n{out}\n{errors}");
+    assert!(out.contains(r#""event":"gift_given""#) && out.contains(r#""spendable":"500""#), "{answers:?}");
+    assert!(out.contains(r#""type":"giftledger."#), "{out}");
+    let support = block_with("giftledger orders ");
+    let done = place.types(&support);
+    let (out, errors) = (text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{support}\n{out}\n{errors}");
+    assert_eq!(out.matches("done: ").count(), 2, "{out}");
+}
+
 #[test]
 fn the_demo_runs_as_the_first_command_says() {
     let block = block_with("cargo run --release -- ");

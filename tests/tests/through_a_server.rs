@@ -204,9 +204,11 @@ fn breaking(url: &str, breaks: usize, after: usize) -> String {
 fn what_broke_off_is_sent_again_with_its_ids() {
     let ledger = Ledger::new();
     let served = ledger.serve();
-    let lines: String = (0..500)
-        .map(|n| format!("{{\"id\":\"n{n}\",\"grant\":{{\"user\":\"u{}\",\"coins\":1,\"reason\":\"r\"}}}}\n", n % 7))
-        .collect();
+    let mut lines = String::new();
+    for n in 0..500 {
+        let grant = format!(r#"{{"user":"u{}","coins":1,"reason":"r"}}"#, n % 7);
+        lines += &format!("{{\"id\":\"n{n}\",\"grant\":{grant}}}\n");
+    }
     fs::write(ledger.path("grants"), lines).unwrap();
     let at = breaking(&served.url, 2, 9_000);
     let (answers, complaints, code) = said(&ledger.run(&format!("append grants --server {at}")));

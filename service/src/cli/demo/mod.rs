@@ -5,9 +5,10 @@
 
 mod games;
 mod platform;
+mod serving;
 mod telling;
 
-use std::{fs, io::ErrorKind};
+use std::{fs, io::ErrorKind, net::SocketAddr};
 
 use anyhow::{Context, Result, bail, ensure};
 use ledger::{Answer, Caller, Clock, Engine, Lines, SystemClock, log::Disk};
@@ -31,9 +32,9 @@ const ZONE: &str = "Asia/Shanghai";
 /// The fewest users who make a month.
 const FEWEST_USERS: u64 = 100;
 
-/// Fill an empty folder with a synthetic platform and show what a ledger does.
+/// Fill an empty folder with a synthetic platform, show what a ledger does, and serve it.
 ///
-/// One that was interrupted goes on.
+/// Gifts go on at a gentle pace, and what to try is printed with a token, until Ctrl-C. One that was interrupted goes on.
 #[derive(Debug, clap::Args)]
 pub struct Demo {
     /// The same seed gives the same platform.
@@ -48,6 +49,12 @@ pub struct Demo {
     /// How many shards [default: 16]
     #[arg(long)]
     shards: Option<Shard>,
+    /// End when all is shown, without serving it.
+    #[arg(long)]
+    once: bool,
+    /// Where to serve it; a free port where this one is taken.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8040", conflicts_with = "once")]
+    listen: SocketAddr,
 }
 
 /// What a demo is made from.
@@ -90,7 +97,11 @@ impl Demo {
         } else {
             telling::tell(&ledger, self.month, &summary, &examples)?;
         }
-        Ok(Ended::with(summary.proof.ok))
+        if self.once || !summary.proof.ok {
+            return Ok(Ended::with(summary.proof.ok));
+        }
+        serving::serve(&ledger, self.listen, global.json, examples.payer)?;
+        Ok(Ended::Well)
     }
 
     fn play(&self, ledger: &LedgerDir) -> Result<(Summary, Examples)> {
@@ -203,7 +214,8 @@ mod tests {
     use super::*;
 
     fn demo(seed: u64) -> Demo {
-        Demo { seed, users: FEWEST_USERS, month: "2025-10".parse().unwrap(), shards: Some(5) }
+        let listen = ([127, 0, 0, 1], 0).into();
+        Demo { seed, users: FEWEST_USERS, month: "2025-10".parse().unwrap(), shards: Some(5), once: true, listen }
     }
 
     fn played(demo: &Demo, folder: &Path) -> Summary {
@@ -262,7 +274,7 @@ mod tests {
     }
 
     fn demo_like(demo: &Demo) -> Demo {
-        Demo { seed: demo.seed, users: demo.users, month: demo.month, shards: demo.shards }
+        Demo { once: true, ..*demo }
     }
 
     #[test]
