@@ -259,6 +259,11 @@ impl AccountHistory {
         &self.account
     }
 
+    /// How many postings it has so far.
+    pub fn count(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Its postings in the order of all records, each with the balance after it.
     pub fn lines(&self) -> Vec<HistoryLine> {
         let mut lines = self.lines.clone();

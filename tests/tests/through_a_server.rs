@@ -204,11 +204,8 @@ fn breaking(url: &str, breaks: usize, after: usize) -> String {
 fn what_broke_off_is_sent_again_with_its_ids() {
     let ledger = Ledger::new();
     let served = ledger.serve();
-    let mut lines = String::new();
-    for n in 0..500 {
-        let grant = format!(r#"{{"user":"u{}","coins":1,"reason":"r"}}"#, n % 7);
-        lines += &format!("{{\"id\":\"n{n}\",\"grant\":{grant}}}\n");
-    }
+    let grant = |n| format!(r#"{{"id":"n{n}","grant":{{"user":"u{}","coins":1,"reason":"r"}}}}"#, n % 7) + "\n";
+    let lines: String = (0..500).map(grant).collect();
     fs::write(ledger.path("grants"), lines).unwrap();
     let at = breaking(&served.url, 2, 9_000);
     let (answers, complaints, code) = said(&ledger.run(&format!("append grants --server {at}")));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use schemars::JsonSchema;
@@ -27,6 +27,8 @@ use crate::{
     feed::Position,
 };
 
+/// The most entries of a list.
+const MOST_ENTRIES: u64 = 1_000;
 /// The longest that a question waits for a record.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -85,6 +87,12 @@ impl Put {
         A: Serialize + Send + 'static,
     {
         self.asker.has(&self.door, Right::Read)?;
+        if let Some((_, limit)) = self.fields.iter().find(|(name, _)| name == "limit")
+            && limit.parse::<u64>().is_ok_and(|limit| limit > MOST_ENTRIES)
+        {
+            let detail = format!("limit: found {limit}; allowed is a whole number up to {MOST_ENTRIES}");
+            return Err(Problem::new(Code::BadQuery, detail));
+        }
         self.wait().await?;
         let Self { door, fields, .. } = self;
         // What is asked about the past is a fold in any case.
@@ -194,10 +202,16 @@ pub async fn account_why(
 pub async fn record(
     State(door): State<Door>,
     asker: Asker,
+    headers: HeaderMap,
     Named(record): Named,
     Fields(fields): Fields,
 ) -> Result<Response, Problem> {
     let tag = format!("\"{}-{record}\"", door.feed.lineage());
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
+    if known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag) {
+        asker.has(&door, Right::Read)?;
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
     let mut response = Put { door, asker, fields }.with("record", &record).ask(record::Question::ask).await?;
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&tag) {

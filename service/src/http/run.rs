@@ -61,7 +61,7 @@ async fn serve_until_asked(
         );
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let listening = Listening::on(listen, tls.map(Arc::new)).await.with_context(|| format!("listening on {listen}"))?;
+    let listening = Listening::on(listen, tls.map(Arc::new)).with_context(|| format!("listening on {listen}"))?;
     if scheme == "http" && !listen.ip().is_loopback() {
         complain(&"tokens come in unencrypted: set tls.certificate and tls.key, unless a proxy before this speaks TLS");
     }

@@ -19,7 +19,7 @@ use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
     time::timeout,
@@ -50,6 +50,9 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(5);
 /// The first byte of every TLS connection: a record of the handshake.
 const HANDSHAKE: u8 = 0x16;
 
+/// How many connections may wait to be accepted, when all clients come back at once. The system may allow fewer.
+const BACKLOG: u32 = 4_096;
+
 /// A server that listens.
 #[derive(Debug)]
 pub struct Listening {
@@ -64,8 +67,11 @@ impl Listening {
     ///
     /// # Errors
     /// What the system says.
-    pub async fn on(address: SocketAddr, tls: Option<Arc<Tls>>) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    pub fn on(address: SocketAddr, tls: Option<Arc<Tls>>) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, tls, address })
     }

@@ -107,6 +107,22 @@ pub struct History {
     pub as_of: Option<AsOf>,
 }
 
+/// The most changes that one object has: some ten MB.
+const MOST_CHANGES: usize = 100_000;
+
+fn shown(history: &AccountHistory) -> Vec<Change> {
+    let change = |line: &projections::HistoryLine| Change {
+        time: line.time,
+        occurred_at: line.happened_at,
+        record: format!("{}-{}", line.shard, line.sequence),
+        event: line.event.into(),
+        asset: line.asset.to_string(),
+        amount: line.asset.show(line.amount),
+        balance: line.asset.show(line.balance),
+    };
+    history.lines().iter().map(change).collect()
+}
+
 /// The changes of an account.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "AccountHistory")]
@@ -133,25 +149,23 @@ pub struct Change {
 
 impl History {
     /// Folds the log.
-    pub fn ask(&self, ledger: &Ledger) -> Result<Vec<Change>> {
-        let mut history = AccountHistory::new(self.account.clone());
-        ledger.fold(self.as_of.unwrap_or(AsOf::End), |record| {
-            history.apply(record);
-        })?;
-        let change = |line: &projections::HistoryLine| Change {
-            time: line.time,
-            occurred_at: line.happened_at,
-            record: format!("{}-{}", line.shard, line.sequence),
-            event: line.event.into(),
-            asset: line.asset.to_string(),
-            amount: line.asset.show(line.amount),
-            balance: line.asset.show(line.balance),
-        };
-        Ok(history.lines().iter().map(change).collect())
-    }
-
-    /// The same, as one object.
+    ///
+    /// # Errors
+    /// [`Error::Unasked`] if there are more than [`MOST_CHANGES`] and others wait for the same ledger.
     pub fn answer(&self, ledger: &Ledger) -> Result<Changes> {
-        Ok(Changes { account: self.account.clone(), changes: self.ask(ledger)? })
+        let mut history = AccountHistory::new(self.account.clone());
+        let most = if ledger.engine(None).is_some() { MOST_CHANGES } else { usize::MAX };
+        ledger.fold_with(&mut ledger.read()?, self.as_of.unwrap_or(AsOf::End), |record| {
+            history.apply(record);
+            if history.count() <= most {
+                return Ok(());
+            }
+            Err(Error::Unasked(format!(
+                "{} has more than {MOST_CHANGES} changes: ask why it holds what it holds, which shows the newest, or \
+                 follow the feed with `account`",
+                self.account
+            )))
+        })?;
+        Ok(Changes { account: self.account.clone(), changes: shown(&history) })
     }
 }

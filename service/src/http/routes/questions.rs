@@ -108,6 +108,7 @@ fn orders_and_records() -> Vec<Operation> {
     )
     .asks::<record::Question>()
     .example("record", "3-17")
+    .answers_one_of(304, "`If-None-Match` names it: it never changes.", Vec::new())
     .answers(200, "The record.", Content::json::<schemas::Record>());
     let records = Operation::new(
         (Method::GET, "/v1/records", "records"),

@@ -43,7 +43,7 @@ impl Server {
         let ledger = LedgerDir::new(&folder.path().join("ledger"));
         let engine = Arc::new(ledger.make(Some(2)).unwrap());
         let door = crate::http::run::door(&ledger, &engine, limits).await.unwrap();
-        let listening = Listening::on(([127, 0, 0, 1], 0).into(), tls).await.unwrap();
+        let listening = Listening::on(([127, 0, 0, 1], 0).into(), tls).unwrap();
         let (ends, asked_to) = oneshot::channel();
         let (address, own) = (listening.address, door.clone());
         let serving = tokio::spawn(async move { serve(listening, &own, async { drop(asked_to.await) }).await });
