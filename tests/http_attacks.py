@@ -233,9 +233,9 @@ def table(prepared):
     yield "a token of another role", get("/v1/users/u", f"Authorization: Bearer {append}"), 403, "not_allowed"
     yield "a command of another role", command(grant("r-1"), JSON, f"Authorization: Bearer {append}"), 403, "not_allowed"
     yield "a head of 1 MB", get("/healthz", "X-Long: " + "a" * 1_000_000), 431, None
-    yield "a header of 100 KiB", get("/healthz", "X-Long: " + "a" * 100_000), 200, None
+    yield "a header of 100 KiB", get("/healthz", "X-Long: " + "a" * 100_000), 431, None
     yield "1,000 headers", get("/healthz", *(f"X-{n}: 1" for n in range(1_000))), 431, None
-    yield "a path of 70,000 letters", get("/" + "a" * 70_000), 414, None
+    yield "a path of 70,000 letters", get("/" + "a" * 70_000), 431, None
     yield "a header with a NUL", get("/healthz", "X-Nul: a\0b"), 400, None
     yield "a header with bytes", get("/healthz", "X-Bytes: \xff\xfe"), 200, None
     yield "a header without a colon", get("/healthz", "nonsense"), 400, None
@@ -439,7 +439,7 @@ def slow_body(served, _):
 
 
 def slow_bulk(served, _):
-    """A bulk that stops in the middle: what came is recorded, the answers break off."""
+    """A bulk that stops in the middle: what came is recorded, and the last line says that the rest was not looked at."""
     begun = time.monotonic()
     with Raw(served, 60) as raw:
         raw.send(request("POST /v1/commands/bulk HTTP/1.1", NDJSON, "Content-Length: 1000", body=grant("stalled", "stalled") + "\n", length=False))
@@ -450,7 +450,7 @@ def slow_bulk(served, _):
     took = time.monotonic() - begun
     if not 29 < took < 40:
         raise Wrong(f"after {took:.0f} s: {answer}")
-    if answer not in (None, "cut") and b'"end":true' in answer[2]:
+    if answer not in (None, "cut") and b'"end":true' in answer[2] and b'"cut":{"code":"body_timeout"' not in answer[2]:
         raise Wrong(f"it says that it was whole: {answer}")
     status, _, body = served.ask("GET", "/v1/outcomes?subject=user:stalled&id=stalled")
     if status != 200:
@@ -602,11 +602,7 @@ KNOWN = {
     "a body in gzip": "Content-Encoding is not looked at, so that the body is malformed",
     "two Hosts": "RFC 9112 demands 400; the first one counts",
     "two Idempotency-Keys": "the first one counts",
-    "all_in_one_answer": "`limit` has no upper bound, and the answer is made in memory",
     "the_whole_history": "a history has no pages, and the answer is made in memory",
-    "not_modified": "ETag is sent, If-None-Match is not looked at",
-    "asks_for_a_token": "there is no WWW-Authenticate",
-    "a_burst_of_connections": "the listener's backlog is 128: beyond it a client waits for a second or more",
     "a path that is no UTF-8": "the answer is plain text, no problem with a code",
     "a_bulk_of_100_mb_sent_before_it_reads": "beyond 32 MiB nothing is read any more, so that both sides wait for each other",
 }
