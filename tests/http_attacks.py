@@ -599,7 +599,6 @@ def idle_connections(served, prepared):
 
 # Faults of the door that are known and not mended yet: they are said, and fail nothing.
 KNOWN = {
-    "a body in gzip": "Content-Encoding is not looked at, so that the body is malformed",
     "two Hosts": "RFC 9112 demands 400; the first one counts",
     "two Idempotency-Keys": "the first one counts",
     "the_whole_history": "a history has no pages, and the answer is made in memory",

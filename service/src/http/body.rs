@@ -22,6 +22,11 @@ pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// # Errors
 /// [`Code::UnsupportedMediaType`].
 pub fn check_media_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
+    let encoding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("identity");
+    if !encoding.eq_ignore_ascii_case("identity") {
+        let detail = format!("the body is said to be encoded as {encoding:?}; send it as it is");
+        return Err(Problem::new(Code::UnsupportedMediaType, detail).state("undecided"));
+    }
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (essence, parameters) = said.split_once(';').unwrap_or((said, ""));
     let essence = essence.trim().to_ascii_lowercase();
